@@ -1,0 +1,1 @@
+"""Dataset folders to batches: decoding, cache, augmentation, samplers and the datamodule."""

@@ -1,0 +1,267 @@
+"""The datamodule: a dataset folder as batches for training, validation, test and evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from bball_pl.data.augment import Strength, build_augment
+from bball_pl.data.cache import PhotoCache
+from bball_pl.data.check import OnBadPhoto, PhotoIndex, check_photos, fill_cache
+from bball_pl.data.dataset import PhotoBatch, PhotoDataset, collate
+from bball_pl.data.folder import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.data.resume import resume_point
+from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler
+from bball_pl.data.split import split_train, stratified_subset
+from bball_pl.errors import DatasetError
+from bball_pl.preprocess import PreprocessSpec
+
+DATA = Path(__file__).parents[2] / "data"
+
+# Random crops of half the area are then enlarged by 1.13 at most; a larger entry costs disk and reading time.
+_ROOM_FOR_CROPS = 1.25
+
+
+class PhotoDataModule(L.LightningDataModule):
+    """Photos in class folders to batches.
+
+    Nothing is read from disk before `prepare_data` or `class_names`.
+
+    Args:
+        root: the dataset's folder, `{train,test[,val]}/<class>/*.jpg`, with an optional `photos.csv`.
+        spec: how a photo becomes the network's input; set from the backbone. None is Inception v3's, 299 px.
+        class_names: the classes in the order of the network's outputs; None takes the folders of `train`.
+        augment: strength of the random changes to training photos: none, light or heavy.
+        on_bad_photo: `error` ends the run before training and names every photo that cannot be used; `skip` leaves
+            these photos out and says so.
+        batch_size: photos per device and step.
+        num_workers: loading processes per device; 0 loads in the main process, None chooses by the number of cores.
+        val_fraction: share of the training photos to validate on when there is no folder `val`, above 0 and at
+            most 0.5.
+        cache: keep pre-shrunk photos on disk, 0.4 MB per training photo at 299 px. Without it every photo is decoded
+            again in every epoch.
+        cache_dir: the cache's folder; None is `data/.cache` in the repository. It can be deleted at any time.
+        gap_photos: number of training photos that are also looked at in validation, without augmentation, to measure
+            the gap between the two; 0 for none.
+        seed: of the validation split, the order of the photos and the augmentation.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = DATA / "demo",
+        spec: PreprocessSpec | None = None,
+        class_names: list[str] | None = None,
+        augment: Strength = "heavy",
+        on_bad_photo: OnBadPhoto = "error",
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        val_fraction: float = 0.15,
+        cache: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
+        gap_photos: int = 256,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.root, self.spec = Path(root), spec or PreprocessSpec(299)
+        self.augment, self.on_bad_photo = augment, on_bad_photo
+        self.batch_size, self.num_workers, self.val_fraction = batch_size, num_workers, val_fraction
+        self.gap_photos, self.seed = gap_photos, seed
+        self.photos: dict[str, list[Photo]] = {}
+        self._given_names = class_names
+        self._cache_dir = Path(cache_dir) if cache_dir is not None else DATA / ".cache"
+        self._cache = PhotoCache(self._cache_dir if cache else None)
+        self._saved_fingerprint: dict[str, str] = {}
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The classes in the order of the targets, found by the names of folders alone.
+
+        Raises:
+            DatasetError: as in `find_class_names`.
+        """
+        return find_class_names(self.root, self._given_names)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of a full batch, by the names of `PhotoBatch`."""
+        side = self.spec.size
+        batch = self.batch_size
+        return {"images": (batch, 3, side, side), "targets": (batch,), "indices": (batch,)}
+
+    def prepare_data(self) -> None:
+        """Look at every photo once, fill the cache and show the table of photos; once per machine.
+
+        Raises:
+            DatasetError: for everything that `scan_dataset`, `check_photos` and `split_train` refuse.
+        """
+        if self.photos:
+            return
+        console = Console(stderr=True)
+        self._find_photos(console)
+        evaluated = self.photos["val"] + self._gap()
+        fill_cache(evaluated, self._cache, self.spec, console)
+        console.print(f"Photos in {self.root}", markup=False)
+        console.print(count_table(self.photos, self.class_names))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the same lists of photos in every process, from the index that `prepare_data` wrote.
+
+        Raises:
+            DatasetError: as `prepare_data`.
+        """
+        if not self.photos:
+            self._find_photos(console=None)
+        self._compare_fingerprints()
+
+    def train_dataloader(self) -> DataLoader[PhotoBatch]:
+        """Batches of augmented training photos, at the place where an interrupted run stopped."""
+        self._require_setup()
+        rank, world_size = self._rank_and_world()
+        sampler = TrainBatchSampler(len(self.photos["train"]), self.batch_size, self.seed, rank, world_size)
+        if self.trainer is not None:
+            # Set here, because Lightning makes the first iterator, whose workers start at once, before it calls
+            # set_epoch: a resumed run would train on epoch 0's order (issue #21938).
+            epoch, batches = resume_point(self.trainer, len(sampler))
+            sampler.set_epoch(epoch)
+            sampler.skip_batches(batches)
+            # Lightning looks for a state_dict of the loader and cannot know that the sampler does the same exactly.
+            warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+        augment = build_augment(self.augment, self.spec.size)
+        dataset = PhotoDataset(self.photos["train"], self._cache, self._train_spec, self.spec.size, augment, self.seed)
+        return self._loader(dataset, sampler)
+
+    def val_dataloader(self) -> list[DataLoader[PhotoBatch]]:
+        """Validation photos, and the fixed part of the training photos that shows the gap; both unchanged."""
+        self._require_setup()
+        gap = self._gap()
+        return [self.eval_loader(self.photos["val"]), *([self.eval_loader(gap)] if gap else [])]
+
+    def test_dataloader(self) -> DataLoader[PhotoBatch]:
+        """Test photos, unchanged.
+
+        Raises:
+            DatasetError: if the dataset has no folder `test`.
+        """
+        self._require_setup()
+        if not self.photos["test"]:
+            raise DatasetError(f"{self.root} has no folder 'test'. Add test/<class>/*.jpg, or pass --data.root DIR.")
+        return self.eval_loader(self.photos["test"])
+
+    def eval_loader(self, photos: Sequence[Photo]) -> DataLoader[PhotoBatch]:
+        """Batches of any photos exactly as a deployed network gets them, in order.
+
+        Over all devices every photo comes once; `indices` are positions in `photos`, -1 for padding.
+        """
+        sampler = EvalBatchSampler(len(photos), self.batch_size, *self._rank_and_world())
+        return self._loader(PhotoDataset(photos, self._cache, self.spec, self.spec.size), sampler)
+
+    def on_after_batch_transfer(self, batch: PhotoBatch, dataloader_idx: int) -> PhotoBatch:
+        """Normalise on the device: a byte per value travels there instead of four."""
+        return batch._replace(images=self.spec.normalise(batch.images))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a run's record should say of the data, as plain numbers, strings, lists and dicts."""
+        self._require_setup()
+        everything = [photo for split in self.photos.values() for photo in split]
+        return {
+            "root": str(self.root),
+            "class_names": list(self.class_names),
+            "counts": {
+                split: {name: sum(photo.class_name == name for photo in photos) for name in self.class_names}
+                for split, photos in self.photos.items()
+            },
+            "groups": {
+                split: len({photo.group for photo in photos if photo.group}) for split, photos in self.photos.items()
+            },
+            "sha256": _digest(sorted(everything, key=lambda photo: photo.relative)),
+        }
+
+    def state_dict(self) -> dict[str, str]:
+        """Return a fingerprint of the photos that are trained and validated on, for the checkpoint."""
+        return {split: _digest(self.photos.get(split, [])) for split in ("train", "val")}
+
+    def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
+        """Take the fingerprint of a checkpoint, and warn if the photos are others now."""
+        self._saved_fingerprint = dict(state_dict)
+        if self.photos:
+            self._compare_fingerprints()
+
+    def _find_photos(self, console: Console | None) -> None:
+        dataset = scan_dataset(self.root, self._given_names)
+        if dataset.ignored and console is not None:
+            console.print(f"Not photos of a class, left out: {', '.join(dataset.ignored)}", markup=False)
+        specs = {"train": self._train_spec, "val": self.spec, "test": self.spec}
+        index = PhotoIndex(self.root, self._cache_dir)
+        photos = check_photos(dataset, self._cache, index, specs, self.on_bad_photo, console)
+        if not dataset.has_val:
+            photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
+        self.photos = photos
+
+    @property
+    def _train_spec(self) -> PreprocessSpec:
+        # Without augmentation a training photo is the photo of evaluation, bit for bit, and shares its entry.
+        return self.spec if self.augment == "none" else replace(self.spec, size=round(_ROOM_FOR_CROPS * self.spec.size))
+
+    def _gap(self) -> list[Photo]:
+        return stratified_subset(self.photos["train"], self.gap_photos, self.seed)
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _loader(self, dataset: PhotoDataset, sampler: TrainBatchSampler | EvalBatchSampler) -> DataLoader[PhotoBatch]:
+        # A worker without a batch of its own would only cost memory.
+        workers = min(self._workers, len(sampler))
+        return DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_init_worker,
+            persistent_workers=workers > 0,
+        )
+
+    @property
+    def _workers(self) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        devices = 1 if self.trainer is None else max(1, self.trainer.num_devices)
+        # One core is left to the training process; beyond eight workers even a fast GPU is no longer kept waiting.
+        return min(8, max(0, cores // devices - 1))
+
+    def _require_setup(self) -> None:
+        if not self.photos:
+            raise DatasetError("the datamodule has no photos yet. Call prepare_data() and setup() first.")
+
+    def _compare_fingerprints(self) -> None:
+        if self._saved_fingerprint and self._saved_fingerprint != self.state_dict():
+            rank_zero_warn(
+                f"the training or validation photos in {self.root} are not those of the checkpoint: the dataset, its "
+                "split or the seed has changed since. The run goes on with the photos of now."
+            )
+
+
+def _init_worker(_: int) -> None:
+    import cv2
+
+    # One thread per worker: the workers are the parallelism, and OpenCV would start a thread per core in each.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _digest(photos: Sequence[Photo]) -> str:
+    lines = "\n".join(f"{photo.relative}\t{photo.class_name}\t{photo.sha256}" for photo in photos)
+    return hashlib.sha256(lines.encode()).hexdigest()
