@@ -1,0 +1,59 @@
+"""Tiny photos and tiny datasets, painted in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+#: A colour per class: even a tiny net can tell the classes apart.
+COLOURS = {"shoot": (200, 60, 40), "dribble": (40, 180, 60), "layup": (50, 70, 210)}
+
+
+def _paint(
+    path: Path, colour: tuple[int, int, int] = (128, 128, 128), seed: int = 0, size: tuple[int, int] = (64, 48)
+) -> Path:
+    """Write a noisy photo of one colour; (width, height) in pixels. Equal arguments give equal bytes."""
+    noise = np.random.default_rng(seed).integers(-40, 40, (size[1], size[0], 3))
+    pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that paints a dataset and returns its root.
+
+    Its arguments: photos per class and split, class names, the root's name and the size of the photos.
+    """
+
+    def make(
+        counts: Mapping[str, int] | None = None,
+        class_names: tuple[str, ...] = ("shoot", "dribble", "layup"),
+        name: str = "dataset",
+        size: tuple[int, int] = (64, 48),
+    ) -> Path:
+        root = tmp_path / name
+        seed = 0
+        for split, count in (counts or {"train": 10, "test": 3}).items():
+            for place, class_name in enumerate(class_names):
+                colour = COLOURS.get(class_name, (20 + 60 * place, 220 - 50 * place, 40 * place))
+                for number in range(count):
+                    seed += 1
+                    _paint(root / split / class_name / f"{class_name[0]}{number}.jpg", colour, seed, size)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def paint() -> Callable[..., Path]:
+    """Return a function that paints one photo: path, colour, seed, (width, height)."""
+    return _paint
