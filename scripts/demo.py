@@ -1,0 +1,55 @@
+"""Render the demo court: a dataset of basketball scenes to try everything with before the first real photo.
+
+python scripts/demo.py
+python scripts/demo.py --train 90 --test 30 --out data/demo_small
+python scripts/demo.py --contact_sheet contact_sheet.jpg
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from jsonargparse import auto_cli  # noqa: E402
+
+from bball_pl.data.contact_sheet import write_contact_sheet  # noqa: E402
+from bball_pl.data.demo import write_demo  # noqa: E402
+from bball_pl.errors import exit_on_error  # noqa: E402
+
+
+def demo(
+    train: int = 900,
+    test: int = 300,
+    seed: int = 7,
+    out: Path = ROOT / "data" / "demo",
+    workers: int | None = None,
+    force: bool = False,
+    contact_sheet: Path | None = None,
+) -> None:
+    """Render the demo court: a dataset of basketball scenes to try everything with before the first real photo.
+
+    Args:
+        train: number of training photos, shared evenly by the three moves.
+        test: number of test photos, from other games than the training photos.
+        seed: the same seed gives the same bytes.
+        out: folder of the dataset; it must not hold anything else.
+        workers: number of processes; one per core unless given. It changes no byte.
+        force: replace another demo in that folder. Nothing but a demo is ever replaced.
+        contact_sheet: also write a sheet of sample photos to this JPEG file.
+    """
+    result = write_demo(out, train, test, seed, workers, force)
+    if result.written:
+        print(f"{result.photos} photos in {result.root}")
+    else:
+        print(f"{result.root} already holds this demo ({result.photos} photos): nothing to do")
+    if contact_sheet is not None:
+        print(f"contact sheet: {write_contact_sheet(result.root, contact_sheet)}")
+    print(f"next: python scripts/fit.py --data.root {result.root}")
+
+
+if __name__ == "__main__":
+    with exit_on_error():
+        auto_cli(demo, as_positional=False)
