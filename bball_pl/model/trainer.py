@@ -1,0 +1,60 @@
+"""Lightning's Trainer with the defaults that this project's data and networks need."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
+
+from bball_pl.model.batch_norm import SyncBatchNormPlugin
+
+
+class FitTrainer(L.Trainer):
+    """Lightning's Trainer; see its documentation for every option.
+
+    Args:
+        precision: auto takes bf16-mixed where GPU or CPU has bfloat16 in hardware and 32-true elsewhere; or one of
+            Lightning's own.
+        sync_batchnorm: shares batch norm statistics between processes; timm's fused activations are kept, and it
+            works on CPUs as well.
+        deterministic: algorithms that repeat bit for bit, at some cost on a GPU.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Literal["auto"] | _PRECISION_INPUT = "auto",
+        sync_batchnorm: bool = False,
+        **kwargs: Any,
+    ):
+        resolved = best_precision(kwargs.get("accelerator", "auto")) if precision == "auto" else precision
+        plugins = kwargs.pop("plugins", None) or []
+        plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+        if sync_batchnorm:
+            plugins.append(SyncBatchNormPlugin())
+        super().__init__(
+            precision=resolved,
+            plugins=plugins,
+            # The datamodule's samplers know rank and world size themselves; Lightning's would pad and reorder.
+            use_distributed_sampler=False,
+            **kwargs,
+        )
+
+
+def best_precision(accelerator: object = "auto") -> Literal["bf16-mixed", "32-true"]:
+    """Choose bfloat16 where the device that Lightning would take has it in hardware, else 32 bits.
+
+    bfloat16 has the range of float32, so no loss scaling is needed; emulated in software it is slower than float32.
+
+    Args:
+        accelerator: Lightning's option; anything but auto, gpu, cuda and cpu gets 32 bits.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        found = torch.cpu.get_capabilities()
+        if any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+            return "bf16-mixed"
+    return "32-true"
