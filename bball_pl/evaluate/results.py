@@ -1,0 +1,67 @@
+"""What a run's folder says about its best model: predictions and figures of a split."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from bball_pl import runs
+from bball_pl.data.folder import Photo
+from bball_pl.evaluate.metrics import compute_metrics, write_metrics
+from bball_pl.evaluate.predictions import write_predictions
+from bball_pl.evaluate.summary import metrics_table
+from bball_pl.model.outcomes import Outcomes
+
+
+def write_results(
+    run: str | os.PathLike[str], split: str, photos: Sequence[Photo], outcomes: Outcomes, class_names: list[str]
+) -> dict[str, Any]:
+    """Write `predictions_<split>.csv` and `metrics.json` into a run's folder and return the figures.
+
+    Args:
+        run: the folder.
+        split: its name.
+        photos: every photo of the split.
+        outcomes: the answer to each of them, in the same order.
+        class_names: in the order of the logits.
+
+    Raises:
+        ValueError: if a photo has no answer or an answer has no photo.
+    """
+    if outcomes.indices.tolist() != list(range(len(photos))):
+        raise ValueError(f"{len(outcomes.indices)} answers for {len(photos)} photos of {split}")
+    probabilities = outcomes.probabilities
+    metrics = compute_metrics(split, probabilities, outcomes.targets, class_names)
+    # Every process of a distributed run has all answers; one of them writes.
+    rank_zero_only(write_predictions)(Path(run) / runs.predictions_file(split), photos, probabilities, class_names)
+    rank_zero_only(write_metrics)(Path(run) / runs.METRICS, metrics)
+    return metrics
+
+
+@rank_zero_only
+def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) -> None:
+    """Print the figures, where the run lies and what to do next.
+
+    Args:
+        run: its folder.
+        metrics: what `write_results` returned, or None if there was nothing to test on.
+    """
+    console = Console()
+    if metrics is None:
+        console.print("[bold]No test photos[/bold]: nothing says how good the model is on photos it has not seen.")
+    else:
+        console.print(metrics_table(metrics))
+    console.print(f"run: {run}", soft_wrap=True, highlight=False)
+    console.print("next:", highlight=False)
+    logs = Path(run).parents[1]
+    for command in (
+        f"tensorboard --logdir {shlex.quote(str(logs))}",
+        "python scripts/fit.py --data.root YOUR_PHOTOS --config configs/demo.yaml",
+    ):
+        console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
