@@ -85,7 +85,7 @@ RANGES: dict[str, dict[str, Range]] = {
 #: move -> phases and how often each is seen.
 PHASES: dict[str, tuple[tuple[str, float], ...]] = {
     "dribble": (("dribble_low", 0.6), ("dribble_high", 0.4)),
-    "layup": (("layup_reach", 0.62), ("layup_scoop", 0.2), ("layup_gather", 0.18)),
+    "layup": (("layup_reach", 0.68), ("layup_scoop", 0.2), ("layup_gather", 0.12)),
     "shoot": (("shoot_hold", 0.56), ("shoot_release", 0.44)),
 }
 
