@@ -30,5 +30,14 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# TensorFlow in a place of its own: it must not decide which numpy or protobuf the project gets.
+.venv-keras/installed: benchmarks/keras-constraints.txt
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install --quiet --constraint benchmarks/keras-constraints.txt keras tensorflow-cpu
+	@touch $@
+
+bench: .venv/installed .venv-keras/installed
+	$(BIN)/python benchmarks/train_speed.py
+
 clean:
 	rm -rf .venv .venv-keras build *.egg-info
