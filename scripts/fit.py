@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from bball_pl import runs
 from bball_pl.errors import exit_on_error
 from bball_pl.evaluate.results import show_results, write_results
+from bball_pl.model.callbacks.keeping import model_checkpoint
 from bball_pl.model.callbacks.stopping import FitInterrupted
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.cli import FitCLI
@@ -29,10 +30,14 @@ def main() -> None:
     try:
         trainer.fit(cli.model, data, ckpt_path=cli.config.ckpt_path, weights_only=True)
     except FitInterrupted as stop:
-        print(cli.how_to_resume(stop), file=sys.stderr)
+        if trainer.is_global_zero:
+            print(cli.how_to_resume(stop), file=sys.stderr)
         sys.exit(128 + stop.signum)
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return
     run = Path(trainer.log_dir or trainer.default_root_dir)
-    best = MoveClassifier.from_checkpoint(runs.best_checkpoint(run))
+    # Without checkpoints the weights of the end are the best there are.
+    best = MoveClassifier.from_checkpoint(runs.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
     metrics = None
     if data.photos["test"]:
         trainer.test(best, data, verbose=False)

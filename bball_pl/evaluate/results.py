@@ -59,9 +59,8 @@ def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) ->
         console.print(metrics_table(metrics))
     console.print(f"run: {run}", soft_wrap=True, highlight=False)
     console.print("next:", highlight=False)
-    logs = Path(run).parents[1]
-    for command in (
-        f"tensorboard --logdir {shlex.quote(str(logs))}",
-        "python scripts/fit.py --data.root YOUR_PHOTOS --config configs/demo.yaml",
-    ):
+    commands = ["python scripts/fit.py --data.root YOUR_PHOTOS --config configs/demo.yaml"]
+    if any(Path(run).glob("events.out.tfevents*")):
+        commands.insert(0, f"tensorboard --logdir {shlex.quote(str(Path(run).parents[1]))}")
+    for command in commands:
         console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)

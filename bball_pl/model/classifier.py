@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from torchmetrics.functional.classification import multiclass_f1_score
 
 from bball_pl import __version__
@@ -82,17 +83,17 @@ class MoveClassifier(L.LightningModule):
         auxiliary: bool = False,
         probe: bool = True,
         head_epochs: int = 0,
-        lr: float = 3e-4,
-        layer_decay: float = 0.8,
+        lr: float = 1e-3,
+        layer_decay: float = 0.9,
         weight_decay: float = 0.05,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.05,
         label_smoothing: float = 0.1,
-        mixup: float = 0.2,
+        mixup: float = 0.0,
         cutmix: float = 0.0,
         mix_probability: float = 0.5,
         dropout: float = 0.2,
-        batch_norm: BatchNormPolicy = "slow",
+        batch_norm: BatchNormPolicy = "frozen",
         ema_decay: float = 0.998,
         patience: int = 10,
         compile: bool = False,
@@ -109,6 +110,7 @@ class MoveClassifier(L.LightningModule):
         self.network.to(memory_format=torch.channels_last)
         self.outcomes: dict[str, Outcomes] = {}
         self._collectors: dict[str, OutcomeCollector] = {}
+        self._policy_epoch = -1
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits: images `[B, 3, S, S]`, normalised as `spec` says → float `[B, classes]`."""
@@ -135,8 +137,12 @@ class MoveClassifier(L.LightningModule):
         """Return AdamW with layer-wise learning rates, and the course of the learning rate, set at every step."""
         recipe = self.hparams
         groups = parameter_groups(self.network.net, recipe["lr"], recipe["layer_decay"], recipe["weight_decay"])
-        optimiser = torch.optim.AdamW(groups, lr=recipe["lr"], fused=True)
+        # Fused, the step over all parameters is one pass; but with float16 it unscales by itself, too late to clip.
+        optimiser = torch.optim.AdamW(groups, lr=recipe["lr"], fused=self.trainer.precision != "16-mixed")
         total = self.trainer.estimated_stepping_batches
+        # For this number Lightning has built the training loader, before it knows where a resumed run goes on: the
+        # loader must be built again then, or the run goes on with the first batches of an epoch.
+        self.trainer.fit_loop._combined_loader = None
         epochs = self.trainer.max_epochs or 0
         if total == float("inf") or epochs < 1:
             raise ConfigError("the learning rate's course needs an end: pass --trainer.max_epochs N, N >= 1")
@@ -150,18 +156,43 @@ class MoveClassifier(L.LightningModule):
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": course, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does; it refuses a fused optimiser under bfloat16 too, where no gradient is scaled."""
+        if not gradient_clip_val:
+            return
+        if self.trainer.precision == "16-mixed":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        parameters = list(self.parameters())
+        if gradient_clip_algorithm == "value":
+            clip_grad_value_(parameters, gradient_clip_val)
+            return
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        # On a CPU a pass over all gradients is saved when nothing is to be clipped; a GPU would have to be waited for.
+        if norm.device.type != "cpu" or norm > gradient_clip_val:
+            clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+
     def setup(self, stage: str) -> None:
         """Compile the network if that was asked for; in place, so that the names in the checkpoint stay."""
         if self.hparams["compile"] and stage == "fit":
             self.network.compile()
 
-    def on_train_epoch_start(self) -> None:
-        """Set batch norm to its policy; while only the head learns, the body must answer as in evaluation."""
-        head_only = self.current_epoch < self.hparams["head_epochs"]
-        apply_policy(self.network, "frozen" if head_only else self.hparams["batch_norm"])
-
     def on_train_batch_start(self, batch: PhotoBatch, batch_idx: int) -> None:
-        """Make dropout depend on nothing but seed, epoch, batch and process: a resumed run repeats a straight one."""
+        """Set batch norm to its policy, and dropout to what seed, epoch, batch and process say and nothing else.
+
+        A resumed run repeats a straight one, and Lightning calls no `on_train_epoch_start` where it goes on within an
+        epoch.
+        """
+        if self._policy_epoch != self.current_epoch:
+            # While only the head learns, the body must answer as in evaluation.
+            head_only = self.current_epoch < self.hparams["head_epochs"]
+            apply_policy(self.network, "frozen" if head_only else self.hparams["batch_norm"])
+            self._policy_epoch = self.current_epoch
         torch.manual_seed(self._batch_seed(batch_idx))
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
@@ -170,8 +201,8 @@ class MoveClassifier(L.LightningModule):
         recipe = self.hparams
         classes = len(self.class_names)
         soft_targets = one_hot(targets, classes).float()
-        # Blends stand in for photos that a small set does not have; off by default for CutMix, which can put two
-        # moves into one picture.
+        # Blends stand in for photos that a set does not have. Both are off by default: with a few thousand photos
+        # mixup costs accuracy (arXiv:1912.11370, its rule for small sets), and CutMix can put two moves into one.
         generator = torch.Generator().manual_seed(self._batch_seed(batch_idx))
         images, soft_targets = mix(
             images, soft_targets, recipe["mixup"], recipe["cutmix"], recipe["mix_probability"], generator

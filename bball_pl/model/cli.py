@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from bball_pl import runs
 from bball_pl.data.datamodule import PhotoDataModule
-from bball_pl.errors import RunError
+from bball_pl.errors import ConfigError, RunError
 from bball_pl.model.backbone import spec_for
 from bball_pl.model.callbacks.keeping import KeepLast
 from bball_pl.model.callbacks.pictures import Pictures
@@ -96,6 +96,12 @@ class FitCLI(LightningCLI):
         options = self.config_init["trainer"]
         root = Path(options["default_root_dir"] or runs.ROOT)
         checkpoint = self.config_init["ckpt_path"]
+        limit = options.get("limit_test_batches")
+        if limit is not None and not (isinstance(limit, float) and limit == 1):  # the integer 1 is one batch
+            raise ConfigError(
+                f"--trainer.limit_test_batches is {limit}: metrics.json is of all test photos. "
+                "Leave it out, and point --data.root to a smaller dataset for a trial"
+            )
         if options.get("logger") is None:
             kwargs["logger"] = _logger(root, self.config_init["name"], checkpoint)
         kwargs["default_root_dir"] = str(root)
@@ -121,8 +127,9 @@ class FitCLI(LightningCLI):
                     enable_version_counter=False,
                 )
             )
-            callbacks.append(KeepLast())
-        return [*callbacks, GracefulStop()]
+            # Without checkpoints there is nothing to save, and Lightning would count these two as checkpoints.
+            callbacks += [KeepLast(), GracefulStop()]
+        return callbacks
 
     def how_to_resume(self, stop: FitInterrupted) -> str:
         """Return the sentence that tells an interrupted user how to go on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
@@ -41,6 +42,28 @@ class FitTrainer(L.Trainer):
             use_distributed_sampler=False,
             **kwargs,
         )
+
+    def fit(
+        self,
+        model: L.LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: L.LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Fit as Lightning does, with `self.ckpt_path` known from the start: callbacks ask for it in `setup`."""
+        self.ckpt_path = ckpt_path
+        try:
+            super().fit(model, train_dataloaders, val_dataloaders, datamodule, weights_only=weights_only)
+        except SystemExit as ended:
+            # Lightning makes an exit with status 1, that of a fault, of Ctrl-C.
+            if isinstance(ended.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            # What is tested afterwards is the model that is given, not this checkpoint.
+            self.ckpt_path = None
 
 
 def best_precision(accelerator: object = "auto") -> Literal["bf16-mixed", "32-true"]:

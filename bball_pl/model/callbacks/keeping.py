@@ -20,7 +20,8 @@ def model_checkpoint(trainer: L.Trainer) -> ModelCheckpoint | None:
 
 def checkpoint_folder(trainer: L.Trainer) -> Path | None:
     """Return the folder of the run's checkpoints, or None if the run keeps none; known once fitting has begun."""
-    keeper = model_checkpoint(trainer)
+    # A trial of one batch (`fast_dev_run`) must not write over the checkpoints of a run.
+    keeper = None if trainer.fast_dev_run else model_checkpoint(trainer)  # type: ignore[attr-defined]
     return Path(keeper.dirpath) if keeper is not None and keeper.dirpath is not None else None
 
 

@@ -62,7 +62,7 @@ class LinearProbe(Callback):
         _set_head(classifier, probe)
         self.val_loss, self.val_acc = probe.val_loss, probe.val_acc
         rank_zero_info(
-            f"linear probe: val loss {probe.val_loss:.4f}, val accuracy {probe.val_acc:.4f} (C = {probe.strength:.2g})"
+            f"linear probe: val loss {probe.val_loss:.4g}, val accuracy {probe.val_acc:.4g} (C = {probe.strength:.2g})"
         )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -80,18 +80,18 @@ class LinearProbe(Callback):
         if self.val_loss is None or path is None or best is None:
             return
         score = float(best.best_model_score) if best.best_model_score is not None else float("inf")
-        self.kept = score >= self.val_loss
+        self.kept = not score < self.val_loss  # nor does a loss that is not a number beat anything
         if self.kept:
             rank_zero_info(
-                f"fine-tuning did not beat its own linear probe on validation (loss {score:.4f} against "
-                f"{self.val_loss:.4f}): best.ckpt is the probe"
+                f"fine-tuning did not beat its own linear probe on validation (loss {score:.4g} against "
+                f"{self.val_loss:.4g}): best.ckpt is the probe"
             )
             if trainer.is_global_zero:
                 with atomic_path(path.with_name("best.ckpt")) as temporary:
                     shutil.copyfile(path, temporary)
         else:
             rank_zero_info(
-                f"fine-tuning beat its linear probe on validation: loss {score:.4f} against {self.val_loss:.4f}"
+                f"fine-tuning beat its linear probe on validation: loss {score:.4g} against {self.val_loss:.4g}"
             )
         trainer.strategy.barrier("probe")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import warnings
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 #: Lines that name nothing a user of this project could do.
 _CHATTER = (
@@ -15,6 +17,7 @@ _CHATTER = (
     "override existing callbacks",
     "Loading `train_dataloader`",
     "Restor",
+    "Found current_model_state",
     "stopped: `max_epochs",
 )
 
@@ -25,13 +28,27 @@ class FitProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=False)
 
+    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
+        """Return the columns before the figures; Lightning's own would not leave them room in 80 columns."""
+        return [
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+        ]
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        # People count epochs from one; Lightning's "Epoch 1/1" would be the second of two.
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return the loss of the step and the validation's loss and accuracy."""
+        """Return the loss of the step, and loss and accuracy of the last validation."""
         metrics = super().get_metrics(trainer, pl_module)
         wanted = {"train/loss_step": "loss", "val/loss": "val loss", "val/acc": "val acc"}
-        return {short: metrics[name] for name, short in wanted.items() if name in metrics}
+        # Four digits: a loss that has run away would otherwise break the line.
+        return {short: f"{metrics[name]:.4g}" for name, short in wanted.items() if name in metrics}
 
 
 def silence_chatter() -> None:
@@ -45,3 +62,7 @@ def silence_chatter() -> None:
         logging.getLogger(name).addFilter(matters)
     # Lightning 2.6 asks torch 2.15 in a way that is about to change; nothing depends on it here.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    # A handful of photos is a fair start; the epoch's own curves are there in any case.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    # A resumed run goes on in its folder, on purpose.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
