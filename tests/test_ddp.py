@@ -17,7 +17,8 @@ from fit_runs import command, environment, fit, only_run, tiny
 
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.evaluate.metrics import compute_metrics
-from bball_pl.model.classifier import MoveClassifier, read_checkpoint
+from bball_pl.model.checkpoint import read_checkpoint
+from bball_pl.model.classifier import MoveClassifier
 
 MakeDataset = Callable[..., Path]
 

@@ -18,7 +18,7 @@ from bball_pl.errors import RunError
 from bball_pl.evaluate.metrics import compute_metrics, write_metrics
 from bball_pl.evaluate.results import write_results
 from bball_pl.evaluate.summary import metrics_table
-from bball_pl.model.classifier import read_checkpoint
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.outcomes import Outcomes
 
 NAMES = ["shoot", "dribble", "layup"]

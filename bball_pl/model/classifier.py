@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
@@ -19,14 +17,16 @@ from torchmetrics.functional.classification import multiclass_f1_score
 
 from bball_pl import __version__
 from bball_pl.data.dataset import PhotoBatch
-from bball_pl.errors import ConfigError, RunError
+from bball_pl.errors import ConfigError
 from bball_pl.model.averaging import WeightEma
 from bball_pl.model.backbone import MoveNet, spec_for
 from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
 from bball_pl.model.callbacks.probe import LinearProbe
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.mixing import mix
 from bball_pl.model.optimiser import learning_rate_course, parameter_groups
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes
+from bball_pl.model.ranges import check_ranges
 from bball_pl.model.weights import load_weights
 from bball_pl.preprocess import Fit, PreprocessSpec
 
@@ -83,11 +83,11 @@ class MoveClassifier(L.LightningModule):
         auxiliary: bool = False,
         probe: bool = True,
         head_epochs: int = 0,
-        lr: float = 1e-3,
+        lr: float = 3e-4,
         layer_decay: float = 0.9,
         weight_decay: float = 0.05,
         schedule: Literal["cosine", "constant"] = "cosine",
-        warmup: float = 0.05,
+        warmup: float = 0.1,
         label_smoothing: float = 0.1,
         mixup: float = 0.0,
         cutmix: float = 0.0,
@@ -100,7 +100,7 @@ class MoveClassifier(L.LightningModule):
         seed: int = 0,
     ):
         super().__init__()
-        _check_ranges(locals())
+        check_ranges(locals())
         self.save_hyperparameters()
         self.class_names = list(class_names)
         self.spec = spec_for(backbone, image_size, fit, mean, std)
@@ -299,37 +299,3 @@ class MoveClassifier(L.LightningModule):
             f"{split}/f1": f1,
         }
         self.log_dict(figures, prog_bar=split == "val", sync_dist=True)
-
-
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint of this project on the CPU, tensors and plain values only.
-
-    Raises:
-        RunError: if the file is missing, cannot be read, or was not written by this project.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with scripts/fit.py")
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader finds wrong, the user needs the file's name
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} cannot be read as a checkpoint ({reason}); is it whole?") from error
-    if not isinstance(checkpoint, dict) or not {"bball_pl", "hyper_parameters", "state_dict"} <= set(checkpoint):
-        raise RunError(f"{path} is not a checkpoint of this project: it names no classes and no preprocessing")
-    return checkpoint
-
-
-def _check_ranges(values: dict[str, Any]) -> None:
-    if len(values["class_names"]) < 2:
-        raise ConfigError(f"a classifier needs two classes or more, found {len(values['class_names'])}")
-    for name in ("layer_decay", "warmup", "label_smoothing", "mix_probability", "dropout", "ema_decay"):
-        if not 0 <= values[name] <= 1:
-            raise ConfigError(f"--model.{name} is {values[name]}; expected a number from 0 to 1")
-    for name in ("weight_decay", "mixup", "cutmix", "head_epochs", "patience"):
-        if not 0 <= values[name] < math.inf:
-            raise ConfigError(f"--model.{name} is {values[name]}; expected 0 or more")
-    if not 0 < values["lr"] < math.inf:
-        raise ConfigError(f"--model.lr is {values['lr']}; expected a positive number")
-    if values["ema_decay"] == 1 or values["dropout"] == 1 or values["layer_decay"] == 0:
-        raise ConfigError("ema_decay 1, dropout 1 or layer_decay 0 would keep the network from learning")

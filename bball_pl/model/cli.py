@@ -91,6 +91,18 @@ class FitCLI(LightningCLI):
         )
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
 
+    def before_instantiate_classes(self) -> None:
+        """Make paths absolute: config.yaml and the command that resumes must work from any folder."""
+        for group, name in (("data", "root"), ("data", "cache_dir"), ("trainer", "default_root_dir")):
+            value = self.config[group][name]
+            if value is not None:
+                self.config[group][name] = str(Path(value).absolute())
+        weights = Path(self.config["model"]["weights"])
+        if weights.is_file():
+            self.config["model"]["weights"] = str(weights.absolute())
+        if self.config["ckpt_path"] is not None:
+            self.config["ckpt_path"] = str(Path(self.config["ckpt_path"]).absolute())
+
     def instantiate_trainer(self, **kwargs: Any) -> FitTrainer:
         """Build the trainer with the run's folder, logger and callbacks."""
         options = self.config_init["trainer"]
