@@ -77,7 +77,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "lean": (-8, 6), "tilt": (-6, 2), "twist": (-2, 18), "nod": (12, 32), "turn": (-8, 8),
         "hip_ball": (-8, 18), "hip_off": (-8, 16), "spread_ball": (2, 8), "spread_off": (2, 8),
         "knee_ball": (2, 30), "knee_off": (2, 28), "point_ball": (22, 48), "point_off": (22, 48),
-        "shoulder_ball": (138, 165), "shoulder_off": (90, 145), "side_ball": (0, 14), "side_off": (2, 22),
+        "shoulder_ball": (138, 165), "shoulder_off": (112, 150), "side_ball": (0, 14), "side_off": (2, 22),
         "elbow_ball": (4, 30), "elbow_off": (25, 85), "wrist_ball": (20, 70),
     },
 }  # fmt: skip
@@ -86,7 +86,7 @@ RANGES: dict[str, dict[str, Range]] = {
 PHASES: dict[str, tuple[tuple[str, float], ...]] = {
     "dribble": (("dribble_low", 0.6), ("dribble_high", 0.4)),
     "layup": (("layup_reach", 0.68), ("layup_scoop", 0.2), ("layup_gather", 0.12)),
-    "shoot": (("shoot_hold", 0.56), ("shoot_release", 0.44)),
+    "shoot": (("shoot_hold", 0.62), ("shoot_release", 0.38)),
 }
 
 #: Height of the jump per phase, metres: (least, most).

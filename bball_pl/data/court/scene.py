@@ -137,7 +137,7 @@ def _players(
             who, outfit = game.players[side][squads[side][-1]], game.teams[side]
             if number >= 2 and rng.random() < 0.1:
                 who, outfit = sample_looks(rng), game.teams[2]
-            kind = str(rng.choice(["stand", "shoot", "dribble", "layup"], p=[0.46, 0.18, 0.2, 0.16]))
+            kind = str(rng.choice(["stand", "shoot", "dribble", "layup"], p=[0.58, 0.15, 0.17, 0.1]))
             facing = float(np.arctan2(*(at - place)[1::-1]) + rng.normal(0, 0.5 if number < 2 else 0.9))
             person = _somebody(rng, who, outfit, place, facing, "stand" if kind == "stand" else sample_phase(rng, kind))
             if not _hides(camera, person.body, box, depth):
