@@ -1,6 +1,6 @@
 # make demo    from nothing to a trained and tested model, without a model hub
 # make test    the tests             make lint   ruff and mypy
-# make bench   training speed beside a plain loop and Keras (20 minutes, installs TensorFlow in .venv-keras)
+# make bench   training speed beside a plain loop and Keras (about 10 minutes, installs TensorFlow in .venv-keras)
 
 PYTHON ?= python3
 BIN := .venv/bin

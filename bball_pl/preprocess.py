@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -42,7 +43,7 @@ class PreprocessSpec:
         object.__setattr__(self, "mean", triple(self.mean, "mean"))
         object.__setattr__(self, "std", triple(self.std, "std"))
         if self.size < 16:
-            raise ConfigError(f"an image size of {self.size} px is too small: give 32 or more")
+            raise ConfigError(f"an image size of {self.size} px is too small; expected 16 or more")
         if self.fit not in get_args(Fit):
             raise ConfigError(f"fit is {self.fit!r}; expected one of {', '.join(get_args(Fit))}")
         if self.interpolation not in _RESAMPLING:
@@ -105,10 +106,18 @@ class PreprocessSpec:
         Returns:
             float32 `[B, 3, size, size]` on the same device, in channels_last memory format.
         """
-        mean = torch.tensor(self.mean, device=batch.device).mul(255).view(1, 3, 1, 1)
-        scale = torch.tensor(self.std, device=batch.device).mul(255).reciprocal().view(1, 3, 1, 1)
+        mean, scale = _mean_and_scale(self.mean, self.std, batch.device)
         floats = batch.to(torch.float32, memory_format=torch.channels_last)
         return floats.sub_(mean).mul_(scale)
+
+
+@lru_cache
+def _mean_and_scale(
+    mean: tuple[float, float, float], std: tuple[float, float, float], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # Kept on the device: copying six numbers for every batch would make a GPU wait.
+    means = torch.tensor(mean, device=device).mul(255).view(1, 3, 1, 1)
+    return means, torch.tensor(std, device=device).mul(255).reciprocal().view(1, 3, 1, 1)
 
 
 def triple(values: Sequence[float], name: str) -> tuple[float, float, float]:

@@ -7,17 +7,16 @@ python scripts/demo.py --contact_sheet contact_sheet.jpg
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from jsonargparse import auto_cli
 
-from jsonargparse import auto_cli  # noqa: E402
-
-from bball_pl.data.contact_sheet import write_contact_sheet  # noqa: E402
-from bball_pl.data.demo import write_demo  # noqa: E402
-from bball_pl.errors import exit_on_error  # noqa: E402
+from bball_pl.data.contact_sheet import write_contact_sheet
+from bball_pl.data.demo import write_demo
+from bball_pl.errors import exit_on_error
+from bball_pl.runs import ROOT
 
 
 def demo(
@@ -47,7 +46,10 @@ def demo(
         print(f"{result.root} already holds this demo ({result.photos} photos): nothing to do")
     if contact_sheet is not None:
         print(f"contact sheet: {write_contact_sheet(result.root, contact_sheet)}")
-    print(f"next: python scripts/fit.py --data.root {result.root}")
+    script = shlex.quote(str(ROOT / "scripts" / "fit.py"))
+    config = shlex.quote(str(ROOT / "configs" / "demo.yaml"))
+    root = shlex.quote(str(result.root.absolute()))
+    print(f"next:\n  {shlex.quote(sys.executable)} {script} --config {config} --data.root {root}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> None:
     """Parse, fit, test the best checkpoint, say what was made."""
     cli = FitCLI()
     data, trainer = cli.datamodule, cli.trainer
-    # Before the trainer starts anything: whatever is wrong with the photos ends the run here, in one process.
+    # Before the trainer starts anything: whatever is wrong with the photos ends the run here.
     rank_zero_only(data.prepare_data)()
     try:
         trainer.fit(cli.model, data, ckpt_path=cli.config.ckpt_path, weights_only=True)
@@ -38,11 +38,12 @@ def main() -> None:
     run = Path(trainer.log_dir or trainer.default_root_dir)
     # Without checkpoints the weights of the end are the best there are.
     best = MoveClassifier.from_checkpoint(runs.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
+    final = dict(trainer.callback_metrics)  # testing forgets them
     metrics = None
     if data.photos["test"]:
         trainer.test(best, data, verbose=False)
         metrics = write_results(run, "test", data.photos["test"], best.outcomes["test"], best.class_names)
-    cli.log_final(metrics)
+    cli.log_final(final, metrics)
     show_results(run, metrics)
 
 

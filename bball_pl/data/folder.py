@@ -95,7 +95,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     if not (root / "train").is_dir():
         raise DatasetError(
             f"{root} has no folder 'train' (found: {_listing(_folders(root))}). Expected {{train,test}}/<class>/*.jpg. "
-            "Make the splits with `python scripts/split.py`, or pass --data.root DIR."
+            "Sort the photos into train/<class>/ and test/<class>/, or pass --data.root DIR."
         )
     found = _folders(root / "train")
     if given is None:

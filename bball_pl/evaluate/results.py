@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,10 @@ def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) ->
         console.print(metrics_table(metrics))
     console.print(f"run: {run}", soft_wrap=True, highlight=False)
     console.print("next:", highlight=False)
-    commands = ["python scripts/fit.py --data.root YOUR_PHOTOS --config configs/demo.yaml"]
+    # In full, so that they work when pasted, whatever folder and environment the shell is in.
+    python, root = Path(sys.executable), runs.ROOT
+    commands = [[python, root / "scripts/fit.py", "--config", root / "configs/demo.yaml", "--data.root", "YOUR_PHOTOS"]]
     if any(Path(run).glob("events.out.tfevents*")):
-        commands.insert(0, f"tensorboard --logdir {shlex.quote(str(Path(run).parents[1]))}")
+        commands.insert(0, [python.with_name("tensorboard"), "--logdir", Path(run).parents[1]])
     for command in commands:
-        console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {shlex.join(map(str, command))}", soft_wrap=True, highlight=False, markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
@@ -22,6 +23,11 @@ class WeightEma(WeightAveraging):
 
     def __init__(self, decay: float = 0.998) -> None:
         super().__init__(use_buffers=True, multi_avg_fn=_warmed_up_average(decay))
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Make the average on the device of training: the network itself is moved there only later."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
 
 
 def _warmed_up_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:

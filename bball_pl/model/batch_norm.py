@@ -73,9 +73,9 @@ class SyncBatchNorm(nn.BatchNorm2d):
         channels = floats.shape[1]
         number = total[-1]
         mean = total[:channels] / number
-        variance = total[channels:-1] / number - mean.square()
+        variance = (total[channels:-1] / number - mean.square()).clamp_min(0)  # rounding can make it negative
         self._follow(mean.detach(), variance.detach(), number.detach())
-        scale = torch.rsqrt(variance.clamp_min(0) + self.eps)
+        scale = torch.rsqrt(variance + self.eps)
         if self.affine:
             scale = scale * self.weight
         shift = -mean * scale + (self.bias if self.affine else 0)

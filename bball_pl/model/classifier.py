@@ -180,7 +180,8 @@ class MoveClassifier(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Compile the network if that was asked for; in place, so that the names in the checkpoint stay."""
         if self.hparams["compile"] and stage == "fit":
-            self.network.compile()
+            # Batches of an epoch differ by one photo; two compiled sizes are faster than one for any size.
+            self.network.compile(dynamic=False)
 
     def on_train_batch_start(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Set batch norm to its policy, and dropout to what seed, epoch, batch and process say and nothing else.
@@ -218,7 +219,10 @@ class MoveClassifier(L.LightningModule):
             loss = cross_entropy(logits, soft_targets, label_smoothing=smoothing)
         size = len(images)
         accuracy = (logits.detach().argmax(1) == soft_targets.argmax(1)).float().mean()
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        # One figure of this process's photos a step, and one of everybody's an epoch: synchronising at every step
+        # would make all devices wait.
+        self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
+        self.log("train/loss_epoch", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("train/acc", accuracy, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
@@ -292,10 +296,11 @@ class MoveClassifier(L.LightningModule):
         outcomes = self._gather(split)
         predicted = outcomes.logits.argmax(1)
         f1 = multiclass_f1_score(predicted, outcomes.targets, len(self.class_names), average="macro")
-        # Every process holds all answers, so these are the same everywhere and synchronising changes nothing.
+        # Every process holds all answers, so these are the same everywhere and synchronising changes nothing. Numbers,
+        # because Lightning reduces a tensor where it lies, and NCCL cannot reduce one on the CPU.
         figures = {
-            f"{split}/loss": outcomes.losses.mean(),
-            f"{split}/acc": outcomes.correct.float().mean(),
-            f"{split}/f1": f1,
+            f"{split}/loss": float(outcomes.losses.mean()),
+            f"{split}/acc": float(outcomes.correct.float().mean()),
+            f"{split}/f1": float(f1),
         }
         self.log_dict(figures, prog_bar=split == "val", sync_dist=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,7 +88,7 @@ class FitCLI(LightningCLI):
         parser.link_arguments(
             ("model.backbone", "model.image_size", "model.fit", "model.mean", "model.std"),
             "data.spec",
-            compute_fn=lambda *values: spec_for(*values).to_dict(),
+            compute_fn=_spec,
         )
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
 
@@ -108,6 +109,11 @@ class FitCLI(LightningCLI):
         options = self.config_init["trainer"]
         root = Path(options["default_root_dir"] or runs.ROOT)
         checkpoint = self.config_init["ckpt_path"]
+        if options.get("logger") is False and options["default_root_dir"] is None:
+            raise ConfigError(
+                "without a logger there is no run folder, and the results would lie in the repository. "
+                "Pass --trainer.default_root_dir DIR as well"
+            )
         limit = options.get("limit_test_batches")
         if limit is not None and not (isinstance(limit, float) and limit == 1):  # the integer 1 is one batch
             raise ConfigError(
@@ -147,20 +153,21 @@ class FitCLI(LightningCLI):
         """Return the sentence that tells an interrupted user how to go on."""
         if stop.checkpoint is None:
             return f"{stop}; the run keeps no checkpoints (--trainer.enable_checkpointing false), so nothing was saved"
-        arguments = [sys.argv[0], "--ckpt_path", str(stop.checkpoint)]
+        arguments = [sys.executable, str(Path(sys.argv[0]).absolute()), "--ckpt_path", str(stop.checkpoint)]
         run = runs.run_of_checkpoint(stop.checkpoint)
         if run is not None:
-            arguments[1:1] = ["--config", str(run / runs.CONFIG)]
-        return f"{stop}; saved. Resume with:\n  python {shlex.join(arguments)}"
+            arguments[2:2] = ["--config", str(run / runs.CONFIG)]
+        return f"{stop}; saved. Resume with:\n  {shlex.join(arguments)}"
 
     @rank_zero_only
-    def log_final(self, metrics: dict[str, Any] | None) -> None:
+    def log_final(self, final: Mapping[str, Any], metrics: dict[str, Any] | None) -> None:
         """Put the settings beside the final figures in TensorBoard's HPARAMS page.
 
         Args:
+            final: the figures of the last epoch, by their names in TensorBoard.
             metrics: the test figures of `compute_metrics`, or None if there were no test photos.
         """
-        figures = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name in _FINAL}
+        figures = {name: float(value) for name, value in final.items() if name in _FINAL}
         if metrics is not None:
             figures |= {"test/acc": metrics["accuracy"], "test/f1": metrics["macro_f1"], "test/loss": metrics["nll"]}
         settings = {f"model/{name}": value for name, value in self.config["model"].items()}
@@ -172,12 +179,21 @@ class FitCLI(LightningCLI):
                 logger.finalize("success")
 
 
+def _spec(*settings: Any) -> dict[str, Any]:
+    return spec_for(*settings).to_dict()
+
+
 def _logger(root: Path, name: str, checkpoint: str | None) -> TensorBoardLogger:
     run = None
     if checkpoint is not None:
         if not Path(checkpoint).is_file():
             raise RunError(f"--ckpt_path {checkpoint}: there is no such file; pass a last.ckpt of a run")
         run = runs.run_of_checkpoint(checkpoint)
+        if run is None:
+            raise RunError(
+                f"--ckpt_path {checkpoint} does not lie in its run's folder (…/version_N/{runs.CHECKPOINTS}/). Resume "
+                "it there, or start a new run from its weights with --model.weights FILE"
+            )
     if run is not None:
         # The curves of a resumed run go on where they stopped.
         return TensorBoardLogger(run.parent.parent, name=run.parent.name, version=run.name, default_hp_metric=False)

@@ -47,7 +47,8 @@ class OutcomeCollector:
 
     def add(self, indices: Tensor, targets: Tensor, logits: Tensor) -> None:
         """Take in one batch: indices int64 `[B]` (-1 marks padding), targets int64 `[B]`, logits `[B, classes]`."""
-        self._batches.append((indices.cpu(), targets.cpu(), logits.detach().float().cpu()))
+        # They stay where they are until the end: moving each batch would make a GPU wait.
+        self._batches.append((indices, targets, logits.detach().float()))
 
     def gather(self) -> Outcomes:
         """Join the batches of all processes and forget them; every process gets the same answer.
@@ -55,7 +56,7 @@ class OutcomeCollector:
         Metrics of the whole cannot be averaged from metrics of parts of uneven size, and a distributed loader pads:
         so the answers themselves are joined, padding is dropped, and what is left is put in the photos' order.
         """
-        indices, targets, logits = (torch.cat(column) for column in zip(*self._batches, strict=True))
+        indices, targets, logits = (torch.cat(column).cpu() for column in zip(*self._batches, strict=True))
         self._batches = []
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             parts: list[tuple[Tensor, Tensor, Tensor] | None] = [None] * dist.get_world_size()

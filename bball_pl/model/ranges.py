@@ -27,5 +27,7 @@ def check_ranges(values: dict[str, Any]) -> None:
             raise ConfigError(f"--model.{name} is {values[name]}; expected 0 or more")
     if not 0 < values["lr"] < math.inf:
         raise ConfigError(f"--model.lr is {values['lr']}; expected a positive number")
+    if values["compile"] and values["auxiliary"]:
+        raise ConfigError("--model.compile does not reach the auxiliary head; pass one of compile and auxiliary only")
     if values["ema_decay"] == 1 or values["dropout"] == 1 or values["layer_decay"] == 0:
         raise ConfigError("ema_decay 1, dropout 1 or layer_decay 0 would keep the network from learning")

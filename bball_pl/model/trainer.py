@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from bball_pl.model.batch_norm import SyncBatchNormPlugin
 
@@ -16,8 +16,7 @@ class FitTrainer(L.Trainer):
     """Lightning's Trainer; see its documentation for every option.
 
     Args:
-        precision: auto takes bf16-mixed where GPU or CPU has bfloat16 in hardware and 32-true elsewhere; or one of
-            Lightning's own.
+        precision: auto takes bf16-mixed where GPU or CPU has bfloat16 in hardware and 32-true elsewhere.
         sync_batchnorm: shares batch norm statistics between processes; timm's fused activations are kept, and it
             works on CPUs as well.
         deterministic: algorithms that repeat bit for bit, at some cost on a GPU.
@@ -26,7 +25,7 @@ class FitTrainer(L.Trainer):
     def __init__(
         self,
         *,
-        precision: Literal["auto"] | _PRECISION_INPUT = "auto",
+        precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto",
         sync_batchnorm: bool = False,
         **kwargs: Any,
     ):
@@ -35,6 +34,10 @@ class FitTrainer(L.Trainer):
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
         if sync_batchnorm:
             plugins.append(SyncBatchNormPlugin())
+        if SLURMEnvironment.detect():
+            # Requeueing by Lightning would put its checkpoint into the root folder and open a second run folder;
+            # on SIGTERM GracefulStop saves into the run's own.
+            plugins.append(SLURMEnvironment(auto_requeue=False))
         super().__init__(
             precision=resolved,
             plugins=plugins,

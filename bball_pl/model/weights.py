@@ -60,9 +60,11 @@ def _load_from_hub(network: MoveNet, backbone: str) -> None:
         options = {**network.options, "num_classes": network.description.num_classes}
         trained = timm.create_model(backbone, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (
+            "it cannot be reached" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {error}".splitlines()[0]
+        )
         raise WeightsError(
-            f"the weights of {backbone} are not on this machine and the hub did not give them ({reason}); {_WAYS_ON}"
+            f"the weights of {backbone} are not on this machine, and the hub did not give them ({reason}); {_WAYS_ON}"
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = was_offline
@@ -72,9 +74,10 @@ def _load_from_hub(network: MoveNet, backbone: str) -> None:
 def _reachable(endpoint: str) -> bool:
     if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
         return True  # the proxy resolves names; only the real request can tell
-    host = urlparse(endpoint).hostname or ""
+    url = urlparse(endpoint)
+    port = url.port or (80 if url.scheme == "http" else 443)
     try:
-        with socket.create_connection((host, 443), timeout=5):
+        with socket.create_connection((url.hostname or "", port), timeout=5):
             return True
     except OSError:
         return False
