@@ -126,6 +126,8 @@ def test_tensorboard_has_every_curve_with_every_point(fitted: Fitted) -> None:
     wrong = [point.value < 1 for point in scalars["val/acc"]]
     assert len(images.get("val/worst_mistakes", [])) == sum(wrong)
     assert {"test/acc", "test/f1", "test/loss"} <= scalars.keys()
+    assert [point.value for point in scalars["final/val/loss"]] == [scalars["val/loss"][-1].value]
+    assert {"final/test/acc", "final/gap/acc", "final/train/loss_epoch"} <= scalars.keys()
 
 
 def test_a_checkpoint_answers_without_its_dataset(fitted: Fitted, tmp_path: Path) -> None:

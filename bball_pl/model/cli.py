@@ -170,6 +170,8 @@ class FitCLI(LightningCLI):
         figures = {name: float(value) for name, value in final.items() if name in _FINAL}
         if metrics is not None:
             figures |= {"test/acc": metrics["accuracy"], "test/f1": metrics["macro_f1"], "test/loss": metrics["nll"]}
+        # Under names of their own: TensorBoard writes them as points at step 0, which no curve should have.
+        figures = {f"final/{name}": value for name, value in figures.items()}
         settings = {f"model/{name}": value for name, value in self.config["model"].items()}
         settings |= {f"data/{name}": self.config["data"][name] for name in ("augment", "batch_size", "root")}
         settings["max_epochs"] = self.config["trainer"]["max_epochs"]
