@@ -63,7 +63,7 @@ def place_camera(rng: np.random.Generator, body: Skeleton, ball: Array, game: Ga
     """Return a camera that has the whole player large in its picture and the ball not behind the trunk."""
     size = (SHORT, LONG) if rng.random() < game.tall else (LONG, SHORT)
     middle = np.array([*body["pelvis"][:2], 1.15])
-    share = rng.uniform(0.66, 0.9) if size[0] > size[1] else rng.uniform(0.52, 0.68)
+    share = rng.uniform(0.7, 0.92) if size[0] > size[1] else rng.uniform(0.56, 0.72)
     level = float(rng.choice([rng.uniform(0.4, 0.9), rng.uniform(1.2, 1.9), rng.uniform(2.0, 4.2)], p=[0.3, 0.5, 0.2]))
     roll = float(rng.normal(0, 0.022))
     camera = None

@@ -85,8 +85,8 @@ RANGES: dict[str, dict[str, Range]] = {
 #: move -> phases and how often each is seen.
 PHASES: dict[str, tuple[tuple[str, float], ...]] = {
     "dribble": (("dribble_low", 0.6), ("dribble_high", 0.4)),
-    "layup": (("layup_reach", 0.68), ("layup_scoop", 0.2), ("layup_gather", 0.12)),
-    "shoot": (("shoot_hold", 0.62), ("shoot_release", 0.38)),
+    "layup": (("layup_reach", 0.7), ("layup_scoop", 0.22), ("layup_gather", 0.08)),
+    "shoot": (("shoot_hold", 0.72), ("shoot_release", 0.28)),
 }
 
 #: Height of the jump per phase, metres: (least, most).
