@@ -252,7 +252,7 @@ def test_nothing_but_the_move_tells_the_classes_apart() -> None:
             assert np.all(pixels < np.array(scene.camera.size) + 1)
             heights.append(tall_in_pixels(scene.camera, scene.main) / scene.camera.size[1])
             hoops += is_in_picture(scene.camera, np.array([[RING_X, 0.0, RING_Z]]))
-        assert 0.35 < np.median(heights) < 0.75
+        assert 0.45 < np.median(heights) < 0.85
         assert 0.05 * count < hoops < 0.95 * count
         assert 0.08 * count < sum(scene.camera.size == (427, 640) for scene in scenes) < 0.4 * count
         assert 0.05 * count < sum(scene.main.handed == 1 for scene in scenes) < 0.4 * count
