@@ -67,7 +67,7 @@ def test_misspelt_options_and_wrong_types(refusal: Callable[..., str], option: s
         ("--data.root=nowhere", ["nowhere", "scripts/demo.py"]),
         ("--ckpt_path=nowhere.ckpt", ["nowhere.ckpt"]),
         ("--trainer.max_epochs=-1", ["max_epochs"]),
-        ("--trainer.limit_test_batches=1", ["limit_test_batches", "all test photos"]),
+        ("--trainer.limit_test_batches=2", ["limit_test_batches", "all test photos"]),
     ],
 )
 def test_bad_values_are_refused_in_one_line(refusal: Callable[..., str], option: str, words: list[str]) -> None:
