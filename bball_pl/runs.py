@@ -17,6 +17,7 @@ METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+PROBE = "probe.ckpt"
 
 
 def predictions_file(split: str) -> str:

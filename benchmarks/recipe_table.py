@@ -101,7 +101,7 @@ def _accuracy(run: Path) -> float:
 
 
 def _probe_accuracy(run: Path, root: Path) -> float:
-    probe = MoveClassifier.from_checkpoint(run / runs.CHECKPOINTS / "probe.ckpt")
+    probe = MoveClassifier.from_checkpoint(run / runs.CHECKPOINTS / runs.PROBE)
     data = PhotoDataModule(root, probe.spec)
     data.prepare_data()
     trainer = FitTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False)

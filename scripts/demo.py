@@ -46,10 +46,9 @@ def demo(
         print(f"{result.root} already holds this demo ({result.photos} photos): nothing to do")
     if contact_sheet is not None:
         print(f"contact sheet: {write_contact_sheet(result.root, contact_sheet)}")
-    script = shlex.quote(str(ROOT / "scripts" / "fit.py"))
-    config = shlex.quote(str(ROOT / "configs" / "demo.yaml"))
-    root = shlex.quote(str(result.root.absolute()))
-    print(f"next:\n  {shlex.quote(sys.executable)} {script} --config {config} --data.root {root}")
+    script, config = ROOT / "scripts" / "fit.py", ROOT / "configs" / "demo.yaml"
+    command = (sys.executable, script, "--config", config, "--data.root", result.root.absolute())
+    print(f"next:\n  {shlex.join(map(str, command))}")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,9 @@ from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler
 from bball_pl.data.split import split_train, stratified_subset
 from bball_pl.errors import DatasetError
 from bball_pl.preprocess import PreprocessSpec
+from bball_pl.runs import ROOT
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = ROOT / "data"
 
 # Random crops of half the area are then enlarged by 1.13 at most; a larger entry costs disk and reading time.
 _ROOM_FOR_CROPS = 1.25

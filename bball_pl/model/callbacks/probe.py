@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from bball_pl import runs
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.data.folder import Photo
@@ -87,7 +88,7 @@ class LinearProbe(Callback):
                 f"{self.val_loss:.4g}): best.ckpt is the probe"
             )
             if trainer.is_global_zero:
-                with atomic_path(path.with_name("best.ckpt")) as temporary:
+                with atomic_path(path.with_name(runs.BEST)) as temporary:
                     shutil.copyfile(path, temporary)
         else:
             rank_zero_info(
@@ -106,7 +107,7 @@ class LinearProbe(Callback):
     @staticmethod
     def _checkpoint(trainer: L.Trainer) -> Path | None:
         folder = checkpoint_folder(trainer)
-        return None if folder is None else folder / "probe.ckpt"
+        return None if folder is None else folder / runs.PROBE
 
 
 @torch.inference_mode()
