@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from bball_pl.model.probe import STRENGTHS, fit_probe
+from bball_pl.model.probe import STRENGTHS, clearly_better, fit_probe
 
 
 def clouds(classes: int, count: int, seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -69,3 +69,21 @@ def test_dead_features_have_no_say() -> None:
     assert probe.bias.isfinite().all()
     assert float(probe.weight[:, 5:7].abs().max()) == 0.0
     assert probe.val_acc == 1.0
+
+
+def test_a_gain_within_the_noise_does_not_beat_the_probe() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.rand(35, generator=generator)
+    noise = torch.randn(35, generator=generator)
+    noise = (noise - noise.mean()) / noise.std()
+    error = 35**-0.5  # the standard error of differences with a deviation of 1
+    assert not clearly_better(probe, probe)
+    assert not clearly_better(probe - noise - 0.9 * error, probe)
+    assert clearly_better(probe - noise - 1.1 * error, probe)
+    assert not clearly_better(probe + 0.1, probe)
+    assert not clearly_better(torch.full_like(probe, torch.nan), probe)
+
+
+def test_one_validation_photo_decides_by_itself() -> None:
+    assert clearly_better(torch.tensor([0.4]), torch.tensor([0.5]))
+    assert not clearly_better(torch.tensor([0.5]), torch.tensor([0.5]))

@@ -23,15 +23,20 @@ class Probe:
         weight: float32 `[classes, features]`.
         bias: float32 `[classes]`.
         strength: scikit-learn's C, the inverse of the L2 penalty on standardised features.
-        val_loss: mean cross entropy on the validation photos, in nats.
+        val_losses: cross entropy of each validation photo, float32 `[M]`, in nats.
         val_acc: share of the validation photos that are answered rightly, 0–1.
     """
 
     weight: Tensor
     bias: Tensor
     strength: float
-    val_loss: float
+    val_losses: Tensor
     val_acc: float
+
+    @property
+    def val_loss(self) -> float:
+        """Mean cross entropy on the validation photos, in nats."""
+        return float(self.val_losses.mean())
 
     def logits(self, features: Tensor) -> Tensor:
         """Return logits `[N, classes]` of features `[N, features]`."""
@@ -82,6 +87,22 @@ def fit_probe(
 
 def _measured(weight: Tensor, bias: Tensor, strength: float, features: Tensor, targets: Tensor) -> Probe:
     logits = torch.nn.functional.linear(features.float(), weight, bias)
-    loss = float(torch.nn.functional.cross_entropy(logits, targets))
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     accuracy = float((logits.argmax(1) == targets).float().mean())
-    return Probe(weight, bias, strength, loss, accuracy)
+    return Probe(weight, bias, strength, losses, accuracy)
+
+
+def clearly_better(losses: Tensor, probe_losses: Tensor) -> bool:
+    """Say whether a network beats its probe by more than one standard error of the paired differences.
+
+    On a few dozen photos the mean loss of the best of many epochs falls below the probe's by luck alone; what was
+    fitted with fewer choices deserves the doubt.
+
+    Args:
+        losses: cross entropy of each validation photo, float `[N]`, N of 1 or more.
+        probe_losses: of the probe on the same photos in the same order.
+    """
+    gains = (probe_losses - losses).double()
+    # One photo has no spread: then any gain counts.
+    error = float(gains.std() / len(gains) ** 0.5) if len(gains) > 1 else 0.0
+    return float(gains.mean()) > error
