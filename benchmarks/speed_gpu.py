@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import datetime
 import math
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from joblib import cpu_count
 from jsonargparse import auto_cli
 from speed_parts import BareStep, WholeTrainer
 
@@ -38,7 +38,7 @@ def gpu_speed(size: int = 299, batch: int = 64, steps: int = 40, compile: bool =
     if not torch.cuda.is_available():
         print("\nNo GPU here: memory and photos/s on one are not measured.")
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cpu_count()
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     print(f"\n### {torch.cuda.get_device_name()}, {cores} cores, {size} px, batch {batch} ({day})\n")
     print(

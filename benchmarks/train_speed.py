@@ -27,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from joblib import cpu_count
 from jsonargparse import auto_cli
 from speed_gpu import gpu_speed
 from speed_parts import TRAINER_WARM_UP, ArithmeticLimit, BareStep, Keras, PlainTorch, WholeTrainer
@@ -154,7 +155,7 @@ def _photos_needed(settings: dict[int, int], steps: int) -> int:
 
 def _machine() -> list[str]:
     load = os.getloadavg()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cpu_count()
     if load > 0.3 * cores:
         print(f"the machine is busy (load {load:.1f}): every figure will be too low", file=sys.stderr)
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "timm", "torchvision"))

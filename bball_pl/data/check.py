@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import PIL
+from joblib import cpu_count
 from rich.console import Console
 from rich.progress import Progress
 
@@ -182,7 +183,7 @@ def _in_threads(work: Callable[[_T], None], todo: Sequence[_T], title: str, cons
         return
     with (
         Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(cpu_count()) as pool,
     ):
         try:
             for _ in progress.track(pool.map(work, todo), total=len(todo), description=title):

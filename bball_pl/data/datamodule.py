@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from joblib import cpu_count
 from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from torch.utils.data import DataLoader
@@ -238,10 +239,17 @@ class PhotoDataModule(L.LightningDataModule):
     def _workers(self) -> int:
         if self.num_workers is not None:
             return self.num_workers
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices = 1 if self.trainer is None else max(1, self.trainer.num_devices)
+        devices, on_cpu = 1, True
+        if self.trainer is not None:
+            devices = max(1, self.trainer.num_devices)
+            on_cpu = self.trainer.strategy.root_device.type == "cpu"
+        cores: int = cpu_count() // devices
+        # Where two cores do all the arithmetic, a loading process only takes turns with it: a batch is loaded in a
+        # fiftieth of a step, and each switch between three busy threads costs more.
+        if on_cpu and cores <= 2:
+            return 0
         # One core is left to the training process; beyond eight workers even a fast GPU is no longer kept waiting.
-        return min(8, max(0, cores // devices - 1))
+        return min(8, max(0, cores - 1))
 
     def _require_setup(self) -> None:
         if not self.photos:

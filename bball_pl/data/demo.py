@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from joblib import cpu_count
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bball_pl.classes import MOVES
@@ -44,12 +45,6 @@ class DemoResult:
     root: Path
     photos: int
     written: bool
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; macOS knows only how many there are."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _found(root: Path) -> str:
@@ -166,7 +161,7 @@ def write_demo(
     demo = _Demo(train, test, seed)
     if _clear_way(out, demo, force):
         return DemoResult(out, train + test, written=False)
-    workers = workers if workers is not None else _cores()
+    workers = workers if workers is not None else cpu_count()
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside `out`, because a rename is atomic only within one file system.
     building = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
