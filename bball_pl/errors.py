@@ -31,6 +31,10 @@ class RunError(BballError):
     """A run folder or checkpoint that is missing or is not one of this project's."""
 
 
+class VerificationError(BballError):
+    """A saved model that cannot be proven to answer as the trained one does."""
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """End the process as a command-line tool should when the body fails in a way that its user can mend.

@@ -18,7 +18,6 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.folder import Photo
 from bball_pl.data.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.errors import exit_on_error
-from bball_pl.evaluate.metrics import compute_metrics
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.trainer import FitTrainer
 
@@ -106,8 +105,7 @@ def _probe_accuracy(run: Path, root: Path) -> float:
     data.prepare_data()
     trainer = FitTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False)
     trainer.test(probe, data, verbose=False)
-    outcomes = probe.outcomes["test"]
-    return float(compute_metrics("test", outcomes.probabilities, outcomes.targets, probe.class_names)["accuracy"])
+    return float(probe.outcomes["test"].correct.float().mean())
 
 
 if __name__ == "__main__":

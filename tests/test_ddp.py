@@ -16,6 +16,7 @@ import torch
 from fit_runs import command, environment, fit, only_run, tiny
 
 from bball_pl.data.datamodule import PhotoDataModule
+from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.metrics import compute_metrics
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
@@ -80,7 +81,10 @@ def test_two_processes_do_what_one_does_with_the_joined_batch(uneven: Path, tmp_
             (best(data.on_after_batch_transfer(batch, 0).images), batch.targets) for batch in data.test_dataloader()
         ]
     probabilities = torch.cat([logits for logits, _ in parts]).softmax(1)
-    again = compute_metrics("test", probabilities, torch.cat([targets for _, targets in parts]), best.class_names)
+    targets = torch.cat([targets for _, targets in parts])
+    names = [photo.relative for photo in data.photos["test"]]
+    answers = Answers(best.class_names, names, [""] * len(names), targets.numpy(), probabilities.numpy())
+    again = compute_metrics("test", answers)
     written = json.loads((run / "metrics.json").read_text())
     assert written["confusion"] == again["confusion"]
     assert written["n"] == 11

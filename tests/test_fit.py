@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 
 from bball_pl.data.decode import decode
+from bball_pl.evaluate.answers import read_answers
 from bball_pl.evaluate.metrics import compute_metrics
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.preprocess import PreprocessSpec
@@ -87,9 +88,7 @@ def test_the_metrics_are_those_of_the_predictions(fitted: Fitted) -> None:
         rows = list(csv.DictReader(file))
     written = json.loads((fitted.run / "metrics.json").read_text())
     assert len(rows) == written["n"] == 12
-    probabilities = torch.tensor([[float(row[f"prob_{name}"]) for name in NAMES] for row in rows])
-    targets = torch.tensor([NAMES.index(row["class"]) for row in rows])
-    again = compute_metrics("test", probabilities, targets, NAMES)
+    again = compute_metrics("test", read_answers(fitted.run / "predictions_test.csv"))
     assert again["confusion"] == written["confusion"]
     assert again["accuracy"] == written["accuracy"] > 0.6
     assert again["nll"] == pytest.approx(written["nll"], abs=1e-4)

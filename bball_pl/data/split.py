@@ -8,15 +8,18 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bball_pl.data.folder import Photo
+from bball_pl.data.folder import FoundPhoto, Photo
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import write_text
 
 # When no fold of one drawing has every class on both sides, others are drawn before the folds are made larger.
 _DRAWINGS = 4
+
+_COLUMNS = ("path", "class", "split", "group")
 
 
 def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[list[Photo], list[Photo]]:
@@ -87,10 +90,37 @@ def write_split_csv(path: str | os.PathLike[str], photos: Mapping[str, Sequence[
     """Record which photo was in which split: `path,class,split,group`, one row per photo, paths below the root."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "class", "split", "group"])
+    writer.writerow(_COLUMNS)
     for split, members in photos.items():
         writer.writerows([photo.relative, photo.class_name, split, photo.group] for photo in members)
     write_text(path, text.getvalue())
+
+
+def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> dict[str, list[FoundPhoto]]:
+    """Read the photos of each split as `write_split_csv` recorded them.
+
+    Args:
+        path: the table.
+        root: the dataset's folder, which the photos' names are relative to; it is not looked at.
+
+    Raises:
+        DatasetError: if the table is missing, lacks a column, or names a photo outside of `root`.
+    """
+    path, root = Path(path), Path(root)
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} cannot be read ({error}). It is written by scripts/fit.py.") from error
+    splits: dict[str, list[FoundPhoto]] = {}
+    for line, row in enumerate(rows, start=2):
+        if set(row) != set(_COLUMNS) or None in row.values():
+            raise DatasetError(f"{path}, line {line}: expected the columns {','.join(_COLUMNS)}.")
+        relative = PurePosixPath(row["path"])
+        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+            raise DatasetError(f"{path}, line {line}: {row['path']!r} is not below the dataset's folder.")
+        photo = FoundPhoto(root / relative, str(relative), row["split"], row["class"], row["group"])
+        splits.setdefault(row["split"], []).append(photo)
+    return splits
 
 
 def _groups(photos: Sequence[Photo]) -> np.ndarray:

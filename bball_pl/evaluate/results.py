@@ -14,8 +14,8 @@ from rich.console import Console
 
 from bball_pl import runs
 from bball_pl.data.folder import Photo
+from bball_pl.evaluate.answers import Answers, write_answers
 from bball_pl.evaluate.metrics import compute_metrics, write_metrics
-from bball_pl.evaluate.predictions import write_predictions
 from bball_pl.evaluate.summary import metrics_table
 from bball_pl.model.outcomes import Outcomes
 
@@ -37,10 +37,16 @@ def write_results(
     """
     if outcomes.indices.tolist() != list(range(len(photos))):
         raise ValueError(f"{len(outcomes.indices)} answers for {len(photos)} photos of {split}")
-    probabilities = outcomes.probabilities
-    metrics = compute_metrics(split, probabilities, outcomes.targets, class_names)
+    answers = Answers(
+        class_names,
+        [photo.relative for photo in photos],
+        [photo.group for photo in photos],
+        outcomes.targets.numpy(),
+        outcomes.probabilities.numpy(),
+    )
+    metrics = compute_metrics(split, answers)
     # Every process of a distributed run has all answers; one of them writes.
-    rank_zero_only(write_predictions)(Path(run) / runs.predictions_file(split), photos, probabilities, class_names)
+    rank_zero_only(write_answers)(Path(run) / runs.predictions_file(split), answers)
     rank_zero_only(write_metrics)(Path(run) / runs.METRICS, metrics)
     return metrics
 

@@ -92,14 +92,27 @@ class MoveNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return what the head sees: images `[B, 3, S, S]` → float `[B, features]`."""
-        maps = self._feature_maps(images)
-        features: Tensor = self.net.forward_head(maps, pre_logits=True)
+        features: Tensor = self.net.forward_head(self.feature_maps(images), pre_logits=True)
         return features
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits: images `[B, 3, S, S]`, normalised → float `[B, classes]`; no auxiliary head, in any mode."""
-        logits: Tensor = self.net.forward_head(self._feature_maps(images))
+        return self.logits_of_maps(self.feature_maps(images))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """Return logits `[B, classes]` of what `feature_maps` returned."""
+        logits: Tensor = self.net.forward_head(maps)
         return logits
+
+    def feature_maps(self, images: Tensor) -> Tensor:
+        """Return what is pooled before the head: images `[B, 3, S, S]` → float `[B, channels, h, w]` for a CNN.
+
+        Transformers answer with tokens or with channels last, as timm does.
+        """
+        # timm's forward of an Inception with an auxiliary head answers with a tuple, in evaluation mode too.
+        if self.auxiliary:
+            return torch.as_tensor(self.net.forward_postaux(self.net.forward_preaux(images)))
+        return torch.as_tensor(self.net.forward_features(images))
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of the head and of the auxiliary head, each `[B, classes]`.
@@ -111,12 +124,6 @@ class MoveNet(nn.Module):
             raise ConfigError("this network was built without an auxiliary head")
         maps, auxiliary_logits = self.net.forward_features(images)
         return self.net.forward_head(maps), auxiliary_logits
-
-    def _feature_maps(self, images: Tensor) -> Tensor:
-        # timm's forward of an Inception with an auxiliary head answers with a tuple, in evaluation mode too.
-        if self.auxiliary:
-            return torch.as_tensor(self.net.forward_postaux(self.net.forward_preaux(images)))
-        return torch.as_tensor(self.net.forward_features(images))
 
 
 def _description(backbone: str) -> PretrainedCfg:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from typing import Any, Literal
 
@@ -258,6 +259,7 @@ class MoveClassifier(L.LightningModule):
                 "class_names": self.class_names,
                 "spec": self.spec.to_dict(),
                 "backbone": self.hparams["backbone"],
+                "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
             }
         )
 

@@ -1,0 +1,89 @@
+"""Grad-CAM: which part of a photo spoke for the answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from bball_pl.errors import ConfigError
+from bball_pl.model.backbone import MoveNet
+from bball_pl.model.classifier import MoveClassifier
+from bball_pl.preprocess import PreprocessSpec
+
+
+class _Maps(nn.Module):
+    """The network with its last feature maps as a layer that captum can hold on to, whatever the backbone calls it."""
+
+    def __init__(self, network: MoveNet) -> None:
+        super().__init__()
+        self.network = network
+        self.maps = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        # Only the head has to be differentiated: Grad-CAM wants the gradient at the maps, not at the photo.
+        with torch.no_grad():
+            maps = self.network.feature_maps(images)
+        channels = self.network.net.num_features
+        if maps.ndim != 4 or (maps.shape[1] != channels and maps.shape[3] == channels):
+            raise ConfigError("Grad-CAM needs a backbone with feature maps, a CNN; this one answers with tokens")
+        return self.network.logits_of_maps(self.maps(maps.requires_grad_()))
+
+
+def grad_cam(classifier: MoveClassifier, photos: list[np.ndarray], classes: list[int]) -> list[np.ndarray]:
+    """Weigh the last feature maps by their gradients (Grad-CAM, arXiv:1610.02391).
+
+    Args:
+        classifier: in evaluation mode; photos go to its device.
+        photos: RGB uint8 `[H, W, 3]`, 0–255, upright, of any sizes.
+        classes: for each photo the index of the class to be explained.
+
+    Returns:
+        For each photo a heat map in its own proportions, float32 `[h, w]`, at most 64 on the long side, 0–1: 1 is what
+        spoke most for the class, 0 what did not, or was not seen. All 0 if nothing spoke for it.
+
+    Raises:
+        ConfigError: if the backbone has no feature maps.
+    """
+    spec = classifier.spec
+    resized = torch.from_numpy(np.stack([spec.resize(photo) for photo in photos])).permute(0, 3, 1, 2)
+    images = spec.normalise(resized.to(classifier.device))
+    staged = _Maps(classifier.network)
+    with torch.enable_grad():
+        maps = LayerGradCam(staged, staged.maps).attribute(
+            images, target=torch.tensor(classes, device=classifier.device), relu_attributions=True
+        )
+    strengths = maps.detach().float().cpu().numpy()[:, 0]
+    return [undo_fit(strength, spec, photo.shape[:2]) for strength, photo in zip(strengths, photos, strict=True)]
+
+
+def undo_fit(heat: np.ndarray, spec: PreprocessSpec, size: tuple[int, int]) -> np.ndarray:
+    """Bring a heat map of the square that the network saw back to the photo's proportions, and scale it to 0–1.
+
+    Args:
+        heat: float `[n, n]`, 0 or more.
+        spec: how the photo became a square.
+        size: height and width of the photo, in pixels.
+
+    Returns:
+        float32 `[h, w]`, at most 64 on the long side, 0–1.
+    """
+    import cv2
+
+    height, width = (max(1, round(64 * side / max(size))) for side in size)
+    if spec.fit == "squash":
+        whole = cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC)
+    elif spec.fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        whole = np.zeros((height, width), np.float32)
+        whole[top : top + side, left : left + side] = cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC)
+    else:
+        square = cv2.resize(heat, (64, 64), interpolation=cv2.INTER_CUBIC)
+        top, left = (64 - height) // 2, (64 - width) // 2
+        whole = square[top : top + height, left : left + width]
+    whole = whole.clip(0)  # cubic interpolation dips below zero beside a peak
+    highest = float(whole.max())
+    scaled: np.ndarray = (whole / highest if highest > 0 else whole).astype(np.float32)
+    return scaled

@@ -1,0 +1,1 @@
+"""Photos and videos to answers: what scripts/predict.py is made of."""
