@@ -1,4 +1,4 @@
-# make demo    from nothing to a trained and tested model, without a model hub
+# make demo    from nothing to a report and to files for the phone, without a model hub
 # make test    the tests             make lint   ruff and mypy
 # make bench   training speed beside a plain loop and Keras (about 10 minutes, installs TensorFlow in .venv-keras)
 
@@ -21,6 +21,8 @@ DEMO := --train 900 --test 300 --seed 7 --out data/demo
 demo: .venv/installed
 	$(BIN)/python scripts/demo.py $(DEMO)
 	$(BIN)/python scripts/fit.py --config configs/demo.yaml
+	$(BIN)/python scripts/evaluate.py
+	$(BIN)/python scripts/export.py
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal

@@ -62,7 +62,8 @@ def evaluate(
         format: of the report.
         out: folder for the results; the run's own unless given.
     """
-    from bball_pl.evaluate.pipeline import Evaluator, write_evaluation
+    from bball_pl.evaluate.pipeline import Evaluator
+    from bball_pl.evaluate.results import write_evaluation
 
     if run is not None and ckpt is not None:
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
@@ -83,6 +84,9 @@ def evaluate(
         console.print(f"report: {path}", soft_wrap=True, highlight=False, markup=False)
     else:
         console.print(f"results: {folder}", soft_wrap=True, highlight=False, markup=False)
+    if folder == evaluation.run:
+        export = shlex.join([sys.executable, str(runs.ROOT / "scripts" / "export.py"), "--run", str(folder)])
+        console.print(f"next:\n  {export}", soft_wrap=True, highlight=False, markup=False)
     return folder
 
 
@@ -97,7 +101,7 @@ def compare(run_a: Path, run_b: Path, split: Split, out: Path | None) -> Path:
     """
     from bball_pl.evaluate.answers import read_answers
     from bball_pl.evaluate.compare import compare_answers, comparison_table, write_comparison
-    from bball_pl.evaluate.pipeline import is_evaluated
+    from bball_pl.evaluate.results import is_evaluated
 
     for run in (run_a, run_b):
         if (run / runs.CHECKPOINTS / runs.BEST).is_file() and not is_evaluated(run, split):

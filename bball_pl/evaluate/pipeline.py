@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from bball_pl import runs
 from bball_pl.data.decode import decode
 from bball_pl.data.folder import FoundPhoto
 from bball_pl.errors import ConfigError, DatasetError, PhotoError
-from bball_pl.evaluate.answers import Answers, write_answers
+from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.calibration import (
     Calibration,
     calibrate,
@@ -29,7 +28,7 @@ from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.explain import grad_cam
 from bball_pl.evaluate.intervals import wilson
 from bball_pl.evaluate.labelled import labelled_photos
-from bball_pl.evaluate.metrics import compute_metrics, probability_figures, write_metrics
+from bball_pl.evaluate.metrics import compute_metrics, probability_figures
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
 
@@ -219,22 +218,6 @@ class Evaluator:
     def _targets(self, photos: Sequence[FoundPhoto]) -> np.ndarray:
         index = {name: place for place, name in enumerate(self.engine.class_names)}
         return np.array([index[photo.class_name] for photo in photos], np.int64)
-
-
-def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write `predictions_<split>.csv` and `metrics.json`, each whole or not at all."""
-    write_answers(folder / runs.predictions_file(evaluation.split), evaluation.answers)
-    write_metrics(folder / runs.METRICS, evaluation.metrics)
-
-
-def is_evaluated(folder: Path, split: str) -> bool:
-    """Say whether a folder's figures are of that split and of an evaluation, not of the test at the end of a fit."""
-    try:
-        metrics = json.loads((folder / runs.METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    answered = (folder / runs.predictions_file(split)).is_file()
-    return answered and isinstance(metrics, dict) and metrics.get("split") == split and "temperature" in metrics
 
 
 def _unsure(answers: Answers, calibration: Calibration | None) -> dict[str, object] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -15,6 +16,7 @@ from rich.console import Console
 from bball_pl import runs
 from bball_pl.data.folder import Photo
 from bball_pl.evaluate.answers import Answers, write_answers
+from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import compute_metrics, write_metrics
 from bball_pl.evaluate.summary import metrics_table
 from bball_pl.model.outcomes import Outcomes
@@ -51,6 +53,22 @@ def write_results(
     return metrics
 
 
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """Write `predictions_<split>.csv` and `metrics.json`, each whole or not at all."""
+    write_answers(folder / runs.predictions_file(evaluation.split), evaluation.answers)
+    write_metrics(folder / runs.METRICS, evaluation.metrics)
+
+
+def is_evaluated(folder: Path, split: str) -> bool:
+    """Say whether a folder's figures are of that split and of an evaluation, not of the test at the end of a fit."""
+    try:
+        metrics = json.loads((folder / runs.METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    answered = (folder / runs.predictions_file(split)).is_file()
+    return answered and isinstance(metrics, dict) and metrics.get("split") == split and "temperature" in metrics
+
+
 @rank_zero_only
 def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) -> None:
     """Print the figures, where the run lies and what to do next.
@@ -68,7 +86,13 @@ def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) ->
     console.print("next:", highlight=False)
     # In full, so that they work when pasted, whatever folder and environment the shell is in.
     python, root = Path(sys.executable), runs.ROOT
-    commands = [[python, root / "scripts/fit.py", "--config", root / "configs/demo.yaml", "--data.root", "YOUR_PHOTOS"]]
+    commands = [
+        [python, root / "scripts/evaluate.py", "--run", run],
+        [python, root / "scripts/export.py", "--run", run],
+        [python, root / "scripts/fit.py", "--config", root / "configs/demo.yaml", "--data.root", "YOUR_PHOTOS"],
+    ]
+    if metrics is None:
+        del commands[:2]  # both ask test photos
     if any(Path(run).glob("events.out.tfevents*")):
         commands.insert(0, [python.with_name("tensorboard"), "--logdir", Path(run).parents[1]])
     for command in commands:

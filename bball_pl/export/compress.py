@@ -1,0 +1,90 @@
+"""Smaller weights for a Core ML program, without photos and without a Mac."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import coremltools as ct
+import numpy as np
+from sklearn.cluster import KMeans
+
+from bball_pl.export.about import About
+from bball_pl.export.coreml import finish
+from bball_pl.export.interface import Interface
+from bball_pl.export.onnx import quietly
+
+Compression = Literal["int8", "palette8", "palette6", "palette4"]
+
+#: Steps of the histogram that a palette is fitted to: finer than fp16 weights of a layer differ.
+_BINS = 4096
+#: Tensors with fewer weights stay as they are: norms and biases save nothing and cost accuracy.
+_SMALL = 2048
+
+
+def write_compressed(program: Path, path: Path, compression: Compression, interface: Interface, about: About) -> Path:
+    """Write a copy of an ML Program with compressed weights.
+
+    `int8` keeps 8 bits a weight with a scale per output channel; `paletteN` replaces weights by N-bit indices into a
+    table per layer, whose 2**N values are fitted to them.
+
+    Args:
+        program: a `.mlpackage` with fp16 weights, for iOS16 or newer.
+        path: of the copy; it must not exist.
+        compression: how.
+        interface: names of the features.
+        about: the facts.
+
+    Returns:
+        `path`.
+    """
+    import coremltools.optimize.coreml as cto
+
+    config: Any
+    with quietly():
+        model = ct.models.MLModel(str(program), skip_model_load=True)
+        if compression == "int8":
+            config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=_SMALL)
+            smaller = cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=config))
+        else:
+            bits = int(compression.removeprefix("palette"))
+            config = cto.OpPalettizerConfig(
+                mode="custom", lut_function=lambda weights: palette(weights, bits), weight_threshold=_SMALL
+            )
+            smaller = cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
+        finish(smaller, path, interface, about)
+    return path
+
+
+def palette(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fit 2**bits values to weights, such that the mean squared error is small, and say which weight takes which.
+
+    coremltools' own k-means asks for an old scikit-learn, and takes minutes. Weights are one-dimensional: k-means on
+    their histogram is the same problem, thousands of times smaller.
+
+    Args:
+        weights: float, of any shape.
+        bits: 1 to 8.
+
+    Returns:
+        (table, indices): the values, rising, float `[2**bits]`, and uint8 in the order of the flattened weights.
+    """
+    flat = weights.astype(np.float64).ravel()
+    counts, edges = np.histogram(flat, bins=_BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    filled = counts > 0
+    number = 2**bits
+    if filled.sum() <= number:
+        table = np.sort(np.append(centres[filled], np.repeat(centres[filled][-1], number - filled.sum())))
+    else:
+        # Quantiles as a start: deterministic, and already near where the weights are.
+        start = np.quantile(flat, (np.arange(number) + 0.5) / number)
+        start = np.unique(start)
+        start = np.concatenate([start, np.linspace(flat.min(), flat.max(), number - len(start))])
+        fitted = KMeans(number, init=np.sort(start)[:, None], n_init=1, max_iter=100)
+        fitted.fit(centres[filled, None], sample_weight=counts[filled])
+        table = np.sort(fitted.cluster_centers_[:, 0])
+    table = table.astype(weights.dtype)
+    borders = (table[1:].astype(np.float64) + table[:-1].astype(np.float64)) / 2
+    indices = np.searchsorted(borders, flat).astype(np.uint8)
+    return table, indices

@@ -1,0 +1,161 @@
+"""A classifier as a Core ML file, by one of three routes, with an image input and a label output."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import coremltools as ct
+import torch
+
+from bball_pl.errors import ConfigError
+from bball_pl.export.about import About
+from bball_pl.export.deploy import DeployModel
+from bball_pl.export.interface import Interface
+from bball_pl.export.onnx import quietly
+
+Route = Literal["trace", "export", "onnx"]
+Target = Literal["iOS13", "iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
+Form = Literal["mlprogram", "neuralnetwork"]
+Compute = Literal["fp16", "fp32"]
+
+_NEURAL_NETWORK_TARGETS = ("iOS13", "iOS14")
+
+
+def write_coreml(
+    model: DeployModel,
+    path: Path,
+    interface: Interface,
+    about: About,
+    form: Form = "mlprogram",
+    target: Target = "iOS16",
+    route: Route = "trace",
+    compute: Compute = "fp16",
+    onnx_file: Path | None = None,
+) -> Path:
+    """Write an ML Program (`.mlpackage`) or a NeuralNetwork (`.mlmodel`).
+
+    Args:
+        model: in evaluation mode.
+        path: ends in .mlpackage or .mlmodel; it must not exist.
+        interface: names of the features, and the labels.
+        about: the facts.
+        form: which of the two.
+        target: oldest system that should take it: iOS13 or iOS14 for a NeuralNetwork, iOS15 or newer for a Program.
+        route: trace (torch.jit.trace), export (torch.export) or onnx (from `onnx_file`, through onnx2coreml).
+        compute: precision of weights and arithmetic of a Program; a NeuralNetwork keeps fp32 weights.
+        onnx_file: what `write_onnx` wrote; only for the route onnx.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ConfigError: if form and target do not go together, or the route's package is not installed.
+    """
+    if target not in get_args(Target) or (form == "neuralnetwork") != (target in _NEURAL_NETWORK_TARGETS):
+        wanted = "iOS13 or iOS14" if form == "neuralnetwork" else "iOS15, iOS16, iOS17, iOS18 or iOS26"
+        raise ConfigError(f"target {target} does not take a {form}; expected {wanted}")
+    options: dict[str, Any] = {"convert_to": form, "minimum_deployment_target": getattr(ct.target, target)}
+    if form == "mlprogram":
+        options["compute_precision"] = ct.precision.FLOAT16 if compute == "fp16" else ct.precision.FLOAT32
+    with quietly():
+        converted = ct.convert(
+            _source(model, route, options["minimum_deployment_target"], onnx_file),
+            inputs=[ct.ImageType(interface.image, shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
+            # Conversion to a NeuralNetwork changes the configuration that it is given: a new one each time.
+            classifier_config=ct.ClassifierConfig(interface.labels, predicted_feature_name=interface.label),
+            skip_model_load=True,
+            **options,
+        )
+        finish(converted, path, interface, about)
+    return path
+
+
+def finish(converted: Any, path: Path, interface: Interface, about: About) -> None:
+    """Give a converted model its names and facts, and save it such that the same model gives the same bytes.
+
+    Args:
+        converted: a `coremltools.models.MLModel`.
+        path: ends in .mlpackage or .mlmodel.
+        interface: names of the features.
+        about: the facts.
+    """
+    spec = converted.get_spec()
+    old = spec.description.predictedProbabilitiesName
+    if old != interface.probabilities:
+        ct.utils.rename_feature(spec, old, interface.probabilities)
+    metadata = spec.description.metadata
+    metadata.author, metadata.license = about.author, about.licence
+    metadata.shortDescription, metadata.versionString = about.description, about.user_defined()["bball_pl.version"]
+    # The date of conversion and the tools' versions stay out: what counts is when and from what it was trained.
+    metadata.userDefined.clear()
+    metadata.userDefined.update(about.user_defined())
+    metadata.userDefined["com.apple.coreml.model.preview.type"] = "imageClassifier"
+    texts = {
+        interface.image: f"A photo, RGB, {about.spec.size} × {about.spec.size}; fit policy {about.spec.fit}",
+        interface.label: "The most probable move",
+        interface.probabilities: "Probability of each move, 0–1",
+    }
+    for feature in [*spec.description.input, *spec.description.output]:
+        feature.shortDescription = texts[feature.name]
+    model = ct.models.MLModel(spec, weights_dir=converted.weights_dir, skip_model_load=True)
+    model.save(str(path))
+    inner = path / "Data" / "com.apple.CoreML" / "model.mlmodel" if path.is_dir() else path
+    saved = ct.utils.load_spec(str(inner))
+    # Maps come in any order otherwise, and coremltools makes the file readable for its owner alone.
+    inner.write_bytes(saved.SerializeToString(deterministic=True))
+    inner.chmod(0o644)
+    if path.is_dir():
+        _steady_manifest(path / "Manifest.json")
+
+
+def _source(model: DeployModel, route: Route, target: Any, onnx_file: Path | None) -> Any:
+    if route == "trace":
+        with torch.no_grad():
+            return torch.jit.trace(model, model.example)
+    if route == "export":
+        # Without the decompositions the program is of torch's training dialect, which coremltools does not read.
+        return torch.export.export(model, (model.example,)).run_decompositions({})
+    if onnx_file is None:
+        raise ConfigError("the route onnx needs an ONNX file; export that format as well")
+    return _from_onnx(onnx_file, target)
+
+
+def _from_onnx(path: Path, target: Any) -> Any:
+    try:
+        from onnx2coreml import Converter
+    except ImportError as error:
+        raise ConfigError("--route onnx needs a package: pip install 'bball_pl[onnx2coreml]'") from error
+    import onnx
+    import onnxscript.optimizer
+
+    proto = onnx.load(path)
+    # A phone classifies one photo; with the batch known the arithmetic on shapes folds away, which Core ML has no
+    # words for.
+    for value in [*proto.graph.input, *proto.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    del proto.graph.value_info[:]
+    return Converter().to_mil(onnxscript.optimizer.optimize(proto), target=target)
+
+
+def _steady_manifest(path: Path) -> None:
+    """Replace the random identifiers of a package's manifest by ones that follow from what they stand for."""
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    entries = manifest["itemInfoEntries"]
+    names = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper() for old, entry in entries.items()}
+    manifest["itemInfoEntries"] = {
+        names[old]: entry for old, entry in sorted(entries.items(), key=lambda item: item[1]["path"])
+    }
+    manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
+    path.write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+
+
+def remove_file_or_package(path: Path) -> None:
+    """Remove a `.mlmodel`, or a `.mlpackage` with all that is in it; nothing if it is not there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

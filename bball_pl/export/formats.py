@@ -1,0 +1,199 @@
+"""One format after the other: written, read back from disk, compared with the trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bball_pl.export.about import About
+from bball_pl.export.compress import Compression, write_compressed
+from bball_pl.export.coreml import Compute, Form, Target, remove_file_or_package, write_coreml
+from bball_pl.export.deploy import DeployModel
+from bball_pl.export.interface import Interface
+from bball_pl.export.onnx import write_onnx
+from bball_pl.export.settings import STEM, ExportSettings
+from bball_pl.export.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.export.verify.parity import (
+    ACCURACY_LIMIT,
+    COMPRESSED_ACCURACY_LIMIT,
+    FP32_LIMIT,
+    FileParity,
+    Gate,
+    Reference,
+    batch_gate,
+    compare_file,
+)
+from bball_pl.export.verify.runners import CoreMLRunner, Runner, runner_for
+
+_NEURAL_NETWORK_TARGET: Target = "iOS13"
+_CORE_AI_PHOTOS = 12
+_MAC = "Core ML, Mac"
+
+
+@dataclass
+class VerifiedFiles:
+    """The files of one export under construction.
+
+    Attributes:
+        folder: where they are written.
+        model: what is exported.
+        interface: names of features and labels.
+        about: the facts.
+        reference: what the trained model answers to test photos.
+        settings: what is asked for.
+        console: for progress.
+        files: how each written file compares with the trained model.
+        refused: compressed copies that lost too much and were removed.
+    """
+
+    folder: Path
+    model: DeployModel
+    interface: Interface
+    about: About
+    reference: Reference
+    settings: ExportSettings
+    console: Console
+    files: list[FileParity] = field(default_factory=list)
+    refused: list[FileParity] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Write and verify every format that is asked for."""
+        if "onnx" in self.settings.formats:
+            self._onnx()
+        if "mlpackage" in self.settings.formats:
+            program = self._program()
+            for compression in self.settings.compress:
+                self._compressed(program, compression)
+        if "mlmodel" in self.settings.formats:
+            self._neural_network()
+        if "aimodel" in self.settings.formats:
+            self._core_ai()
+
+    @property
+    def _onnx_file(self) -> Path:
+        return self.folder / f"{STEM}.onnx"
+
+    def _onnx(self) -> None:
+        path = self._say("ONNX", self._onnx_file)
+        write_onnx(self.model, path, self.interface, self.about)
+        parity = self._compare(path, "onnxruntime", FP32_LIMIT)
+        parity.gates.append(batch_gate(path, self.reference))
+        parity.gates.extend(_findings(inspect_onnx(path, self._expected("onnx", ""))))
+        self.files.append(parity)
+
+    def _program(self) -> Path:
+        path = self._say("ML Program", self.folder / f"{STEM}.mlpackage")
+        settings = self.settings
+        self._write(path, "mlprogram", settings.target, settings.compute)
+        exact = settings.compute == "fp32"
+        parity = self._compare(path, "executor fp32" if exact else "executor fp16", FP32_LIMIT if exact else None)
+        if not exact:
+            # The same program in 32 bits has to agree to the fourth digit: what is left of a difference is rounding.
+            precise = self.folder / ".precise.mlpackage"
+            self._write(precise, "mlprogram", settings.target, "fp32")
+            checked = self._compare(precise, "executor fp32", FP32_LIMIT)
+            remove_file_or_package(precise)
+            gate = next(gate for gate in checked.gates if gate.name == "largest difference")
+            parity.gates.append(Gate("largest difference in 32 bits", gate.value, gate.limit, gate.passed))
+        parity.gates.extend(_findings(inspect_coreml(path, self._expected("mlprogram", settings.target))))
+        self.files.append(parity)
+        if CoreMLRunner.available():
+            self.files.append(self._compare(path, _MAC, None))
+        return path
+
+    def _compressed(self, program: Path, compression: Compression) -> None:
+        path = self._say(compression, self.folder / f"{STEM}-{compression}.mlpackage")
+        write_compressed(program, path, compression, self.interface, self.about)
+        parity = self._compare(path, "executor fp16", None, COMPRESSED_ACCURACY_LIMIT)
+        # Other answers than the full model's are what compression costs: accuracy is the judge.
+        kept = [gate for gate in parity.gates if not gate.name.startswith("same answers")]
+        parity.gates[:] = kept + _findings(inspect_coreml(path, self._expected("mlprogram", self.settings.target)))
+        if not parity.passed and not self.settings.force:
+            remove_file_or_package(path)
+            self.refused.append(parity)
+            return
+        if self.settings.force:
+            parity.gates[:] = [Gate(gate.name, gate.value, gate.limit + " (forced)", True) for gate in parity.gates]
+        self.files.append(parity)
+
+    def _neural_network(self) -> None:
+        path = self._say("NeuralNetwork", self.folder / f"{STEM}.mlmodel")
+        self._write(path, "neuralnetwork", _NEURAL_NETWORK_TARGET, "fp32")
+        parity = self._compare(path, "executor fp32", FP32_LIMIT)
+        parity.gates.extend(_findings(inspect_coreml(path, self._expected("neuralnetwork", _NEURAL_NETWORK_TARGET))))
+        self.files.append(parity)
+        if CoreMLRunner.available():
+            self.files.append(self._compare(path, _MAC, None))
+
+    def _core_ai(self) -> None:
+        from bball_pl.export.coreai import CoreAIRunner, write_coreai
+
+        path = self._say("Core AI (beta)", self.folder / f"{STEM}.aimodel")
+        write_coreai(self.model, path, self.interface, self.about)
+        runner = CoreAIRunner(path)
+        try:
+            # Apple's runtime takes seconds for a photo on Linux.
+            few = self.reference.first(_CORE_AI_PHOTOS)
+            self.files.append(self._compared(path, runner, few, "Core AI", FP32_LIMIT, ACCURACY_LIMIT))
+        finally:
+            runner.close()
+
+    def _write(self, path: Path, form: Form, target: Target, compute: Compute) -> None:
+        onnx_file = self._onnx_file if self.settings.route == "onnx" else None
+        write_coreml(
+            self.model, path, self.interface, self.about, form, target, self.settings.route, compute, onnx_file
+        )
+
+    def _compare(
+        self, path: Path, engine: str, difference_limit: float | None, accuracy_limit: float = ACCURACY_LIMIT
+    ) -> FileParity:
+        runner = CoreMLRunner(path) if engine == _MAC else runner_for(path, fp16="fp16" in engine)
+        return self._compared(path, runner, self.reference, engine, difference_limit, accuracy_limit)
+
+    def _compared(
+        self,
+        path: Path,
+        runner: Runner,
+        reference: Reference,
+        engine: str,
+        difference_limit: float | None,
+        accuracy_limit: float,
+    ) -> FileParity:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(f"  {engine}", total=len(reference.photos))
+            return compare_file(
+                path,
+                runner,
+                reference,
+                self.interface.labels,
+                engine=engine,
+                difference_limit=difference_limit,
+                accuracy_limit=accuracy_limit,
+                progress=lambda: progress.advance(task),
+            )
+
+    def _expected(self, form: Literal["onnx", "mlprogram", "neuralnetwork"], target: str) -> Expected:
+        interface = self.interface
+        return Expected(
+            class_names=interface.labels,
+            size=self.about.spec.size,
+            input_name=interface.image,
+            label_output=interface.label,
+            probabilities_output=interface.probabilities,
+            target=target,
+            format=form,
+        )
+
+    def _say(self, what: str, path: Path) -> Path:
+        self.console.print(f"{what}: converting, reading back, comparing …", highlight=False)
+        return path
+
+
+def _findings(findings: Sequence[Finding]) -> list[Gate]:
+    return [Gate(finding.check, finding.found, finding.expected, finding.passed) for finding in findings]

@@ -1,0 +1,179 @@
+"""The way into the app: the verified ML Program and its contract, placed in the resources of `ios/`."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bball_pl.classes import MOVES
+from bball_pl.errors import ConfigError, RunError, VerificationError
+from bball_pl.evaluate.calibration import file_sha256
+from bball_pl.export.about import CROP_POLICY, About
+from bball_pl.export.interface import Interface
+from bball_pl.export.settings import STEM
+from bball_pl.export.staging import staged_folder
+from bball_pl.files import write_text
+from bball_pl.runs import ROOT
+
+#: The app package that takes the model.
+APP = ROOT / "ios" / f"{STEM}.swiftpm"
+#: Where the app looks for model and contract, below the package. Git keeps nothing of it.
+PLACE = Path("Resources", "Model", "Export")
+CONTRACT = "ModelContract.json"
+#: Version of the contract's keys; the app refuses others. Raise it when a key changes its name or meaning.
+SCHEMA = 1
+
+_PACKAGE = f"{STEM}.mlpackage"
+#: The live screen shows the mean over this many frames, and starts anew after a gap of so many seconds. At 15 to 30
+#: frames a second eight frames are a quarter to half a second: one slip is outvoted, and a new move is not shown late.
+_LIVE = {"smoothingFrames": 8, "forgetAfterSeconds": 1.0}
+
+
+def install_in_app(
+    export: Path, about: About, interface: Interface, app: Path = APP, exported: datetime.date | None = None
+) -> Path:
+    """Place an export's ML Program and contract in the app's resources, both or neither.
+
+    Args:
+        export: a finished export folder with `BasketballMoves.mlpackage` and `parity.json`.
+        about: the facts that the export was made with.
+        interface: names of features and labels, likewise.
+        app: the app package.
+        exported: date for the contract; today unless given.
+
+    Returns:
+        The folder with both. An older pair is replaced as a whole, and stays if anything fails.
+
+    Raises:
+        ConfigError: if the export has no ML Program, or `app` is not the app package.
+        VerificationError: if the export is not proven, or its proof says nothing of the ML Program.
+        RunError: if the disk is full or the app cannot be written.
+    """
+    if not (app / "Package.swift").is_file():
+        raise ConfigError(f"{app} is not the app package (no Package.swift there). Run from a checkout of the project.")
+    if not (export / _PACKAGE).is_dir():
+        raise ConfigError(f"{export} has no {_PACKAGE}, which the app needs. Add mlpackage to --formats.")
+    proof = _proof(export)
+    target = app / PLACE
+    try:
+        for left in target.parent.glob(f".{target.name}.*"):  # of a process that was killed: the app would carry it
+            shutil.rmtree(left)
+        with staged_folder(target) as staging:
+            package = staging.folder / _PACKAGE
+            shutil.copytree(export / _PACKAGE, package)
+            day = exported or datetime.datetime.now(datetime.UTC).date()
+            facts = contract(about, interface, package_sha256(package), proof, day)
+            write_text(staging.folder / CONTRACT, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    except (RunError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, RunError) else error
+        raise RunError(f"the app {app} keeps its old model: {cause}. Make room or give write access.") from error
+    return target
+
+
+def contract(
+    about: About, interface: Interface, model_sha256: str, verification: dict[str, Any], exported: datetime.date
+) -> dict[str, Any]:
+    """Return what the app has to know of a model, as `ModelContract.json` holds it.
+
+    Args:
+        about: the facts.
+        interface: names of features and labels.
+        model_sha256: what `package_sha256` says of the package.
+        verification: how the package compares with the trained model.
+        exported: date of the export.
+
+    Raises:
+        ConfigError: if a class's name cannot be the name of a folder on every system: corrections are filed under it.
+    """
+    chinese = {move.name: move.chinese for move in MOVES}
+    for name in about.class_names:
+        if not name or name != name.strip() or name[0] == "." or any(sign in name for sign in '/\\:"'):
+            raise ConfigError(f"the class {name!r} cannot name a folder in the app. Rename it and fit again.")
+    return {
+        "schema": SCHEMA,
+        "model": {"file": _PACKAGE, "sha256": model_sha256},
+        "features": {
+            "image": interface.image,
+            "label": interface.label,
+            "probabilities": interface.probabilities,
+        },
+        "classes": [
+            {"label": label, "name": name, "display": {"en": name, "zh-Hant": chinese.get(name, name)}}
+            for label, name in zip(interface.labels, about.class_names, strict=True)
+        ],
+        "input": {"size": about.spec.size, "fit": about.spec.fit, "cropAndScale": CROP_POLICY[about.spec.fit]},
+        "threshold": about.threshold,
+        "live": dict(_LIVE),
+        "accuracy": _accuracy(about),
+        "verification": verification,
+        "card": {
+            "author": about.author,
+            "licence": about.licence,
+            "description": about.description,
+            "network": about.backbone,
+            "temperature": about.temperature,
+            "trained": about.trained,
+            "exported": exported.isoformat(),
+            "datasetSHA256": about.dataset_sha256,
+            "checkpointSHA256": about.checkpoint_sha256,
+            "version": about.user_defined()["bball_pl.version"],
+        },
+    }
+
+
+def package_sha256(package: Path) -> str:
+    """Return the fingerprint of a `.mlpackage`: SHA-256 over a line `<sha256>  <path>` for each of its files.
+
+    The lines are sorted by path. A shell gives the same: inside the package,
+    `find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    """
+    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*") if path.is_file()}
+    lines = (f"{file_sha256(files[name])}  {name}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _accuracy(about: About) -> dict[str, Any] | None:
+    if about.test is None:
+        return None
+    low, high = about.test["accuracy_ci95"]
+    per_class = about.test["per_class"]
+    return {
+        "value": about.test["accuracy"],
+        "low": low,
+        "high": high,
+        "photos": about.test["n"],
+        "macroF1": about.test["macro_f1"],
+        "perClass": [
+            {
+                "name": name,
+                "precision": per_class[name]["precision"],
+                "recall": per_class[name]["recall"],
+                "f1": per_class[name]["f1"],
+                "photos": per_class[name]["support"],
+            }
+            for name in about.class_names
+        ],
+    }
+
+
+def _proof(export: Path) -> dict[str, Any]:
+    path = export / "parity.json"
+    try:
+        parity: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = [file for file in parity["files"] if file["name"] == _PACKAGE]
+        if parity["passed"] and rows:
+            # On a Mac there are two rows, the executor's and Core ML's own: the app states the worse figures.
+            return {
+                "photos": parity["photos"],
+                "engines": [row["engine"] for row in rows],
+                "sameAnswers": min(row["same_answers"] for row in rows),
+                "largestDifference": max(row["largest_difference"] for row in rows),
+                "accuracy": min(row["accuracy"] for row in rows),
+            }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VerificationError(f"{path} cannot be read as a proof ({error!r}). Run scripts/export.py again.") from None
+    raise VerificationError(f"{path} does not prove {_PACKAGE}. Only a proven model goes into the app.")
