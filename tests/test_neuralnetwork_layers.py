@@ -446,11 +446,20 @@ def test_shapes_of_the_first_generation(tmp_path: Path, build: Build, wanted: np
     close(result(tmp_path, build, wanted, rank=5), wanted)
 
 
+def test_permuting_leaves_the_batch_where_it_is(tmp_path: Path) -> None:
+    def build(builder: Any) -> None:
+        builder.add_permute("p", (3, 1, 2, 0), "image", "turned")  # [W, 1, C, H, 1]
+        builder.add_softmax_nd("s", "turned", "result", 0)
+
+    wanted = exponentials(X[None].transpose(4, 1, 2, 3, 0), 0)
+    close(result(tmp_path, build, wanted, rank=5), wanted)
+
+
 def test_axes_of_expand_and_squeeze_are_those_of_the_larger_blob(tmp_path: Path) -> None:
     def build(builder: Any) -> None:
-        builder.add_expand_dims("e", "image", "six", [0, -3])  # [1, 1, 3, 1, H, W]
-        builder.add_softmax_nd("s", "six", "soft", 2)
-        builder.add_squeeze("q", "soft", "result", [0, 3])
+        builder.add_expand_dims("e", "image", "seven", [2, 0, -3])  # [1, 1, 1, 3, 1, H, W]
+        builder.add_softmax_nd("s", "seven", "soft", 3)
+        builder.add_squeeze("q", "soft", "result", [0, 2, -3])
 
     close(result(tmp_path, build, exponentials(X, 1)), exponentials(X, 1))
 

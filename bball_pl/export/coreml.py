@@ -138,6 +138,11 @@ def _from_onnx(path: Path, target: Any) -> Any:
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del proto.graph.value_info[:]
+    # The classifier's output takes the name of the ONNX output: two values of one program must not share it.
+    old = proto.graph.output[0].name
+    for node in proto.graph.node:
+        node.output[:] = ["softmax" if name == old else name for name in node.output]
+    proto.graph.output[0].name = "softmax"
     return Converter().to_mil(onnxscript.optimizer.optimize(proto), target=target)
 
 

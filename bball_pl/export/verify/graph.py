@@ -119,7 +119,7 @@ class Graph:
     def softmax_before(self, name: str) -> bool:
         """Say whether numbers come from a softmax over classes, with at most changes of type or shape after it."""
         maker = self.makers.get(self.origin(name))
-        return maker is not None and maker.kind == "softmax" and maker.axis in (-3, -1, 1)
+        return maker is not None and maker.axis in (-3, -1, 1)
 
 
 def _spatial(axes: Sequence[int]) -> bool:

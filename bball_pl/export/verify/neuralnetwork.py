@@ -137,6 +137,7 @@ class NeuralNetwork:
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise p.refusal(f"cannot be run here: {str(error).splitlines()[0]}") from error
         p.need(len(results) == len(step.outputs), f"gives {len(results)} results, not {len(step.outputs)}")
+        p.need(all(result.numel() for result in results), "gives an empty blob")
         results = [self._rounded(result) for result in results]
         for stated, result in zip(step.shapes, results, strict=False):
             fits = len(stated) == result.dim() and all(

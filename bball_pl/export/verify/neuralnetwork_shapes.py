@@ -51,11 +51,8 @@ def _slice(p: Parameters) -> Layer:
     axis = {"CHANNEL_AXIS": -3, "HEIGHT_AXIS": -2, "WIDTH_AXIS": -1}[p.enum("axis")]
     start, end, stride = int(p.get("startIndex")), int(p.get("endIndex")), int(p.get("stride")) or 1
 
-    def run(x: Tensor) -> Tensor:
-        # As in Python, and an index from the end is negative; but 0 as the end means nothing there either.
-        return x.movedim(axis, 0)[slice(start, end, stride)].movedim(0, axis)
-
-    return single(run)
+    # As in Python: the end is left out, and a negative number counts from the end.
+    return single(lambda x: x.movedim(axis, 0)[slice(start, end, stride)].movedim(0, axis))
 
 
 def _slice_static(p: Parameters) -> Layer:

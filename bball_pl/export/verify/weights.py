@@ -21,36 +21,38 @@ def program_weights(block: Any) -> Counter[str]:
     """Count the weights of an ML Program's block by how they are stored, such as float16 or int8, linear."""
     from coremltools.proto import MIL_pb2
 
+    types = {output.name: output.type.tensorType for operation in block.operations for output in operation.outputs}
+    compressed = [operation for operation in block.operations if operation.type.startswith("constexpr_")]
+    # Tables and scales of compressed weights are no weights, whether they are compressed themselves or not.
+    parts = {given.arguments[0].name for operation in compressed for given in operation.inputs.values()}
     counts: Counter[str] = Counter()
-    makers = {output.name: operation for operation in block.operations for output in operation.outputs}
-    parts: set[str] = set()
     for operation in block.operations:
+        name = operation.outputs[0].name if operation.outputs else ""
+        if name in parts:
+            continue
         if operation.type.startswith("constexpr_"):
-            given = {name: value.arguments[0].name for name, value in operation.inputs.items()}
-            parts.update(given.values())
-            stored = _stored(operation, {name: makers[source] for name, source in given.items() if source in makers})
-            counts[stored] += _size(operation.outputs[0].type.tensorType)
-    for operation in block.operations:
-        kind = operation.outputs[0].type.tensorType if operation.outputs else None
-        # Tables and scales of compressed weights are no weights, and a number alone is a setting.
-        if operation.type == "const" and kind is not None and kind.rank and operation.outputs[0].name not in parts:
-            name = MIL_pb2.DataType.Name(kind.dataType)
-            if name.startswith(("FLOAT", "BFLOAT")):
-                counts[name.lower()] += _size(kind)
+            counts[_stored(operation, types)] += _size(types[name])
+        elif operation.type == "const" and types[name].rank:  # a number alone is a setting
+            kind = MIL_pb2.DataType.Name(types[name].dataType)
+            if kind.startswith(("FLOAT", "BFLOAT")):
+                counts[kind.lower()] += _size(types[name])
     return counts
 
 
-def _stored(operation: Any, inputs: dict[str, Any]) -> str:
+def _stored(operation: Any, types: dict[str, Any]) -> str:
     from coremltools.proto import MIL_pb2
 
-    types = {name: value.type.tensorType for name, value in operation.attributes.items()}
-    types |= {name: maker.outputs[0].type.tensorType for name, maker in inputs.items()}
+    # What a compressed weight is made of: attributes up to iOS17, from iOS18 on inputs, by name or in place.
+    given = {name: value.type.tensorType for name, value in operation.attributes.items()}
+    for name, value in operation.inputs.items():
+        argument = value.arguments[0]
+        given[name] = types[argument.name] if argument.name else argument.value.type.tensorType
     how = _COMPRESSED.get(operation.type, operation.type)
     if how == "palette":
         # The table's last dimension but one from iOS18 on, its only one before.
-        sides = [int(side.constant.size) for side in types["lut"].dimensions]
+        sides = [int(side.constant.size) for side in given["lut"].dimensions]
         return f"{(sides[-2] if len(sides) > 1 else sides[0]).bit_length() - 1} bits, palette"
-    data = next((types[name] for name in ("quantized_data", "data", "nonzero_data") if name in types), None)
+    data = next((given[name] for name in ("quantized_data", "data", "nonzero_data") if name in given), None)
     return how if data is None else f"{MIL_pb2.DataType.Name(data.dataType).lower()}, {how}"
 
 
