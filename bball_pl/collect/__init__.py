@@ -1,0 +1,1 @@
+"""Photos in, each with where it came from and under which licence: one module per source, one job for all."""

@@ -1,0 +1,149 @@
+"""Photos that are here already: folders, zip files and what a phone exports."""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bball_pl.collect.content import sniff
+from bball_pl.collect.finds import CollectError, Find, LeftOut, NotTakenError
+from bball_pl.collect.video import VIDEO_SUFFIXES
+
+# What phones and systems put beside photos: nobody misses it.
+_SIDECARS = frozenset({".json", ".aae", ".xmp", ".thm", ".csv", ".txt", ".md", ".html", ".ini", ".db", ".plist"})
+_SIDECAR_NAMES = frozenset({"readme", "licence", "license"})
+_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+class Local:
+    """Folders, zip files and single photos of this machine. They are copied; the originals stay as they are.
+
+    Args:
+        paths: folders, which are searched to any depth, zip files, also inside the folders, and photos.
+        author: who took the photos.
+        licence: what the author allows.
+        group: "folder": the photos of one folder are a group; "day": those of one folder and one day, for a phone
+            that puts all games into one folder.
+        max_bytes: size of the largest photo.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        author: str = "",
+        licence: str = "",
+        group: str = "folder",
+        max_bytes: int = 50_000_000,
+    ) -> None:
+        if not paths:
+            raise CollectError("nothing to collect: name folders, zip files or photos.")
+        if missing := [str(path) for path in paths if not path.exists()]:
+            raise CollectError(f"{', '.join(missing)} is not there. Name folders, zip files or photos.")
+        self.expected: int | None = None
+        self._paths = paths
+        self._author = author
+        self._licence = licence
+        self._by_day = group == "day"
+        self._max_bytes = max_bytes
+
+    def finds(self) -> Iterator[Find | LeftOut]:
+        """Yield the photos in the order of their names."""
+        for path in self._paths:
+            root = path.resolve()
+            for file in _files(root) if root.is_dir() else [root]:
+                inside = file.relative_to(root.parent)
+                if file.suffix.lower() == ".zip":
+                    yield from self._zip(file, inside)
+                else:
+                    yield from self._file(file, inside)
+
+    def _file(self, file: Path, inside: Path) -> Iterator[Find | LeftOut]:
+        try:
+            facts = file.stat()
+            with file.open("rb") as opened:
+                start = opened.read(16)
+        except OSError as error:
+            yield LeftOut(str(file), file.stem, inside.as_posix(), f"cannot be read ({error.strerror})")
+            return
+        # A phone counts from 1 again after a reset: the name alone does not name the photo.
+        key = f"{file}|{facts.st_size}|{facts.st_mtime_ns}"
+        read = functools.partial(_read, file, self._max_bytes)
+        yield from self._judge(key, inside, start, read)
+
+    def _zip(self, file: Path, inside: Path) -> Iterator[Find | LeftOut]:
+        try:
+            with zipfile.ZipFile(file) as opened:
+                for info in sorted(opened.infolist(), key=lambda info: info.filename):
+                    # The name is shown and never used as a path.
+                    parts = [
+                        part for part in info.filename.replace("\\", "/").split("/") if part not in {"", ".", ".."}
+                    ]
+                    if info.is_dir() or not parts or any(part.startswith((".", "__MACOSX")) for part in parts):
+                        continue
+                    key = f"{file}|{info.filename}|{info.CRC}"
+                    yield from self._member(opened, info, key, inside.joinpath(*parts))
+        except _ZIP_DAMAGE as error:
+            yield LeftOut(str(file), file.stem, inside.as_posix(), f"a damaged zip file ({type(error).__name__})")
+
+    def _member(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, name: Path) -> Iterator[Find | LeftOut]:
+        if info.flag_bits & 1:
+            yield LeftOut(key, name.stem, name.as_posix(), "encrypted in its zip file")
+            return
+        try:
+            with opened.open(info) as member:
+                start = member.read(16)
+                # Read here, one after the other: opening the zip file again for each would read its whole list again.
+                # The size that the list tells is a claim, so the count decides.
+                wanted = sniff(start) is not None
+                content = start + member.read(self._max_bytes + 1 - len(start)) if wanted else start
+        except _ZIP_DAMAGE:
+            yield LeftOut(key, name.stem, name.as_posix(), "damaged in its zip file")
+            return
+        yield from self._judge(key, name, start, functools.partial(_limited, content, self._max_bytes))
+
+    def _judge(self, key: str, inside: Path, start: bytes, read: functools.partial[bytes]) -> Iterator[Find | LeftOut]:
+        suffix = inside.suffix.lower()
+        if sniff(start) is None:
+            if suffix not in _SIDECARS and inside.name.lower() not in _SIDECAR_NAMES:
+                why = "a video: use the source `video`" if suffix in VIDEO_SUFFIXES else "not a photo"
+                yield LeftOut(key, inside.stem, inside.as_posix(), why)
+            return
+        folder = inside.parent.as_posix()
+        yield Find(
+            key=key,
+            title=inside.stem,
+            group=f"local:{folder}",
+            album=folder,
+            read=read,
+            by_day=self._by_day,
+            source_url=inside.as_posix(),
+            author=self._author,
+            licence=self._licence,
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    # Links to folders are not followed: one to a folder above would go on for ever.
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _read(file: Path, limit: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return _limited(opened.read(limit + 1), limit)
+    except OSError as error:
+        raise NotTakenError(f"cannot be read ({error.strerror})", final=False) from None
+
+
+def _limited(content: bytes, limit: int) -> bytes:
+    if len(content) > limit:
+        raise NotTakenError(f"larger than {limit / 1e6:.0f} MB", final=True)
+    return content
