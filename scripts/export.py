@@ -3,6 +3,7 @@
 python scripts/export.py                                       # newest run, best checkpoint, all formats
 python scripts/export.py --run lightning_logs/demo/version_0 --formats "[mlpackage]" --compress "[int8,palette6]"
 python scripts/export.py --interface seed_2018                 # names and labels of the app of 2018
+python scripts/export.py --ios true                            # and into the app of ios/
 python scripts/export.py --inspect exports/demo/BasketballMoves.mlpackage
 
 Every option: python scripts/export.py --help
@@ -47,6 +48,7 @@ def export(
     author: str = "not stated",
     licence: str = "not stated",
     description: str = "Says which basketball move a photo shows.",
+    ios: bool = False,
     inspect: Path | None = None,
 ) -> None:
     """Write a checkpoint as ONNX and Core ML files, and prove here that each answers as the trained model does.
@@ -70,6 +72,7 @@ def export(
         author: who trained the model, for the file's metadata.
         licence: under which it may be used, likewise.
         description: one sentence, likewise.
+        ios: put the proven ML Program and its contract into the app of ios/ as well.
         inspect: print what is in a .onnx, .mlpackage or .mlmodel file instead.
     """
     console = Console()
@@ -80,6 +83,8 @@ def export(
         return
     if run is not None and ckpt is not None:
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
+    if ios and formats is not None and "mlpackage" not in formats:
+        raise ConfigError("--ios puts the ML Program into the app; add mlpackage to --formats")
     checkpoint = (ckpt if ckpt is not None else runs.best_checkpoint(run or runs.newest_run())).absolute()
     own = runs.run_of_checkpoint(checkpoint)
     folder = name or (own.parent.name if own is not None else checkpoint.stem)
@@ -105,6 +110,11 @@ def export(
     if not result.passed:
         print("error: the export is not proven: see the lines above", file=sys.stderr)
         sys.exit(NOT_PROVEN)
+    if ios:
+        from bball_pl.export.ios import install_in_app
+
+        app = install_in_app(result.folder, result.about, result.interface)
+        console.print(f"app: {app}", soft_wrap=True, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

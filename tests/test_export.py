@@ -240,6 +240,7 @@ def test_inspecting_prints_the_interface(exported: Exported) -> None:
         (["--formats", "[mlmodel]", "--route", "onnx"], ["--route onnx", "--formats"]),
         (["--formats", "[onnx]", "--compress", "[int8]"], ["--compress", "mlpackage"]),
         (["--formats", "[]"], ["--formats"]),
+        (["--formats", "[onnx]", "--ios", "true"], ["--ios", "mlpackage"]),
         (["--target", "iOS13"], ["iOS13", "iOS15"]),
         (["--name", "../away"], ["../away", "--out"]),
         (["--root", "nowhere"], ["nowhere"]),

@@ -128,11 +128,12 @@ def contract(
 def package_sha256(package: Path) -> str:
     """Return the fingerprint of a `.mlpackage`: SHA-256 over a line `<sha256>  <path>` for each of its files.
 
-    The lines are sorted by path. A shell gives the same: inside the package,
-    `find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    The lines are sorted by path. Hidden files do not count: looking at a folder on a Mac makes some. A shell gives
+    the same inside the package: `find * -type f ! -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
     """
-    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*") if path.is_file()}
-    lines = (f"{file_sha256(files[name])}  {name}\n" for name in sorted(files))
+    found = (path for path in package.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = {path.relative_to(package).as_posix(): path for path in found}
+    lines = (f"{file_sha256(files[name])}  {name}\n" for name in sorted(files, key=str.encode))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

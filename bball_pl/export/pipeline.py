@@ -66,7 +66,7 @@ def export_checkpoint(
         write_card(staging.folder / "MODEL_CARD.md", about, interface, work.files, data)
         if "mlpackage" in settings.formats:
             write_kit(staging.folder / "parity_kit", reference, about.spec, interface)
-        export = Export(target, work.files, len(photos), work.refused)
+        export = Export(target, work.files, len(photos), about, interface, work.refused)
         _write_parity(staging.folder / "parity.json", checkpoint, settings, export)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)

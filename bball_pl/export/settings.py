@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bball_pl.export.about import About
 from bball_pl.export.compress import Compression
 from bball_pl.export.coreml import Compute, Route, Target
-from bball_pl.export.interface import InterfaceName, Labels
+from bball_pl.export.interface import Interface, InterfaceName, Labels
 from bball_pl.export.verify.parity import FileParity
 
 #: Stem of every exported file: the name that an app's code sees.
@@ -59,12 +60,16 @@ class Export:
         folder: where it lies.
         files: how each file compares with the trained model.
         photos: number of photos that it was verified on.
+        about: the facts that every file carries.
+        interface: names of features and labels.
         refused: compressed copies that lost too much and were left out.
     """
 
     folder: Path
     files: list[FileParity]
     photos: int
+    about: About
+    interface: Interface
     refused: list[FileParity] = field(default_factory=list)
 
     @property

@@ -1,0 +1,47 @@
+import Combine
+import Foundation
+
+/// The model, as far as it is there: shared by all screens.
+@MainActor
+final class AppState: ObservableObject {
+    enum Phase {
+        case loading
+        case ready(Classifier)
+        case failed(ModelProblem)
+    }
+
+    @Published private(set) var phase: Phase = .loading
+    private var loading: Task<Void, Never>?
+
+    var classifier: Classifier? {
+        if case .ready(let classifier) = phase {
+            return classifier
+        }
+        return nil
+    }
+
+    var contract: ModelContract? {
+        classifier?.contract
+    }
+
+    /// Load the model for some compute units; a load that is under way ends first, so that two never share the cache.
+    func load(_ compute: ComputeChoice) {
+        let before = loading
+        phase = .loading
+        loading = Task {
+            await before?.value
+            do {
+                phase = .ready(try await ModelLoader.load(compute))
+            } catch let problem as ModelProblem {
+                phase = .failed(problem)
+            } catch {
+                phase = .failed(.compiling(error.localizedDescription))
+            }
+        }
+    }
+
+    /// A class's name for people, in the language of the app; a class that the model does not know keeps its name.
+    func displayName(_ className: String) -> String {
+        contract?.modelClass(named: className)?.displayName(language: AppLanguage.contractLanguage) ?? className
+    }
+}
