@@ -21,6 +21,9 @@ class Move:
 #: In the order of the 2018 project's confusion matrix.
 MOVES: tuple[Move, ...] = (Move("shoot", "投籃"), Move("dribble", "運球"), Move("layup", "上籃"))
 
+#: The class, and the folder, of photos that nobody has sorted yet.
+UNSORTED = "unsorted"
+
 
 def display_name(class_name: str) -> str:
     """Return the bilingual name of a move, such as `shoot 投籃`; any other class name is returned as it is."""

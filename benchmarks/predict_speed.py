@@ -24,8 +24,8 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from bball_pl.data.decode import decode
 from bball_pl.data.folder import IMAGE_SUFFIXES
+from bball_pl.decode import decode
 from bball_pl.errors import DatasetError, PhotoError, exit_on_error
 from bball_pl.evaluate.engine import Engine
 from bball_pl.model.classifier import MoveClassifier

@@ -16,10 +16,10 @@ from jsonargparse import auto_cli
 from bball_pl import runs
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.folder import Photo
-from bball_pl.data.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.errors import exit_on_error
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.trainer import FitTrainer
+from bball_pl.photos_csv import PhotoRecord, write_photos_csv
 
 #: What a tutorial does: a random head, one learning rate, batch statistics.
 _PLAIN = {

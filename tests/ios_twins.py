@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bball_pl.data.photos_csv import COLUMNS as PHOTO_COLUMNS
+from bball_pl.photos_csv import COLUMNS as PHOTO_COLUMNS
 
 COLUMNS = [*PHOTO_COLUMNS, "answer", "probability"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bball_pl.data.cache import PhotoCache
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.preprocess import PreprocessSpec
 

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from bball_pl.collect.content import inspect, sniff
 from bball_pl.collect.finds import NotTakenError
 from bball_pl.collect.metadata import NotLosslessError, strip
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.dhash import dhash, format_dhash
 
 pillow_heif.register_heif_opener()

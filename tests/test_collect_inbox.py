@@ -14,8 +14,8 @@ from bball_pl.collect.content import Photo, inspect
 from bball_pl.collect.finds import CollectError, Find, LeftOut
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Job
-from bball_pl.data.photos_csv import read_photos_csv
 from bball_pl.errors import DatasetError
+from bball_pl.photos_csv import read_photos_csv
 
 
 class Album:

@@ -16,7 +16,7 @@ from bball_pl.collect.finds import CollectError
 from bball_pl.collect.job import Summary
 from bball_pl.collect.local import Local
 from bball_pl.collect.video import Clips
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 
 pillow_heif.register_heif_opener()
 

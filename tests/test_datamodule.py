@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import DatasetError
 from bball_pl.preprocess import PreprocessSpec
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import PhotoError
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)

@@ -29,8 +29,8 @@ from bball_pl.data.court.moves import BALL_RADIUS, PHASES, RANGES, angle_range, 
 from bball_pl.data.court.pose import ANGLES, BONES, forward_kinematics, placed, reach
 from bball_pl.data.court.scene import sample_scene, tall_in_pixels
 from bball_pl.data.demo import write_demo
-from bball_pl.data.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
 from bball_pl.errors import ConfigError, DatasetError
+from bball_pl.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "demo.py"

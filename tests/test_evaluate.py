@@ -22,11 +22,11 @@ from conftest import COLOURS, _paint
 from fit_runs import ROOT, environment, fit, only_run, tiny
 from sklearn.metrics import f1_score, log_loss
 
-from bball_pl.data.decode import decode
-from bball_pl.data.photos_csv import PhotoRecord, write_photos_csv
+from bball_pl.decode import decode
 from bball_pl.evaluate.answers import read_answers
 from bball_pl.evaluate.explain import grad_cam, undo_fit
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.preprocess import PreprocessSpec
 
 NAMES = ["shoot", "dribble", "layup"]

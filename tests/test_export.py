@@ -17,7 +17,7 @@ import pytest
 from export_files import Exported, digest, edge_photos, exported_run, script
 from fit_runs import ROOT
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import RunError
 from bball_pl.evaluate.answers import read_answers
 from bball_pl.export.about import about_checkpoint

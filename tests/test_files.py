@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,8 @@ def test_an_exception_leaves_the_old_content_and_nothing_else(tmp_path: Path) ->
 
 def test_a_new_file_is_whole_in_new_folders_with_the_umask_of_the_process(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "names.csv"
-    before = os.umask(0o027)
-    try:
-        write_text(path, "運球\n投籃\n")
-    finally:
-        os.umask(before)
+    program = "import sys; from bball_pl.files import write_text; write_text(sys.argv[1], '運球\\n投籃\\n')"
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, umask=0o027)
     assert path.read_bytes() == "運球\n投籃\n".encode()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     write_bytes(path, b"\r\n\x00")

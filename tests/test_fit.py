@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.evaluate.answers import read_answers
 from bball_pl.evaluate.metrics import compute_metrics
 from bball_pl.model.classifier import MoveClassifier

@@ -15,7 +15,7 @@ import torch
 from conftest import COLOURS
 from predict_runs import NAMES, PREDICT, calibrated, colour_checkpoint, environment, predict, rows_of
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.evaluate.predict import output
 from bball_pl.model.classifier import MoveClassifier
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bball_pl.collect.finds import NotTakenError
 from bball_pl.collect.metadata import NotLosslessError, strip
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.dhash import dhash, format_dhash
 from bball_pl.errors import PhotoError
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bball_pl.classes import UNSORTED
 from bball_pl.collect.finds import Source
-from bball_pl.collect.inbox import LEFT_OUT, PHOTOS, UNSORTED
+from bball_pl.collect.inbox import LEFT_OUT, PHOTOS
 from bball_pl.collect.job import Summary
 from bball_pl.collect.names import cell
 from bball_pl.collect.pace import Pace

@@ -6,20 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from bball_pl.classes import UNSORTED
 from bball_pl.collect.content import Photo
 from bball_pl.collect.finds import CollectError, Find
 from bball_pl.collect.names import cell, file_stem, folder_name
 from bball_pl.collect.table import Table
-from bball_pl.data.photos_csv import COLUMNS, read_photos_csv
 from bball_pl.files import write_bytes
-
-#: The class of photos that nobody has sorted yet, and the folder they lie in.
-UNSORTED = "unsorted"
+from bball_pl.photos_csv import COLUMNS, read_photos_csv
 
 PHOTOS = "photos.csv"
 LEFT_OUT = "left_out.csv"
 #: What photos.csv of an inbox has beyond the columns of every dataset.
-MORE_COLUMNS = ("time", "attribution", "restrictions", "validator", "collected")
+MORE_COLUMNS = ("validator", "collected")
 _PHOTO_COLUMNS = (*COLUMNS, *MORE_COLUMNS)
 _LEFT_OUT_COLUMNS = ("file", "where", "why", "final", "collected")
 

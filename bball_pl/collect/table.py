@@ -80,7 +80,3 @@ def _line(cells: Iterable[str]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()
-
-
-def _cells(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])

@@ -12,7 +12,7 @@ import numpy as np
 
 from bball_pl.collect.finds import CollectError, Find, LeftOut
 from bball_pl.errors import PhotoError
-from bball_pl.evaluate.predict.video import Video
+from bball_pl.video import Video
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".ogv"}

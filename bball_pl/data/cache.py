@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bball_pl.data.decode import DECODE_VERSION, decode
+from bball_pl.decode import DECODE_VERSION, decode
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.preprocess import PreprocessSpec
 

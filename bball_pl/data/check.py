@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bball_pl.data.cache import PhotoCache
-from bball_pl.data.decode import DECODE_VERSION
 from bball_pl.data.folder import FoundDataset, FoundPhoto, Photo
+from bball_pl.decode import DECODE_VERSION
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.files import write_text
 from bball_pl.preprocess import PreprocessSpec

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bball_pl.classes import sort_class_names
-from bball_pl.data.photos_csv import PhotoRecord, read_photos_csv
 from bball_pl.errors import DatasetError
 from bball_pl.files import write_bytes
+from bball_pl.photos_csv import PhotoRecord, read_photos_csv
 
 _CELL = (300, 200)
 _GAP = 6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -14,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bball_pl.classes import MOVES
 from bball_pl.data.court.album import SPLITS, render_games
-from bball_pl.data.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
 from bball_pl.errors import ConfigError, DatasetError
-from bball_pl.files import write_text
+from bball_pl.files import UMASK, write_text
+from bball_pl.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
 
 #: Raised when the same seed gives other bytes than before, so that an old demo is not taken for the new one.
 RENDERER = 1
@@ -184,9 +183,7 @@ def write_demo(
         records.sort(key=lambda record: (SPLITS.index(record.path.split("/")[0]), record.path.rsplit("/", 1)[1]))
         write_photos_csv(building / "photos.csv", records)
         write_text(building / "demo.json", json.dumps({"demo": asdict(demo)}, indent=2) + "\n")
-        umask = os.umask(0)
-        os.umask(umask)
-        building.chmod(0o777 & ~umask)  # mkdtemp lets only its owner in
+        building.chmod(0o777 & ~UMASK)  # mkdtemp lets only its owner in
         _take_place(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)

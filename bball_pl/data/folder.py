@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.table import Table
 
 from bball_pl.classes import display_name, sort_class_names
-from bball_pl.data.photos_csv import read_photos_csv
 from bball_pl.errors import DatasetError
+from bball_pl.photos_csv import read_photos_csv
 
 SPLITS = ("train", "val", "test")
 

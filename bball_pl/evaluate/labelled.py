@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bball_pl import runs
 from bball_pl.data.folder import FoundPhoto, scan_dataset
-from bball_pl.data.photos_csv import read_photos_csv
 from bball_pl.data.split import read_split_csv
 from bball_pl.errors import DatasetError
+from bball_pl.photos_csv import read_photos_csv
 
 
 @dataclass(frozen=True)

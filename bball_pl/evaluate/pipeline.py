@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy.special import softmax
 
 from bball_pl import runs
-from bball_pl.data.decode import decode
 from bball_pl.data.folder import FoundPhoto
+from bball_pl.decode import decode
 from bball_pl.errors import ConfigError, DatasetError, PhotoError
 from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.calibration import (

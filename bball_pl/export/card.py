@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bball_pl.classes import display_name
-from bball_pl.data.photos_csv import read_photos_csv
 from bball_pl.export.about import CROP_POLICY, About
 from bball_pl.export.interface import Interface
 from bball_pl.export.verify.parity import FileParity
 from bball_pl.files import write_text
+from bball_pl.photos_csv import read_photos_csv
 
 _LIMITS = (
     "- It tells the moves that it was trained on apart, and nothing else. Shown something else it still answers one of "

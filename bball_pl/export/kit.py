@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.export.interface import Interface
 from bball_pl.export.verify.parity import Reference
 from bball_pl.files import write_text

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bball_pl.classes import MOVES
 from bball_pl.data.court.game import sample_game
 from bball_pl.data.court.photograph import encode, take_photo
-from bball_pl.data.photos_csv import PhotoRecord
 from bball_pl.errors import PhotoError
+from bball_pl.photos_csv import PhotoRecord
 
 #: Photos per game: an album of a weekend game, in which each move is seen equally often.
 PHOTOS_PER_GAME = 30

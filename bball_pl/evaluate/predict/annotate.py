@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.predict.drawing import frame_bar, lay_over, with_bar
 from bball_pl.evaluate.predict.judge import Answer
 from bball_pl.evaluate.predict.sources import Found, Source
-from bball_pl.evaluate.predict.video import Video
 from bball_pl.files import atomic_path
+from bball_pl.video import Video
 
 #: Marks a folder whose pictures were drawn here and may be drawn again.
 _MARK = ".annotated_by_predict"

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.engine import Engine, Precision
 from bball_pl.evaluate.predict.annotate import Annotator
@@ -23,8 +23,8 @@ from bball_pl.evaluate.predict.judge import Judge
 from bball_pl.evaluate.predict.output import Format, Row, Writer, open_output, output_file
 from bball_pl.evaluate.predict.sources import Failure, Found, Source
 from bball_pl.evaluate.predict.timeline import clock, find_segments, smooth, timeline_lines
-from bball_pl.evaluate.predict.video import Frame, Video
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.video import Frame, Video
 
 
 @dataclass(eq=False)

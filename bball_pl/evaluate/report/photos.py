@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from bball_pl.data.decode import decode
+from bball_pl.decode import decode
 from bball_pl.errors import PhotoError
 
 #: Long side of a photo in the gallery, and in the list of doubtful labels, in pixels.

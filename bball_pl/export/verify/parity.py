@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from bball_pl.data.decode import decode
 from bball_pl.data.folder import FoundPhoto
+from bball_pl.decode import decode
 from bball_pl.errors import PhotoError, VerificationError
 from bball_pl.evaluate.engine import Engine
 from bball_pl.export.verify.runners import OnnxRunner, Runner, file_facts

@@ -16,8 +16,8 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from bball_pl.data.dataset import PhotoBatch
-from bball_pl.data.decode import decode
 from bball_pl.data.folder import Photo
+from bball_pl.decode import decode
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.preprocess import PreprocessSpec
 

@@ -12,7 +12,10 @@ from bball_pl.errors import DatasetError
 from bball_pl.files import write_text
 
 #: Columns in the order in which they are written. `path` and `class` must be there, the others may be missing.
-COLUMNS = ("path", "class", "group", "source", "source_url", "author", "licence", "licence_url", "sha256", "dhash")
+COLUMNS = (
+    *("path", "class", "group", "source", "source_url", "author", "licence", "licence_url", "sha256", "dhash"),
+    *("time", "attribution", "restrictions"),
+)
 _REQUIRED = ("path", "class")
 
 
@@ -31,6 +34,9 @@ class PhotoRecord:
         licence_url: text of the licence.
         sha256: 64 hex digits over the file's bytes.
         dhash: 64-bit difference hash of the picture as 16 hex digits.
+        time: when it was taken, or else published, ISO 8601.
+        attribution: the line that the licence asks for.
+        restrictions: what else its source says of its use, such as personality rights.
     """
 
     path: str
@@ -43,6 +49,9 @@ class PhotoRecord:
     licence_url: str = ""
     sha256: str = ""
     dhash: str = ""
+    time: str = ""
+    attribution: str = ""
+    restrictions: str = ""
 
 
 def _field(column: str) -> str:
