@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -62,6 +63,11 @@ class Table:
             if new:
                 self._file.write(_line(self._columns))
         self._file.write(_line([row.get(column, "") for column in self._columns]))
+
+    def sync(self) -> None:
+        """Wait until the rows are on disk, whatever happens to the power."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def write(self, rows: Iterable[dict[str, str]]) -> None:
         """Write the file anew, whole or not at all."""

@@ -1,0 +1,1 @@
+"""From collected photos to a dataset: audit, duplicates, leaks, doubtful labels, quarantine, split."""

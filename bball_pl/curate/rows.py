@@ -1,0 +1,131 @@
+"""Rows of photos.csv that follow their photos from one folder to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bball_pl.collect.table import Table
+from bball_pl.errors import DatasetError
+from bball_pl.photos_csv import COLUMNS, read_photos_csv
+
+PHOTOS_CSV = "photos.csv"
+#: The folder of photos that are not used, below a home.
+QUARANTINE = "quarantine"
+#: Only the table of an inbox has it. Such a table knows a photo by its file's name and may grow at any moment.
+_OF_AN_INBOX = "collected"
+
+Row = dict[str, str]
+
+
+class Rows:
+    """The tables below a home, kept in memory while their files do not change.
+
+    Args:
+        home: the folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._read: dict[Path, tuple[tuple[int, int], dict[str, Row]]] = {}
+
+    def class_of(self, path: Path) -> str:
+        """Return the class in the row of a photo; empty if it has none."""
+        folder = self._folder(path)
+        row = self._rows(folder).get(_key(folder, path), {}) if folder is not None else {}
+        return row.get("class", "")
+
+    def check(self, path: Path, to: Path) -> None:
+        """Refuse a move that a row cannot follow.
+
+        Raises:
+            DatasetError: if the photo has a row and `to` is neither below its table nor in quarantine; the table is
+                damaged.
+        """
+        folder = self._folder(path)
+        if folder is not None and _key(folder, path) in self._rows(folder):
+            self._folder_for(folder, to)
+
+    def follow(self, path: Path, to: Path, class_name: str) -> None:
+        """Move the row of a photo, if it has one; done again after a kill, it does what was not done.
+
+        Args:
+            path: where the photo was.
+            to: where it is now.
+            class_name: the class of the row from now on; empty leaves it.
+
+        Raises:
+            OSError: if a table cannot be written.
+            DatasetError: as `check`.
+        """
+        folder = self._folder(path)
+        if folder is None:
+            return
+        rows = self._rows(folder)
+        row = rows.get(_key(folder, path))
+        if row is None:
+            return
+        target = self._folder_for(folder, to)
+        moved = row | {"path": _key(target, to)} | ({"class": class_name} if class_name else {})
+        if target == folder:
+            key = _key(folder, path)
+            self._write(
+                folder, {_key(target, to) if own == key else own: rows[own] for own in rows} | {moved["path"]: moved}
+            )
+            return
+        # First added, then taken away: after a kill the row may be there twice, but never lost.
+        self._write(target, self._rows(target) | {moved["path"]: moved}, like=folder)
+        self._write(folder, {own: row for own, row in rows.items() if own != _key(folder, path)})
+
+    def _folder(self, path: Path) -> Path | None:
+        """Return the folder of the table that a photo's row is in, if rows of that table follow their photos."""
+        for folder in path.parents:
+            table = folder / PHOTOS_CSV
+            if table.is_file():
+                with table.open(encoding="utf-8-sig", errors="replace") as file:
+                    return None if _OF_AN_INBOX in file.readline().strip().split(",") else folder
+            if folder == self._home:
+                break
+        return None
+
+    def _folder_for(self, folder: Path, to: Path) -> Path:
+        if to.is_relative_to(folder):
+            return folder
+        quarantine = self._home / QUARANTINE
+        if to.is_relative_to(quarantine):
+            return quarantine / folder.relative_to(self._home)
+        if folder.is_relative_to(quarantine):
+            back = self._home / folder.relative_to(quarantine)
+            if to.is_relative_to(back):
+                return back
+        raise DatasetError(
+            f"{to} is not below {folder}, whose {PHOTOS_CSV} has a row of the photo. Move the photo within that folder."
+        )
+
+    def _rows(self, folder: Path) -> dict[str, Row]:
+        path = folder / PHOTOS_CSV
+        if not path.exists():
+            return {}
+        signature = _signature(path)
+        if folder not in self._read or self._read[folder][0] != signature:
+            read_photos_csv(path)  # says what is wrong with it, if something is
+            self._read[folder] = signature, {row["path"].strip(): row for row in Table(path, COLUMNS).rows()}
+        return self._read[folder][1]
+
+    def _write(self, folder: Path, rows: dict[str, Row], like: Path | None = None) -> None:
+        path = folder / PHOTOS_CSV
+        table = Table(path, COLUMNS)
+        if path.exists():
+            table.rows()  # keeps the columns that are there
+        elif like is not None:
+            table = Table(path, list(next(iter(self._rows(like).values()))))
+        table.write(rows.values())
+        self._read[folder] = _signature(path), rows
+
+
+def _key(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _signature(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
