@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bball_pl.curate import journal as journal_module
 from bball_pl.curate.journal import Journal, home_of, quarantine_place
-from bball_pl.curate.labels import LABELS, Entry, undone
+from bball_pl.curate.labels_csv import LABELS, Entry, undone
 from bball_pl.curate.rows import Rows
 from bball_pl.data.folder import scan_dataset
 from bball_pl.errors import DatasetError

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 
-from bball_pl.curate.labels import LABELS, UNDO, Entry, Labels, is_labels, undone
+from bball_pl.curate.labels_csv import LABELS, UNDO, Entry, Labels, is_labels, undone
 from bball_pl.curate.rows import QUARANTINE, Rows
 from bball_pl.errors import DatasetError
 from bball_pl.files import atomic_path
