@@ -17,7 +17,7 @@ def clouds(classes: int, count: int, seed: int, spread: float = 1.0) -> tuple[Te
     generator = torch.Generator().manual_seed(seed)
     targets = torch.arange(count) % classes
     features = 4 * torch.eye(classes, 8)[targets] + spread * torch.randn(count, 8, generator=generator)
-    return features * torch.logspace(-3, 3, 8) + torch.linspace(-50, 50, 8), targets
+    return features * torch.logspace(-1, 1, 8) + torch.linspace(-50, 50, 8), targets
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
@@ -69,6 +69,19 @@ def test_dead_features_have_no_say() -> None:
     assert probe.bias.isfinite().all()
     assert float(probe.weight[:, 5:7].abs().max()) == 0.0
     assert probe.val_acc == 1.0
+
+
+def test_a_feature_that_hardly_ever_changes_gets_no_huge_weight() -> None:
+    (train, targets), (val, val_targets) = clouds(3, 90, 0, 2.0), clouds(3, 30, 1, 2.0)
+    # It fired once, a little, for a photo of class 1.
+    train, val = train.clone(), val.clone()
+    train[:, 3], val[:, 3] = 0.0, 0.0
+    train[4, 3] = 1e-4
+    probe = fit_probe(train, targets, val, val_targets, 3)
+    without = fit_probe(train.index_fill(1, torch.tensor(3), 0.0), targets, val, val_targets, 3)
+    others = [0, 1, 2, 4, 5, 6, 7]
+    assert float(probe.weight[:, 3].abs().max()) < 1.0
+    torch.testing.assert_close(probe.weight[:, others], without.weight[:, others], atol=1e-3, rtol=1e-2)
 
 
 def test_a_gain_within_the_noise_does_not_beat_the_probe() -> None:

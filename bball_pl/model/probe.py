@@ -13,6 +13,9 @@ from torch import Tensor
 
 #: Inverse regularisation strengths to choose from, weak evidence to strong, two per decade.
 STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(-5, 1.01, 0.5))
+#: Deviations below this share of the middle one are taken to be as large. Up to a tenth no accuracy changed by more
+#: than chance, while the largest weight of an inception_v3 fell from 1,000 to 43.
+_LEAST_DEVIATION = 0.03
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,14 @@ def fit_probe(
         classes: number of classes.
     """
     mean = train_features.double().mean(0)
-    # A feature that never changes (a dead ReLU) has nothing to say; a deviation of one keeps it at zero.
+    # A feature that never changes (a dead ReLU) has nothing to say; a deviation of one keeps it at zero. One that
+    # hardly ever changes is not blown up to the size of the others: beside weights in the thousands neither fp16 nor
+    # 8 bits hold the rest of the head.
     deviation = train_features.double().std(0, correction=0)
-    deviation = torch.where(deviation > 1e-6, deviation, 1.0)
+    alive = deviation > 1e-6
+    if alive.any():
+        deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation[alive].median()))
+    deviation = torch.where(alive, deviation, 1.0)
     standardised = ((train_features.double() - mean) / deviation).numpy()
     best: Probe | None = None
     # From strong to weak penalty, each from the last solution: a few iterations apiece instead of a fresh start.
