@@ -20,6 +20,7 @@ from fit_runs import ROOT
 from bball_pl.decode import decode
 from bball_pl.errors import RunError
 from bball_pl.evaluate.answers import read_answers
+from bball_pl.export import compress
 from bball_pl.export.about import about_checkpoint
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
@@ -28,6 +29,7 @@ from bball_pl.export.onnx import write_onnx
 from bball_pl.export.pipeline import export_checkpoint
 from bball_pl.export.settings import ExportSettings
 from bball_pl.export.staging import staged_folder
+from bball_pl.export.verify.mil_read import read_program
 from bball_pl.export.verify.runners import runner_for
 from bball_pl.model.classifier import MoveClassifier
 
@@ -149,6 +151,24 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     forced = ExportSettings(formats=["mlpackage"], compress=["int8"], photos=6, force=True)
     assert export_checkpoint(exported.checkpoint, tmp_path / "forced", forced).passed
     assert (tmp_path / "forced" / "BasketballMoves-int8.mlpackage").is_dir()
+
+
+@pytest.mark.parametrize("compression", ["int8", "palette6"])
+def test_compression_spares_the_layer_that_makes_the_logits(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: Any
+) -> None:
+    # The head of the small network counts as small; that of inception_v3 does not.
+    monkeypatch.setattr(compress, "_SMALL", 0)
+    program = exported.folder / "BasketballMoves.mlpackage"
+    about = about_checkpoint(exported.checkpoint, None, "", "", "")
+    interface = interface_for(about.class_names)
+    path = compress.write_compressed(program, tmp_path / "small.mlpackage", compression, interface, about)
+    weighty = [own for own in read_program(path).operations if own.op_type in {"conv", "linear"}]
+    stored = [own.weight.op.op_type for own in weighty]
+    assert all(kind.startswith("constexpr_") for kind in stored[:-1])
+    assert stored[-1] == "const"
+    whole = [own for own in read_program(program).operations if own.op_type in {"conv", "linear"}]
+    np.testing.assert_array_equal(weighty[-1].weight.val, whole[-1].weight.val)
 
 
 def test_what_is_not_proven_ends_with_status_3_and_another_name(

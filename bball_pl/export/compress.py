@@ -13,6 +13,7 @@ from bball_pl.export.about import About
 from bball_pl.export.coreml import finish
 from bball_pl.export.interface import Interface
 from bball_pl.export.onnx import quietly
+from bball_pl.export.verify.mil_read import read_program
 
 Compression = Literal["int8", "palette8", "palette6", "palette4"]
 
@@ -26,7 +27,8 @@ def write_compressed(program: Path, path: Path, compression: Compression, interf
     """Write a copy of an ML Program with compressed weights.
 
     `int8` keeps 8 bits a weight with a scale per output channel; `paletteN` replaces weights by N-bit indices into a
-    table per layer, whose 2**N values are fitted to them.
+    table per layer, whose 2**N values are fitted to them. The last layer keeps its weights: they are a few kilobytes,
+    and of very different sizes, so that rounding them by the largest loses the others.
 
     Args:
         program: a `.mlpackage` with fp16 weights, for iOS16 or newer.
@@ -43,17 +45,24 @@ def write_compressed(program: Path, path: Path, compression: Compression, interf
     config: Any
     with quietly():
         model = ct.models.MLModel(str(program), skip_model_load=True)
+        spared = {_head(program): None}
         if compression == "int8":
             config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=_SMALL)
-            smaller = cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=config))
+            smaller = cto.linear_quantize_weights(model, cto.OptimizationConfig(config, op_name_configs=spared))
         else:
             bits = int(compression.removeprefix("palette"))
             config = cto.OpPalettizerConfig(
                 mode="custom", lut_function=lambda weights: palette(weights, bits), weight_threshold=_SMALL
             )
-            smaller = cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
+            smaller = cto.palettize_weights(model, cto.OptimizationConfig(config, op_name_configs=spared))
         finish(smaller, path, interface, about)
     return path
+
+
+def _head(program: Path) -> str:
+    """Return the name of the layer that makes the logits: the last one with weights."""
+    layers = [own.name for own in read_program(program).operations if own.op_type in {"linear", "conv", "matmul"}]
+    return str(layers[-1])
 
 
 def palette(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
