@@ -188,6 +188,36 @@ def test_what_is_not_proven_ends_with_status_3_and_another_name(
     assert "same answers" in captured.out
 
 
+def test_a_core_ai_asset_is_proven_by_apples_own_runtime(exported: Exported, tmp_path: Path) -> None:
+    pytest.importorskip("coreai", reason="Apple's beta packages are not installed: pip install 'bball_pl[coreai]'")
+    script("--run", exported.run, "--out", tmp_path, "--formats", "[aimodel]", "--photos", 6)
+    folder = tmp_path / "small"
+    (row,) = json.loads((folder / "parity.json").read_text())["files"]
+    assert row["name"] == "BasketballMoves.aimodel"
+    assert row["largest_difference"] < 1e-4
+    said = script("--inspect", folder / "BasketballMoves.aimodel").stdout
+    assert all(name in said for name in ("Core AI", "shoot", "dribble", "layup", "32 × 32"))
+    runner = runner_for(folder / "BasketballMoves.aimodel")
+    whole = runner_for(exported.folder / "BasketballMoves.onnx")
+    for photo in edge_photos():
+        pixels = DeployModel(MoveClassifier.load_from_checkpoint(exported.checkpoint, weights_only=True)).spec.resize(
+            photo
+        )
+        np.testing.assert_allclose(runner.probabilities(pixels), whole.probabilities(pixels), atol=1e-5)
+    runner.close()
+
+
+def test_a_core_ai_asset_with_swapped_channels_is_rejected(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("coreai", reason="Apple's beta packages are not installed: pip install 'bball_pl[coreai]'")
+    original = DeployModel.forward
+    monkeypatch.setattr(DeployModel, "forward", lambda self, image: original(self, image.flip(1)))
+    settings = ExportSettings(formats=["aimodel"], photos=12)
+    assert not export_checkpoint(exported.checkpoint, tmp_path / "small", settings).passed
+    assert [path.name for path in tmp_path.iterdir()] == ["small.rejected"]
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_an_export_that_breaks_off_leaves_the_older_one_alone(tmp_path: Path, fault: BaseException) -> None:
     target = tmp_path / "exports" / "demo"
