@@ -22,6 +22,7 @@ from bball_pl.errors import RunError
 from bball_pl.evaluate.answers import read_answers
 from bball_pl.export import compress
 from bball_pl.export.about import about_checkpoint
+from bball_pl.export.coreai import CoreAIRunner
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.interface import interface_for
@@ -204,6 +205,7 @@ def test_a_core_ai_asset_is_proven_by_apples_own_runtime(exported: Exported, tmp
             photo
         )
         np.testing.assert_allclose(runner.probabilities(pixels), whole.probabilities(pixels), atol=1e-5)
+    assert isinstance(runner, CoreAIRunner)
     runner.close()
 
 
