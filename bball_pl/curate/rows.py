@@ -73,7 +73,11 @@ class Rows:
             )
             return
         # First added, then taken away: after a kill the row may be there twice, but never lost.
-        self._write(target, self._rows(target) | {moved["path"]: moved}, like=folder)
+        there = self._rows(target)
+        ordered = list(there) == sorted(there)
+        there = there | {moved["path"]: moved}
+        # A table in order stays so: then it is the same again, byte for byte, after an undo.
+        self._write(target, dict(sorted(there.items())) if ordered else there, like=folder)
         self._write(folder, {own: row for own, row in rows.items() if own != _key(folder, path)})
 
     def _folder(self, path: Path) -> Path | None:
