@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bball_pl.audits import AuditRecord, audit_folder, fingerprints_by_class, write_audit
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.decode import decode
@@ -213,6 +214,25 @@ def test_all_bad_photos_are_named_at_once_and_can_be_skipped(
     names = {photo.relative for photos in data.photos.values() for photo in photos}
     assert len(names) == 39 - 3
     assert "train/shoot/s0.jpg" not in names
+
+
+def test_a_dataset_that_was_not_audited_as_it_is_is_told_of(
+    make_dataset: MakeDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_dataset()
+    photos = [photo for split in ready(root).photos.values() for photo in split]
+    assert f"{root} was never audited" in " ".join(capsys.readouterr().err.split())
+    listed = [(photo.class_name, photo.relative, photo.sha256) for photo in photos]
+    record = AuditRecord(
+        str(root), "2026-11-23T08:00:00+00:00", len(photos), fingerprints=fingerprints_by_class(listed)
+    )
+    write_audit(audit_folder(root), record)
+    ready(root)
+    assert "audit" not in capsys.readouterr().err
+    removed = sorted((root / "train/layup").iterdir())[0]
+    removed.unlink()
+    ready(root)
+    assert "the photos of layup are not those of the audit of 2026-11-23" in " ".join(capsys.readouterr().err.split())
 
 
 def test_setup_in_another_process_opens_no_photo_again(

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from bball_pl.audits import audit_remark
 from bball_pl.data.augment import Strength, build_augment
 from bball_pl.data.cache import PhotoCache
 from bball_pl.data.check import OnBadPhoto, PhotoIndex, check_photos, fill_cache
@@ -116,6 +117,9 @@ class PhotoDataModule(L.LightningDataModule):
         fill_cache(evaluated, self._cache, self.spec, console)
         console.print(f"Photos in {self.root}", markup=False)
         console.print(count_table(self.photos, self.class_names))
+        photos = (photo for split in self.photos.values() for photo in split)
+        if remark := audit_remark(self.root, ((own.class_name, own.relative, own.sha256) for own in photos)):
+            console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def setup(self, stage: str | None = None) -> None:
         """Make the same lists of photos in every process, from the index that `prepare_data` wrote.

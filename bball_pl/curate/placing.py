@@ -1,0 +1,254 @@
+"""A dataset made of an album: hard links or copies in `{train,val,test}/<class>/`, and a row for each photo."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bball_pl.classes import UNSORTED
+from bball_pl.collect.table import Table
+from bball_pl.curate.album import Album, AlbumPhoto, scan_album
+from bball_pl.curate.duplicates import find_clusters
+from bball_pl.curate.facts import Facts
+from bball_pl.curate.journal import home_of, quarantine_place
+from bball_pl.curate.measure import Seen, look
+from bball_pl.curate.rows import PHOTOS_CSV
+from bball_pl.curate.split import Plan, Settled, plan_split
+from bball_pl.curate.store import Store
+from bball_pl.data.folder import SPLITS
+from bball_pl.dhash import format_dhash
+from bball_pl.errors import ConfigError, DatasetError
+from bball_pl.files import atomic_path
+from bball_pl.photos_csv import COLUMNS, read_photos_csv
+
+How = Literal["link", "copy"]
+LEFT_OUT = "left_out.csv"
+
+
+@dataclass
+class Made:
+    """What a split made, or would make.
+
+    Attributes:
+        album: the photos that it was made from.
+        plan: what went where.
+        there: number of photos that were in the dataset before.
+        copied: number of files that are copies because the disk has no hard links between the two folders.
+    """
+
+    album: Album
+    plan: Plan
+    there: int
+    copied: int = 0
+
+
+def make_split(
+    root: Path,
+    out: Path,
+    store: Store,
+    shares: dict[str, float],
+    seed: int = 0,
+    how: How = "link",
+    near: bool = True,
+    by_folder: bool = False,
+    class_names: Sequence[str] | None = None,
+    dry_run: bool = False,
+    console: Console | None = None,
+) -> Made:
+    """Make a dataset of the photos of a tree, or add new ones to it; nothing that is there is moved or deleted.
+
+    Args:
+        root: an inbox, class folders, or a dataset, whose splits stay.
+        out: the dataset's folder.
+        store: what is known of photos already; is brought up to date.
+        shares: of the photos, by split; they add up to 1.
+        seed: of the drawing.
+        how: hard links, or copies.
+        near: whether copies of one picture that differ in their bytes are kept together as well.
+        by_folder: whether photos without a group are grouped by the folder that they lie in, below a class folder.
+        class_names: names of the class folders; found out unless given.
+        dry_run: plan only.
+        console: where progress is shown; None shows nothing.
+
+    Raises:
+        ConfigError: if one of the folders is in the other, or the shares are not between 0 and 1.
+        DatasetError: if there is no photo, no photo is sorted, a photos.csv is damaged, or a file cannot be written.
+    """
+    _check(root, out, shares)
+    album = scan_album(root, class_names)
+    if by_folder:
+        album.photos = [_by_folder(photo, album.class_names) for photo in album.photos]
+    seen = look([photo.path for photo in album.photos], store, console)
+    album.join_by_content(seen.sha256s)
+    there = _look_at(out, album, seen, store, console)
+    settled = there.settled
+    everything = Seen([*seen.sha256s, *(own.sha256 for own in settled)], [*seen.facts, *there.facts])
+    clusters = _clusters(everything, console) if near else []
+    plan = plan_split(album, seen, clusters, settled, shares, seed, there.names, _banned(out))
+    if not plan.places and not settled:
+        raise DatasetError(
+            f"{root} has no photo that can go into a dataset: {plan.left_out[0][0]}: {plan.left_out[0][1]} "
+            f"({len(plan.left_out)} in all). Sort the photos into folders, one a class, such as shoot, dribble, layup."
+        )
+    made = Made(album, plan, len(settled))
+    if not dry_run:
+        try:
+            _write(out, album, seen, plan, settled, how, made, console)
+        except OSError as error:
+            raise DatasetError(
+                f"{error.filename or out} cannot be written ({error.strerror}). What is there stays; make room and run "
+                "the same again."
+            ) from error
+    return made
+
+
+def _check(root: Path, out: Path, shares: dict[str, float]) -> None:
+    if not root.is_dir():
+        raise DatasetError(f"there is no folder {root}. Pass the folder of an inbox or of class folders.")
+    inside, around = root.resolve(), out.resolve()
+    if inside.is_relative_to(around) or around.is_relative_to(inside):
+        raise ConfigError(f"{out} and {root} lie in each other. Pass another --out, such as data/photos.")
+    if min(shares.values()) < 0 or shares["train"] <= 0:
+        told = ", ".join(f"{name} {share:g}" for name, share in shares.items())
+        raise ConfigError(f"the shares are {told}; expected 0 or more for val and test, and something left for train.")
+
+
+def _by_folder(photo: AlbumPhoto, class_names: Sequence[str]) -> AlbumPhoto:
+    # The same game under two classes is one group.
+    passed = {*class_names, *SPLITS, UNSORTED}
+    group = "/".join(part for part in photo.relative.split("/")[:-1] if part not in passed)
+    return replace(photo, group=group) if group and not photo.group else photo
+
+
+@dataclass(frozen=True)
+class _There:
+    """What is in the dataset: photos whose split is decided, what is known of them, and all names that are taken."""
+
+    settled: list[Settled]
+    facts: list[Facts]
+    names: set[str]
+
+
+def _look_at(out: Path, album: Album, seen: Seen, store: Store, console: Console | None) -> _There:
+    there = _There([], [], set())
+    rows = {}
+    if (out / PHOTOS_CSV).exists():
+        records = read_photos_csv(out / PHOTOS_CSV)
+        rows = {own.path: own for own in records if own.path.split("/")[0] in SPLITS and own.path.count("/") > 1}
+    if others := [split for split in SPLITS[1:] if (out / split).is_dir() and not (out / "train").is_dir()]:
+        raise DatasetError(f"{out} has the folder {others[0]} and no folder train. Pass another --out, or add train.")
+    with suppress(DatasetError):  # a dataset without any photo is as good as none
+        photos = scan_album(out).photos
+        found = look([photo.path for photo in photos], store, console)
+        for photo, sha256, facts in zip(photos, found.sha256s, found.facts, strict=True):
+            there.names.add(photo.relative)
+            if photo.class_name and not facts.problem:
+                group = rows[photo.relative].group if photo.relative in rows else ""
+                there.settled.append(Settled(photo.relative, sha256, group))
+                there.facts.append(facts)
+    known = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256 and not seen.facts[row].problem}
+    for path, record in rows.items():
+        # A kill kept it from coming there: its place is decided all the same.
+        if path not in there.names and record.sha256 in known:
+            there.settled.append(Settled(path, record.sha256, record.group))
+            there.facts.append(seen.facts[known[record.sha256]])
+            there.names.add(path)
+    return there
+
+
+def _clusters(seen: Seen, console: Console | None) -> list[list[int]]:
+    with Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("comparing photos", total=None)
+        return find_clusters(
+            seen.sha256s, seen.facts, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+
+
+def _banned(out: Path) -> frozenset[str]:
+    table = quarantine_place(home_of(out), out) / PHOTOS_CSV
+    if not table.exists():
+        return frozenset()
+    return frozenset(record.sha256 for record in read_photos_csv(table) if record.sha256)
+
+
+def _write(
+    out: Path,
+    album: Album,
+    seen: Seen,
+    plan: Plan,
+    settled: Sequence[Settled],
+    how: How,
+    made: Made,
+    console: Console | None,
+) -> None:
+    files = {name: row for row, name in plan.places.items()}
+    known = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256 and not seen.facts[row].problem}
+    for own in settled:
+        if own.sha256 in known and not (out / own.path).exists():
+            files[own.path] = known[own.sha256]
+    (out / "train").mkdir(parents=True, exist_ok=True)
+    # The rows come first: a dataset that lacks files which its table names is refused by every later stage, while one
+    # without the groups would be taken.
+    _write_rows(out, album, seen, plan, settled)
+    with Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress:
+        for name, row in progress.track(sorted(files.items()), description="placing photos"):
+            made.copied += _place(album.photos[row].path, out.joinpath(*name.split("/")), how)
+    if not plan.left_out:
+        (out / LEFT_OUT).unlink(missing_ok=True)
+        return
+    report = Table(out / LEFT_OUT, ("path", "why"))
+    report.write({"path": _printable(path), "why": why} for path, why in plan.left_out)
+
+
+def _write_rows(out: Path, album: Album, seen: Seen, plan: Plan, settled: Sequence[Settled]) -> None:
+    table = Table(out / PHOTOS_CSV, COLUMNS)
+    rows = {row["path"].strip(): row for row in table.rows()}
+    sources = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256}
+    for own in settled:
+        source = sources.get(own.sha256)
+        if own.path not in rows:
+            rows[own.path] = {} if source is None else _row(album, seen, source)
+        rows[own.path] |= {"path": own.path, "class": own.class_name, "sha256": own.sha256}
+        rows[own.path]["group"] = plan.groups.get(own.sha256, own.group)
+    for place, name in plan.places.items():
+        rows[name] = _row(album, seen, place) | {
+            "path": name,
+            "class": name.split("/")[1],
+            "group": plan.groups.get(seen.sha256s[place], ""),
+        }
+    table.write(rows[name] for name in sorted(rows))
+
+
+def _row(album: Album, seen: Seen, row: int) -> dict[str, str]:
+    facts = seen.facts[row]
+    return {**album.photos[row].row, "sha256": seen.sha256s[row], "dhash": format_dhash(facts.dhash)}
+
+
+def _place(path: Path, to: Path, how: How) -> bool:
+    """Put a photo into the dataset; returns whether it is a copy although a link was wanted."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if to.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(to))
+    if how == "link":
+        try:
+            os.link(os.path.realpath(path), to)
+        except OSError:
+            pass  # another disk, or a file system without hard links
+        else:
+            return False
+    with atomic_path(to) as temporary:
+        shutil.copyfile(path, temporary)
+    return how == "link"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
