@@ -86,8 +86,10 @@ def summary_lines(summary: Summary, root: Path, dry_run: bool) -> Iterator[str]:
             yield f"each with its reason: {root / LEFT_OUT}"
     if summary.new and not dry_run:
         yield f"where each is from: {root / PHOTOS}"
-        yield f"next: move them from {UNSORTED}/ into folders beside it, one a class, then"
-        yield f"  {shlex.join([sys.executable, str(ROOT / 'scripts' / 'audit.py'), str(root)])}"
+        yield f"next: sort them in a browser, or move them from {UNSORTED}/ into folders beside it, one a class, then audit"
+        for script, option in (("studio.py", "--inbox"), ("audit.py", "")):
+            words = [sys.executable, str(ROOT / "scripts" / script), option, str(root)]
+            yield f"  {shlex.join(word for word in words if word)}"
 
 
 def _length(seconds: float) -> str:
