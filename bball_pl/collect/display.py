@@ -86,7 +86,7 @@ def summary_lines(summary: Summary, root: Path, dry_run: bool) -> Iterator[str]:
             yield f"each with its reason: {root / LEFT_OUT}"
     if summary.new and not dry_run:
         yield f"where each is from: {root / PHOTOS}"
-        yield f"next: sort them in a browser, or move them from {UNSORTED}/ to folders beside it, one a class; then audit"
+        yield f"next: sort them in a browser, or move them from {UNSORTED}/ to folders beside it, one a class; audit"
         for script, option in (("studio.py", "--inbox"), ("audit.py", "")):
             words = [sys.executable, str(ROOT / "scripts" / script), option, str(root)]
             yield f"  {shlex.join(word for word in words if word)}"
