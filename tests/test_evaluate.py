@@ -22,6 +22,7 @@ from conftest import COLOURS, _paint
 from fit_runs import ROOT, environment, fit, only_run, tiny
 from sklearn.metrics import f1_score, log_loss
 
+from bball_pl.curate.journal import Journal, quarantine_place
 from bball_pl.decode import decode
 from bball_pl.evaluate.answers import read_answers
 from bball_pl.evaluate.explain import grad_cam, undo_fit
@@ -236,6 +237,31 @@ def test_a_photo_that_broke_since_is_named(evaluated: Evaluated, tmp_path: Path)
     os.truncate(broken, 300)
     done = evaluate("--run", evaluated.run, "--root", moved, expect=2)
     assert "test/layup/g1_0.jpg" in done.stderr
+
+
+def test_photos_that_were_labelled_anew_count_with_their_new_label(evaluated: Evaluated, tmp_path: Path) -> None:
+    home, root = evaluated.root.parent, evaluated.root
+    wrong, doubtful = root / "test/layup/g1_0.jpg", root / "test/shoot/g0_1.jpg"
+    with Journal(home, "test") as journal:
+        moves = [
+            journal.move(wrong, root / "test/dribble" / wrong.name, "label", "dribble"),
+            journal.move(doubtful, quarantine_place(home, doubtful), "quarantine"),
+        ]
+        try:
+            evaluate("--run", evaluated.run, "--out", tmp_path, "--report", "false")
+        finally:
+            for entry in reversed(moves):
+                journal.undo(entry.number)
+    before, _ = read(evaluated.run)
+    after, metrics = read(tmp_path)
+    assert len(after) == metrics["n"] == len(before) - 1
+    (moved,) = {row["path"] for row in after} - {row["path"] for row in before}
+    assert moved == "test/dribble/g1_0-2.jpg"
+    assert next(row["class"] for row in after if row["path"] == moved) == "dribble"
+    assert {row["path"] for row in before} - {row["path"] for row in after} == {
+        "test/layup/g1_0.jpg",
+        "test/shoot/g0_1.jpg",
+    }
 
 
 def checkpoint(path: Path, backbone: str = "test_resnet", always: int | None = None) -> MoveClassifier:

@@ -18,6 +18,7 @@ from bball_pl.curate import journal as journal_module
 from bball_pl.curate.journal import Journal, home_of, quarantine_place
 from bball_pl.curate.labels_csv import LABELS, Entry, undone
 from bball_pl.curate.rows import Rows
+from bball_pl.curate.whereabouts import whereabouts
 from bball_pl.data.folder import scan_dataset
 from bball_pl.errors import DatasetError
 from bball_pl.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
@@ -122,6 +123,7 @@ def test_the_home_of_a_tree(tmp_path: Path) -> None:
         ([("../outside.jpg", "games/train/b/9.jpg")], "is not below"),
         ([("games/train/a/1.jpg", "../stolen.jpg")], "is not below"),
         ([("games/train/a/1.jpg", "other/1.jpg")], "whose photos.csv has a row"),
+        ([("games/train/a/1.jpg", "quarantine/1.jpg")], "whose photos.csv has a row"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_changes(
@@ -206,6 +208,21 @@ def test_a_change_that_was_interrupted_is_finished(
     assert [record.path for record in read_photos_csv(tmp_path / "quarantine/games/photos.csv")] == ["train/a/1.jpg"]
     assert len(read_photos_csv(root / "photos.csv")) == 7
     scan_dataset(root)
+
+
+def test_whereabouts_follows_a_photo_through_all_its_moves(tmp_path: Path) -> None:
+    root = album(tmp_path)
+    assert whereabouts(root) == {}
+    with Journal(tmp_path, "test") as journal:
+        first = journal.move(root / "train/a/1.jpg", root / "train/b/x.jpg", "label", "b")
+        journal.move(tmp_path / first.to, root / "train/b/y.jpg", "label", "b")
+        journal.note(root / "train/b/y.jpg", "confirm", "b")
+        journal.move(root / "test/a/1.jpg", quarantine_place(tmp_path, root / "test/a/1.jpg"), "quarantine")
+        back = journal.move(root / "test/b/1.jpg", root / "test/a/z.jpg", "label", "a")
+        journal.undo(back.number)
+        there = journal.move(root / "test/b/2.jpg", root / "test/a/w.jpg", "label", "a")
+        journal.move(tmp_path / there.to, root / "test/b/2.jpg", "label", "b")
+    assert whereabouts(root) == {"train/a/1.jpg": "train/b/y.jpg", "test/a/1.jpg": None}
 
 
 WORK = """

@@ -95,8 +95,9 @@ class Rows:
         if to.is_relative_to(folder):
             return folder
         quarantine = self._home / QUARANTINE
-        if to.is_relative_to(quarantine):
-            return quarantine / folder.relative_to(self._home)
+        mirrored = quarantine / folder.relative_to(self._home)
+        if to.is_relative_to(mirrored):
+            return mirrored
         if folder.is_relative_to(quarantine):
             back = self._home / folder.relative_to(quarantine)
             if to.is_relative_to(back):

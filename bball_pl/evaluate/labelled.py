@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bball_pl import runs
+from bball_pl.curate.whereabouts import whereabouts
 from bball_pl.data.folder import FoundPhoto, scan_dataset
 from bball_pl.data.split import read_split_csv
 from bball_pl.errors import DatasetError
@@ -36,6 +37,7 @@ def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Pat
         class_names: what the checkpoint answers with.
         root: the dataset's folder.
         run: a run on this dataset, whose `split.csv` says which photos were in the split; None looks at the folders.
+            A photo that was labelled anew since then counts with its new label, one in quarantine does not count.
 
     Raises:
         DatasetError: if the dataset, the split or one of the photos is not there, or a photo has a class that the
@@ -44,7 +46,7 @@ def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Pat
     if not root.is_dir():
         raise DatasetError(f"the dataset is no longer at {root}. Pass --root DIR with the place where it is now.")
     if run is not None and (run / runs.SPLIT).is_file():
-        photos = read_split_csv(run / runs.SPLIT, root).get(split, [])
+        photos = _followed(read_split_csv(run / runs.SPLIT, root).get(split, []), root)
         where = f"{run / runs.SPLIT} has no photo in '{split}'"
         missing = [photo.relative for photo in photos if not photo.path.is_file()]
         if missing:
@@ -64,6 +66,20 @@ def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Pat
             "Pass --root with a dataset of these classes, or another checkpoint."
         )
     return LabelledPhotos(root, sorted(photos, key=lambda photo: photo.relative), _sources(root))
+
+
+def _followed(photos: Sequence[FoundPhoto], root: Path) -> list[FoundPhoto]:
+    """Follow photos that were labelled anew since the run to their new class; those in quarantine are left out."""
+    moved = whereabouts(root)
+    found = []
+    for photo in photos:
+        now = moved.get(photo.relative, photo.relative)
+        if photo.path.is_file() or now == photo.relative:
+            found.append(photo)
+        elif now is not None:
+            class_name = PurePosixPath(now).parts[1]
+            found.append(FoundPhoto(root / now, now, photo.split, class_name, photo.group))
+    return found
 
 
 def _sources(root: Path) -> dict[str, str]:
