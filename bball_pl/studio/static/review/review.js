@@ -1,0 +1,324 @@
+// Review: what a run got wrong, and the labels that are in doubt, one photo at a time.
+
+import { showDefinitions } from "../definitions.js";
+import { onKeys } from "../keys.js";
+import { Pictures } from "../pictures.js";
+import { drawDetail, drawItem } from "./detail.js";
+import { drawMatrix } from "./matrix.js";
+import { strings } from "./strings.js";
+
+export { strings };
+
+const PAGE = 60;
+
+export async function mount(root, app) {
+  return new Review(root, app).begin();
+}
+
+class Review {
+  constructor(root, app) {
+    Object.assign(this, { root, app });
+    this.pictures = new Pictures(10);
+    this.filter = { show: "errors", true: "", predicted: "", group: "", order: "doubt" };
+    this.photos = [];
+    this.total = 0;
+    this.place = 0;
+    this.made = [];
+    this.saving = Promise.resolve();
+    this.pending = 0;
+    root.dataset.saving = 0;
+  }
+
+  /** Do one thing after the other, in the order of the keys. */
+  after(act) {
+    this.root.dataset.saving = ++this.pending;
+    this.saving = this.saving.then(act).finally(() => { this.root.dataset.saving = --this.pending; });
+    return this.saving;
+  }
+
+  async begin() {
+    const { el, t } = this.app;
+    this.root.append(el("h1", { class: "unseen" }, t("heading")));
+    this.tables = await this.app.api("/api/review");
+    if (!this.tables.runs.length) {
+      this.root.append(el("div", { class: "empty" }, el("h2", {}, t("no_runs")), el("p", {}, t("no_runs_text")),
+        el("pre", {}, "python scripts/fit.py --data.root data/photos\npython scripts/evaluate.py")));
+      return () => {};
+    }
+    const [, , experiment, version, split] = location.hash.split("/");
+    const asked = this.tables.runs.find((own) => own.id === `${decodeURIComponent(experiment ?? "")}/${version}`);
+    this.table = asked ?? this.tables.runs.find((own) => own.id === this.tables.current) ?? this.tables.runs[0];
+    this.split = this.table.splits.includes(split) ? split : this.table.splits[0];
+    this.build();
+    const dropKeys = onKeys((key) => this.hear(key));
+    await this.open();
+    return () => {
+      dropKeys();
+      this.ended = true;
+      this.dialog?.close();
+    };
+  }
+
+  get url() {
+    const [experiment, version] = this.table.id.split("/");
+    return `/api/review/${encodeURIComponent(experiment)}/${version}/${this.split}`;
+  }
+
+  get photo() {
+    return this.photos[this.place] ?? null;
+  }
+
+  name(name) {
+    const own = this.summary?.classes.find((one) => one.name === name);
+    if (!own?.chinese) return name;
+    return this.app.language === "en" ? `${own.name} ${own.chinese}` : `${own.chinese} ${own.name}`;
+  }
+
+  pieces(name) {
+    return this.app.classPieces(name, this.summary.classes.find((own) => own.name === name)?.chinese);
+  }
+
+  number(name) {
+    return 1 + this.summary.classes.findIndex((one) => one.name === name);
+  }
+
+  stateName(state) {
+    return ["quarantine", "gone"].includes(state) ? this.app.t(state === "gone" ? "gone" : "quarantined") : this.name(state);
+  }
+
+  build() {
+    const { el, t } = this.app;
+    const field = (id, text, control) => el("label", { class: "field", for: id }, el("span", { class: "small soft" }, text), control);
+    this.runSelect = el("select", { id: "run", on: { change: () => this.choose(this.runSelect.value) } },
+      this.tables.runs.map((own) => el("option", { value: own.id, selected: own === this.table }, own.id)));
+    this.splitSelect = el("select", { id: "split", on: { change: () => { this.split = this.splitSelect.value; this.open(); } } });
+    this.showSelect = el("select", { id: "show", on: { change: () => this.refilter({ show: this.showSelect.value }) } });
+    this.groupSelect = el("select", { id: "group", on: { change: () => this.refilter({ group: this.groupSelect.value }) } });
+    this.orderSelect = el("select", { id: "order", on: { change: () => this.refilter({ order: this.orderSelect.value }) } },
+      ["doubt", "confident", "unsure"].map((name) => el("option", { value: name }, t(`order_${name}`))));
+    this.groupField = field("group", t("group"), this.groupSelect);
+    this.notice = el("div", { class: "notice bad", role: "alert", hidden: true });
+    this.matrix = el("section", { class: "matrix", "aria-label": t("matrix") });
+    this.note = el("div", { class: "notice stale", hidden: true });
+    this.chosen = el("p", { class: "chosen small" });
+    this.list = el("ul", { class: "list" });
+    this.moreButton = el("button", { class: "more", on: { click: () => this.load(false) } }, t("more"));
+    this.count = el("p", { class: "small soft count" });
+    this.detail = el("section", { class: "detail", "aria-label": t("detail") });
+    this.pile = el("section", { class: "pile", "aria-label": t("photos") }, this.chosen, this.count, this.list, this.moreButton);
+    this.desk = el("div", { class: "desk" },
+      el("aside", { class: "ways" },
+        el("div", { class: "fields" }, field("run", t("run"), this.runSelect), field("split", t("split"), this.splitSelect)),
+        this.matrix,
+        el("div", { class: "fields" }, field("show", t("show"), this.showSelect), this.groupField, field("order", t("order"), this.orderSelect)),
+        this.note),
+      this.detail,
+      this.pile);
+    this.root.append(this.notice, this.desk);
+  }
+
+  choose(id) {
+    this.table = this.tables.runs.find((own) => own.id === id);
+    this.split = this.table.splits[0];
+    this.filter = { show: "errors", true: "", predicted: "", group: "", order: "doubt" };
+    return this.open();
+  }
+
+  async open() {
+    const { el, t } = this.app;
+    history.replaceState(null, "", `#/review/${this.table.id.split("/").map(encodeURIComponent).join("/")}/${this.split}`);
+    this.splitSelect.replaceChildren(...this.table.splits.map((name) => el("option", { value: name, selected: name === this.split }, t(`split_${name}`))));
+    this.notice.hidden = true;
+    try {
+      this.summary = await this.app.api(this.url);
+    } catch (problem) {
+      this.tell(t("unavailable", { message: problem.message }));
+      for (const part of [this.matrix, this.list, this.detail, this.chosen, this.count]) part.replaceChildren();
+      this.note.hidden = this.moreButton.hidden = true;
+      this.photos = [];
+      return;
+    }
+    this.keys = this.summary.classes.slice(0, 9).map((own) => own.name);
+    if (!this.summary.errors && this.filter.show === "errors") this.filter.show = "all";
+    this.groupField.hidden = !this.summary.groups.length;
+    this.groupSelect.replaceChildren(el("option", { value: "" }, t("any_group")),
+      ...this.summary.groups.map((own) => el("option", { value: own.name, selected: own.name === this.filter.group }, t("group_item", own))));
+    this.drawWays();
+    await this.load(true);
+  }
+
+  drawWays() {
+    const { el, t } = this.app;
+    const { summary } = this;
+    const counts = { all: summary.photos, errors: summary.errors, doubtful: summary.doubtful, audit: summary.audit, changed: summary.changed };
+    this.showSelect.replaceChildren(...Object.entries(counts).filter(([name, n]) => n || name === "all" || name === "errors" || name === this.filter.show)
+      .map(([name, n]) => el("option", { value: name, selected: name === this.filter.show }, t(`show_${name}`, { n }).replace("{n}", n))));
+    const focused = this.matrix.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    this.matrix.replaceChildren(drawMatrix(this.app, summary.classes.map((own) => own.name), summary.matrix, (name) => this.name(name), (name) => this.pieces(name), this.filter,
+      async (own, said) => {
+        await this.refilter({ show: "all", true: own, predicted: said });
+        // On a phone the photos are further down.
+        if (getComputedStyle(this.desk).display === "flex") this.pile.scrollIntoView({ block: "start" });
+      }));
+    if (focused) [...this.matrix.querySelectorAll("button")].find((own) => own.getAttribute("aria-label") === focused)?.focus();
+    this.note.hidden = !summary.changed;
+    if (summary.changed) this.note.replaceChildren(el("p", { class: "small" }, t("moved_note", { n: summary.changed })), el("pre", {}, summary.command));
+  }
+
+  refilter(change) {
+    this.filter = { ...this.filter, ...change };
+    if (change.show && !("true" in change)) Object.assign(this.filter, { true: "", predicted: "" });
+    this.drawWays();
+    return this.load(true);
+  }
+
+  async load(anew) {
+    const { t } = this.app;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const query = new URLSearchParams({ ...this.filter, offset: anew ? 0 : this.photos.length, limit: PAGE });
+    try {
+      const page = await this.app.api(`${this.url}/photos?${query}`);
+      if (turn !== this.turn || this.ended) return;
+      this.total = page.total;
+      this.photos = anew ? page.photos : [...this.photos, ...page.photos];
+      if (anew) this.place = 0;
+      this.drawList(anew);
+      this.drawDetail();
+      if (anew) this.app.announce(t("n_photos", { n: page.total }));
+    } catch (problem) {
+      this.tell(problem.message);
+    }
+  }
+
+  drawList(anew) {
+    const { el, t } = this.app;
+    const { filter } = this;
+    const parts = filter.true && filter.predicted ? [t("chosen", { true: this.name(filter.true), predicted: this.name(filter.predicted) })]
+      : [filter.true && t("label_is", { name: this.name(filter.true) }), filter.predicted && t("answer_is", { name: this.name(filter.predicted) })];
+    const text = parts.filter(Boolean).join(" · ");
+    this.chosen.replaceChildren(text ? el("strong", {}, text) : "", text ? el("button", { class: "plain small", on: { click: () => this.refilter({ show: "errors", true: "", predicted: "" }) } }, "×", el("span", { class: "unseen" }, t("clear"))) : "");
+    this.chosen.hidden = !text;
+    this.count.textContent = this.total ? t("n_photos", { n: this.total }) : t("none");
+    this.list.replaceChildren(...this.photos.map((photo, place) => el("li", {}, drawItem(this, photo, place))));
+    this.moreButton.hidden = this.photos.length >= this.total;
+    if (anew) this.list.parentElement.scrollTop = 0;
+  }
+
+  redraw(photo) {
+    const place = this.photos.findIndex((own) => own.path === photo.path);
+    if (place < 0) return;
+    this.photos[place] = photo;
+    this.list.children[place]?.replaceChildren(drawItem(this, photo, place));
+  }
+
+  go(place) {
+    if (!this.photos.length) return;
+    const before = this.place;
+    this.place = Math.max(0, Math.min(place, this.photos.length - 1));
+    this.list.children[before]?.firstElementChild.removeAttribute("aria-current");
+    const current = this.list.children[this.place]?.firstElementChild;
+    current?.setAttribute("aria-current", "true");
+    current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.drawDetail();
+    if (this.place > this.photos.length - 8 && this.photos.length < this.total) this.load(false);
+  }
+
+  drawDetail() {
+    const { photo } = this;
+    if (!photo) {
+      this.detail.replaceChildren(this.app.el("p", { class: "soft none" }, this.app.t("none")));
+      return;
+    }
+    const focused = document.activeElement?.dataset?.act;
+    this.detail.replaceChildren(...drawDetail(this, photo));
+    if (focused) [...this.detail.querySelectorAll("[data-act]")].find((own) => own.dataset.act === focused)?.focus();
+    for (const next of this.photos.slice(this.place + 1, this.place + 4)) if (next.id) this.pictures.load(next.id);
+  }
+
+  hear(key) {
+    const number = Number(key);
+    if (number >= 1 && number <= this.keys?.length) this.change("label", this.keys[number - 1]);
+    else if (key === "c") this.change("confirm");
+    else if (key === "x") this.change("quarantine");
+    else if (key === "z") this.undo();
+    else if (key === "?" || key === "d") this.help();
+    else if (key === "ArrowRight" || key === "ArrowDown") this.go(this.place + 1);
+    else if (key === "ArrowLeft" || key === "ArrowUp") this.go(this.place - 1);
+    else return false;
+    return true;
+  }
+
+  /** One change after the other; the next photo is there at once. */
+  change(action, className) {
+    const { t } = this.app;
+    const photo = this.photo;
+    if (!photo?.id) return;
+    const state = action === "label" ? this.name(className) : t(action === "confirm" ? "confirmed" : "quarantined");
+    if (action === "label" && className === photo.now) return this.change("confirm");
+    if (action === "confirm" && photo.confirmed) return this.go(this.place + 1);
+    this.notice.hidden = true;
+    const place = this.place;
+    const url = this.url;
+    if (place < this.photos.length - 1) this.go(place + 1);
+    this.app.announce(t("said", { name: photo.path, state }));
+    return this.after(async () => {
+      // As the last answer to this photo left it: a change to it may have been under way.
+      const seen = (this.photos.find((own) => own.path === photo.path) ?? photo).seen;
+      try {
+        const answer = await this.app.api(`${url}/change`, { json: { path: photo.path, action, class_name: className ?? "", seen } });
+        this.made.push({ number: answer.number, url });
+        this.keep(answer.photo);
+        if (this.pending === 1) await this.recount();
+      } catch (problem) {
+        if (problem.state) this.keep(problem.state);
+        this.tell(problem.code === "conflict" ? t("elsewhere", { name: photo.path }) : t("not_saved", { name: photo.path, state, message: problem.message }));
+        if (problem.code !== "conflict") this.go(this.photos.findIndex((own) => own.path === photo.path));
+      }
+    });
+  }
+
+  undo() {
+    const { t } = this.app;
+    this.notice.hidden = true;
+    return this.after(async () => {
+      const last = this.made.findLastIndex((own) => own.url === this.url);
+      try {
+        const answer = await this.app.api(`${this.url}/undo`, { json: { number: last >= 0 ? this.made[last].number : 0 } });
+        if (last >= 0) this.made.splice(last, 1);
+        if (!answer.photo) return this.app.announce(t("undo_none"));
+        this.keep(answer.photo);
+        const place = this.photos.findIndex((own) => own.path === answer.photo.path);
+        if (place >= 0) this.go(place);
+        this.app.announce(t("undone", { name: answer.photo.path }));
+        if (this.pending === 1) await this.recount();
+      } catch (problem) {
+        if (problem.code === "conflict" && last >= 0) this.made.splice(last, 1);
+        this.tell(problem.message);
+      }
+    });
+  }
+
+  keep(photo) {
+    this.redraw(photo);
+    if (this.photo?.path === photo.path) this.drawDetail();
+  }
+
+  async recount() {
+    const url = this.url;
+    const summary = await this.app.api(url).catch(() => null);
+    if (!summary || url !== this.url || this.ended) return;
+    this.summary = summary;
+    this.drawWays();
+  }
+
+  tell(text) {
+    this.notice.replaceChildren(this.app.el("p", {}, text));
+    this.notice.hidden = false;
+  }
+
+  async help() {
+    const { t } = this.app;
+    if (this.dialog?.open) return;
+    this.dialog = await showDefinitions(this.app, { title: t("definitions"), close: t("close"), none: t("no_definitions") }).catch(() => null);
+  }
+}

@@ -1,0 +1,146 @@
+// The frame around the views: navigation, language, and what each view is given.
+
+import { el, meter, svg } from "./dom.js";
+import { makeApi, session } from "./net.js";
+import { firstLanguage, remember, shellStrings, speaker } from "./words.js";
+
+const VIEWS = ["sort", "review", "try", "runs"];
+
+const bar = document.getElementById("bar");
+const main = document.getElementById("main");
+const announcer = document.getElementById("announcer");
+let about = { classes: [], checkpoint: "", language: "" };
+let language = "en";
+let t = speaker(language, shellStrings);
+let unmount = null;
+let turn = 0;
+
+function announce(text) {
+  // Emptied first: the same sentence twice is said twice.
+  announcer.textContent = "";
+  setTimeout(() => { announcer.textContent = text; }, 50);
+}
+
+function place() {
+  const name = location.hash.replace(/^#\/?/, "").split(/[/?]/)[0];
+  return VIEWS.includes(name) ? name : "sort";
+}
+
+function drawBar() {
+  document.documentElement.lang = language;
+  const skip = document.getElementById("skip");
+  skip.textContent = t("skip");
+  const current = place();
+  document.title = `${t(current)} · ${t("title")}`;
+  const other = language === "en" ? "zh-Hant" : "en";
+  bar.replaceChildren(
+    el("a", { class: "home", href: "#/sort" }, el("img", { src: "static/icon.svg", alt: "" }), el("span", {}, t("title"))),
+    el("nav", { "aria-label": t("views") }, el("ul", {}, VIEWS.map((name) => el("li", {},
+      el("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null }, t(name)))))),
+    el("div", { class: "side" },
+      el("span", { class: "model", title: about.checkpoint },
+        about.checkpoint ? t("model", { name: about.checkpoint }) : t("no_model")),
+      el("button", { class: "language", lang: other, "aria-label": t("language_label"), on: { click: () => speak(other) } },
+        t("language_other"))),
+  );
+}
+
+function speak(chosen) {
+  language = chosen;
+  t = speaker(language, shellStrings);
+  remember("studio.language", chosen);
+  show(true);
+}
+
+/** What a view may use. */
+function appFor(strings) {
+  const say = speaker(language, strings, shellStrings);
+  return {
+    api: makeApi(say),
+    imageUrl: (path) => new URL(path, location.origin).href,
+    t: say,
+    language,
+    announce,
+    el,
+    svg,
+    meter,
+    classes: about.classes,
+    classNumber: (name) => 1 + about.classes.findIndex((own) => own.name === name),
+    /** A class as a reader of this language calls it. */
+    className: (name) => {
+      const own = about.classes.find((one) => one.name === name);
+      if (!own?.chinese) return name;
+      return language === "en" ? `${own.name} ${own.chinese}` : `${own.chinese} ${own.name}`;
+    },
+    /** The same in pieces that stay whole when there is little room. */
+    classPieces: (name, chinese = about.classes.find((one) => one.name === name)?.chinese) => {
+      if (!chinese) return [el("span", {}, name)];
+      const pieces = [el("span", { class: "nowrap" }, name), el("span", { class: "nowrap", lang: "zh-Hant" }, chinese)];
+      return language === "en" ? [pieces[0], " ", pieces[1]] : [pieces[1], " ", pieces[0]];
+    },
+    percent: (share) => {
+      const text = (100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 1 : 0);
+      return say("percent", { n: share < 1 && text.startsWith("100") ? ">99" : text.replace(/\.0$/, "") });
+    },
+    checkpoint: about.checkpoint,
+    go: (hash) => { location.hash = hash; },
+  };
+}
+
+function link(name) {
+  const href = `static/${name}/${name}.css`;
+  const known = document.querySelector(`link[href="${href}"]`);
+  if (known) return Promise.resolve();
+  return new Promise((resolve) => {
+    // A view need not have a style of its own.
+    document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }));
+  });
+}
+
+async function show(keepFocus = false) {
+  const name = place();
+  const own = ++turn;
+  drawBar();
+  unmount?.();
+  unmount = null;
+  main.className = name;
+  main.replaceChildren(el("p", { class: "waiting" }, t("loading")));
+  try {
+    const [view] = await Promise.all([import(`./${name}/${name}.js`), link(name)]);
+    if (own !== turn) return;
+    const root = el("div", { class: `view ${name}-view` });
+    main.replaceChildren(root);
+    const left = await view.mount(root, appFor(view.strings));
+    if (own === turn) unmount = left;
+    else left?.();
+    if (!keepFocus && own === turn && document.activeElement === document.body) main.focus({ preventScroll: true });
+  } catch (error) {
+    if (own !== turn) return;
+    console.warn(error);
+    main.replaceChildren(el("div", { class: "empty" }, el("p", { class: "notice bad" }, t("view_failed"), " ", error.message),
+      el("button", { on: { click: () => show() } }, t("again"))));
+  }
+}
+
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+// A page that the browser kept while it was away has given its photos to others.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+addEventListener("hashchange", (event) => {
+  const name = (url) => new URL(url).hash.replace(/^#\/?/, "").split(/[/?]/)[0] || "sort";
+  // Within a view the part behind its name is the view's own business.
+  if (name(event.oldURL) !== name(event.newURL)) show();
+});
+
+try {
+  about = await session();
+} catch (error) {
+  t = speaker(firstLanguage(""), shellStrings);
+  about.problem = t(`problem_${error.code}`) || error.message;
+}
+language = firstLanguage(about.language);
+t = speaker(language, shellStrings);
+if (about.problem) main.replaceChildren(el("p", { class: "notice bad" }, about.problem));
+else await show(true);

@@ -1,0 +1,251 @@
+// The course of sorting, without anything to be seen: photos ahead, decisions behind, and an ordered queue to the server.
+
+const AHEAD = 10;
+
+export class Flow {
+  /** hears: {changed(), failed(problem, unsaved), told(key, values)} */
+  constructor(api, tab, order, hears) {
+    this.api = api;
+    this.tab = tab;
+    this.order = order;
+    this.hears = hears;
+    this.known = new Map();
+    this.ahead = [];
+    this.behind = [];
+    this.looking = -1;
+    this.queue = [];
+    this.busy = false;
+    this.dry = false;
+    this.progress = { left: 0, skipped: 0, quarantined: 0, counts: {}, scoring: 0 };
+    this.failed = [];
+    this.filling = null;
+    this.ended = false;
+  }
+
+  get current() {
+    return this.looking >= 0 ? this.behind[this.looking].photo : this.ahead[0] ?? null;
+  }
+
+  get unsaved() {
+    return this.queue.length;
+  }
+
+  /** Photos left, as the user sees it: what was decided counts at once. */
+  get left() {
+    const pending = this.queue.reduce((sum, op) => sum + op.takes, 0);
+    return Math.max(0, this.progress.left - pending);
+  }
+
+  count(name) {
+    const pending = this.queue.filter((op) => op.kind === "decide" && op.state === name && op.takes).length;
+    return (this.progress.counts[name] ?? 0) + pending;
+  }
+
+  /** The one object for a photo, brought up to date. */
+  take(photo) {
+    const own = this.known.get(photo.id);
+    if (own) return Object.assign(own, photo);
+    this.known.set(photo.id, photo);
+    return photo;
+  }
+
+  async fill() {
+    if (this.filling || this.ended || this.ahead.length >= AHEAD) return this.filling;
+    this.filling = (async () => {
+      try {
+        const have = [...new Set([...this.ahead, ...this.queue.map((op) => op.photo).filter(Boolean)].map((photo) => photo.id))];
+        const order = this.order;
+        const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: AHEAD - this.ahead.length, order } });
+        if (this.ended) return;
+        this.progress = answer;
+        const there = new Set([...this.ahead, ...this.queue.map((op) => op.photo).filter(Boolean)].map((photo) => photo.id));
+        if (order === this.order) this.ahead.push(...answer.photos.filter((photo) => !there.has(photo.id)).map((photo) => this.take(photo)));
+        this.dry = answer.photos.length === 0;
+      } catch (problem) {
+        if (!this.ended && this.ahead.length === 0) this.hears.failed(problem, []);
+      } finally {
+        this.filling = null;
+        if (!this.ended) this.hears.changed();
+      }
+    })();
+    return this.filling;
+  }
+
+  /** Say that this tab is still there, and hear how far others are. */
+  async beat() {
+    const have = this.ahead.map((photo) => photo.id);
+    try {
+      const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: 0 } });
+      if (!this.queue.length) this.progress = answer;
+      if (!this.ended) this.hears.changed();
+    } catch {
+      // The next key will say so.
+    }
+  }
+
+  reorder(order) {
+    this.order = order;
+    // The photo on screen stays; what follows is chosen anew.
+    this.ahead.splice(1);
+    return this.fill();
+  }
+
+  async skipped() {
+    const answer = await this.api("/api/sort/skipped");
+    const there = new Set(this.ahead.map((photo) => photo.id));
+    this.ahead.push(...answer.photos.filter((photo) => !there.has(photo.id)).map((photo) => this.take(photo)));
+    this.hears.changed();
+  }
+
+  look(step) {
+    if (!this.behind.length) return;
+    const from = this.looking < 0 ? this.behind.length : this.looking;
+    const to = from + step;
+    this.looking = to >= this.behind.length ? -1 : Math.max(0, to);
+    this.hears.changed();
+  }
+
+  decide(action, className) {
+    const photo = this.current;
+    if (!photo) return;
+    const state = action === "label" ? className : action;
+    const looked = this.looking >= 0;
+    const before = photo.state;
+    if (looked && before === state) {
+      this.looking = -1;
+      this.hears.changed();
+      return;
+    }
+    const item = { photo, state, number: 0, revision: looked };
+    if (looked) this.looking = -1;
+    else this.ahead.shift();
+    photo.state = state;
+    this.behind.push(item);
+    this.put({
+      kind: "decide", photo, state, takes: before === "" ? 1 : 0,
+      run: () => this.api("/api/sort/decide", { json: { tab: this.tab, photo: photo.id, action, class_name: className ?? "", seen: photo.seen } }),
+      done: (answer) => { item.number = answer.number; photo.seen = answer.number; },
+      back: () => {
+        photo.state = before;
+        this.behind.splice(this.behind.indexOf(item), 1);
+        if (!looked) this.ahead.unshift(photo);
+      },
+      again: () => {
+        if (looked) this.looking = this.behind.findLastIndex((own) => own.photo === photo);
+        if (this.current === photo) this.decide(action, className);
+      },
+      conflict: (present) => {
+        this.behind = this.behind.filter((own) => own !== item);
+        this.looking = -1;
+        if (present) this.take(present);
+      },
+    });
+  }
+
+  undo() {
+    this.looking = -1;
+    const item = this.behind.pop();
+    if (!item) {
+      this.put({
+        kind: "undo", photo: null, takes: 0,
+        run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: 0 } }),
+        done: (answer) => {
+          if (!answer.photo) return this.hears.told("undo_none", {});
+          const photo = this.take(answer.photo);
+          if (photo.state === "" || photo.state === "skip") {
+            this.ahead = [photo, ...this.ahead.filter((own) => own !== photo)];
+          }
+          this.hears.told("undone", { name: photo.name });
+        },
+        back: () => {}, again: () => this.undo(), conflict: () => {},
+      });
+      return;
+    }
+    const { photo, state } = item;
+    const earlier = this.behind.findLastIndex((own) => own.photo === photo);
+    const before = earlier >= 0 ? this.behind[earlier].state : "";
+    photo.state = before;
+    if (earlier >= 0) this.looking = earlier;
+    else this.ahead.unshift(photo);
+    this.put({
+      kind: "undo", photo, takes: earlier >= 0 ? 0 : -1,
+      run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: item.number } }),
+      done: (answer) => { this.take(answer.photo); this.hears.told("undone", { name: photo.name }); },
+      back: () => {
+        photo.state = state;
+        this.looking = -1;
+        if (earlier < 0) this.ahead = this.ahead.filter((own) => own !== photo);
+        this.behind.push(item);
+      },
+      again: () => this.undo(),
+      conflict: (present) => {
+        if (present) this.take(present);
+        if (photo.state !== "" && photo.state !== "skip") this.ahead = this.ahead.filter((own) => own !== photo);
+      },
+    });
+  }
+
+  put(op) {
+    this.failed = [];
+    this.queue.push(op);
+    this.hears.changed();
+    this.work();
+    this.fill();
+  }
+
+  async work() {
+    if (this.busy) return;
+    this.busy = true;
+    while (this.queue.length && !this.ended) {
+      const op = this.queue[0];
+      try {
+        const answer = await op.run();
+        this.queue.shift();
+        this.progress = { ...this.progress, ...answer, photo: undefined };
+        op.done(answer);
+      } catch (problem) {
+        if (problem.code === "conflict") {
+          this.queue.shift();
+          this.meet(op, problem);
+        } else {
+          // From the last to the first: every step back is the mirror of a step made.
+          const unsaved = this.queue.splice(0);
+          for (const one of [...unsaved].reverse()) one.back();
+          this.failed = unsaved;
+          this.hears.failed(problem, unsaved);
+        }
+      }
+      this.hears.changed();
+    }
+    this.busy = false;
+    this.fill();
+  }
+
+  /** A change that was made already: by another tab, or by this one when the answer was lost. */
+  meet(op, problem) {
+    const present = problem.state;
+    if (op.repeated && present && op.kind === "decide" && present.state === op.state) {
+      op.done({ number: present.seen });
+      return;
+    }
+    op.conflict(present);
+    const name = present?.name ?? op.photo?.name ?? "";
+    this.hears.told(present && present.there ? "elsewhere" : "gone", { name, state: present?.state ?? "" });
+  }
+
+  /** Do again what was not saved. */
+  retry() {
+    const ops = this.failed;
+    this.failed = [];
+    for (const op of ops) {
+      op.again();
+      const made = this.queue.at(-1);
+      if (made) made.repeated = true;
+    }
+  }
+
+  end() {
+    this.ended = true;
+    this.api("/api/sort/leave", { json: { tab: this.tab }, keepalive: true }).catch(() => {});
+  }
+}
