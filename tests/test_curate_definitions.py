@@ -31,3 +31,11 @@ def test_marks_and_line_ends_are_left_out(tmp_path: Path) -> None:
 
 def test_without_the_file_there_is_none(tmp_path: Path) -> None:
     assert read_definitions(tmp_path / "nowhere.md") == []
+
+
+def test_the_translation_has_the_same_sections_and_as_many_rules() -> None:
+    english = read_definitions()
+    chinese = read_definitions(MOVES_FILE.with_suffix(".zh-Hant.md"))
+    assert [own.heading for own in chinese[:3]] == [own.heading for own in english[:3]]
+    assert [len(own.rules) for own in chinese] == [len(own.rules) for own in english]
+    assert all(rule.endswith("。") for own in chinese for rule in own.rules)

@@ -325,5 +325,8 @@ def test_the_model_suggests_and_a_restart_computes_nothing_again(
 def test_definitions_are_plain_text(tmp_path: Path) -> None:
     with Studio(tmp_path) as studio:
         found = studio.get("/api/sort/definitions")
+        chinese = studio.get("/api/sort/definitions?language=zh-Hant")
+    assert [own["heading"] for own in chinese[:3]] == [own["heading"] for own in found[:3]]
+    assert "投籃動作" in chinese[0]["intro"]
     assert [own["name"] for own in found[:3]] == ["shoot", "dribble", "layup"]
     assert all(own["intro"] and own["rules"] for own in found[:3])

@@ -33,7 +33,7 @@ class Settings:
         token: who does not know it is not let in; empty lets everybody in who can reach the port.
         language: en or zh-Hant; empty takes the browser's.
         class_names: of the keys 1, 2, 3 …
-        moves: the page with the definitions of the classes, Markdown.
+        moves: the page with the definitions of the classes, Markdown; moves.zh-Hant.md beside it is its translation.
         suggest: look at the photos of the inbox with a network, in the background.
     """
 

@@ -90,8 +90,10 @@ def router(context: Context) -> APIRouter:
         return desk().undo(undoing)
 
     @routes.get("/definitions")
-    def definitions() -> Any:
-        found = read_definitions(context.settings.moves)
+    def definitions(language: Literal["en", "zh-Hant"] = "en") -> Any:
+        path = context.settings.moves
+        translated = path.with_suffix(f".{language}{path.suffix}")
+        found = read_definitions(translated if translated.is_file() else path)
         rank = {name: place for place, name in enumerate(context.settings.class_names)}
         return [
             asdict(own) | {"name": own.name} for own in sorted(found, key=lambda own: rank.get(own.name, len(rank)))

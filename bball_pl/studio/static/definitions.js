@@ -3,7 +3,7 @@
 /** Show the definitions; returns the dialog. */
 export async function showDefinitions(app, words) {
   const { el } = app;
-  const sections = await app.api("/api/sort/definitions");
+  const sections = await app.api(`/api/sort/definitions?language=${encodeURIComponent(app.language)}`);
   const dialog = el("dialog", { class: "definitions", "aria-labelledby": "definitions-title" },
     el("div", { class: "row head" },
       el("h2", { id: "definitions-title", class: "grow" }, words.title),
