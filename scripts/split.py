@@ -95,7 +95,8 @@ def main() -> None:
     """Parse and call."""
     parser = ArgumentParser(description="Make a dataset of sorted photos: no game and no picture in two splits.")
     parser.add_argument("root", type=Path, help="an inbox, or folders of photos, one a class")
-    parser.add_function_arguments(split, as_group=False, skip={"root"})
+    parser.add_argument("--class_names", nargs="+", type=str, help="names of the class folders; found out unless given")
+    parser.add_function_arguments(split, as_group=False, skip={"root", "class_names"})
     split(**parser.instantiate(parser.parse_args()).as_dict())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
 import subprocess
@@ -158,6 +159,47 @@ def test_an_undo_that_would_overwrite_or_come_too_late_is_refused(tmp_path: Path
         (root / "train/b/new.jpg").unlink()
         with pytest.raises(DatasetError, match="no longer there"):
             journal.undo(entry.number)
+
+
+def test_an_undo_of_a_photo_that_went_on_does_not_take_another_one(tmp_path: Path) -> None:
+    root = album(tmp_path, ["train/a/1.jpg", "train/b/1.jpg", "train/a/z1.jpg"])
+    with Journal(tmp_path, "test") as journal:
+        place = quarantine_place(tmp_path, root / "train/a/1.jpg")
+        first = journal.move(root / "train/a/1.jpg", place, "quarantine")
+        journal.move(place, root / "train/b/x1.jpg", "label", "b")
+        third = journal.move(root / "train/a/z1.jpg", place, "quarantine")
+        with pytest.raises(DatasetError, match=f"change {third.number} moved a photo from or to"):
+            journal.undo(first.number)
+        assert place.read_bytes() == b"train/a/z1.jpg"
+
+
+def test_a_move_to_another_disk_that_a_kill_interrupted_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = album(tmp_path)
+    path = root / "train/a/1.jpg"
+    unlink = Path.unlink
+
+    def other_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def killed(self: Path, missing_ok: bool = False) -> None:
+        if self == path:
+            raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch, Journal(tmp_path, "test") as journal:
+        patch.setattr(Path, "rename", other_disk)
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            journal.move(path, quarantine_place(tmp_path, path), "quarantine")
+    assert path.exists()
+    with Journal(tmp_path, "test") as journal:
+        assert not path.exists()
+        assert len(read_photos_csv(root / "photos.csv")) == 7
+        (entry,) = journal.standing()
+        journal.undo(entry.number)
+    assert path.read_bytes() == b"train/a/1.jpg"
 
 
 def test_a_move_that_the_disk_refuses_is_not_made_up_for_later(tmp_path: Path) -> None:

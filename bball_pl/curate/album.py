@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,10 @@ from bball_pl.photos_csv import COLUMNS, read_photos_csv
 TABLE = "photos.csv"
 
 Row = Mapping[str, str]
+
+
+class NoPhotosError(DatasetError):
+    """A tree without a photo."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,22 @@ class Album:
         by_content = {
             folder: {row["sha256"]: row for row in rows if row.get("sha256")} for folder, rows in self._tables.items()
         }
+        # A row without a sum: by the file's name, if no other row has it.
+        by_name: dict[Path, dict[str, list[Row]]] = {}
+        for place, rows in self._tables.items():
+            by_name[place] = defaultdict(list)
+            for row in rows:
+                by_name[place][row["path"].rsplit("/", 1)[-1]].append(row)
         for position, (photo, sha256) in enumerate(zip(self.photos, sha256s, strict=True)):
             folder = _owner(photo.path, self._tables)
-            if photo.row or folder is None or sha256 not in by_content[folder]:
+            if photo.row or folder is None:
                 continue
-            self.photos[position] = _with_row(photo, by_content[folder][sha256], _prefix(folder, self.root))
+            named = by_name[folder].get(photo.path.name, [])
+            found = by_content[folder].get(sha256) or (
+                named[0] if len(named) == 1 and not named[0].get("sha256") else None
+            )
+            if found is not None:
+                self.photos[position] = _with_row(photo, found, _prefix(folder, self.root))
 
 
 def scan_album(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Album:
@@ -102,7 +118,7 @@ def scan_album(root: str | os.PathLike[str], class_names: Sequence[str] | None =
     """
     root = Path(root)
     if not root.is_dir():
-        raise DatasetError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
+        raise NoPhotosError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
     has_splits = (root / "train").is_dir()
     starts = [root / split for split in SPLITS if (root / split).is_dir()] if has_splits else [root]
     quarantine = root / QUARANTINE
@@ -112,7 +128,7 @@ def scan_album(root: str | os.PathLike[str], class_names: Sequence[str] | None =
         tables[root] = _read(root / TABLE)
     files = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        raise DatasetError(f"{root} has no photos. Collect some with scripts/collect.py, or pass another folder.")
+        raise NoPhotosError(f"{root} has no photos. Collect some with scripts/collect.py, or pass another folder.")
     names = list(class_names) if class_names else _class_names(root, files, tables, has_splits)
     by_path = {folder: {row["path"]: row for row in rows} for folder, rows in tables.items()}
     photos = []
@@ -170,7 +186,8 @@ def _class_names(root: Path, files: Iterable[Path], tables: Mapping[Path, list[R
                 }
             )
         )
-    if len(moves & {name for parts in folders for name in parts}) > 1:
+    found = moves & {name for parts in folders for name in parts}
+    if len(found) > 1 or (found and not tables):
         return [move.name for move in MOVES]
     below = [path.relative_to(_owner(path, tables) or root).parts for path in files]
     names = {parts[0] for parts in below if len(parts) > 1}

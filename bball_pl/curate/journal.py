@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 from collections.abc import Iterator
@@ -137,7 +138,21 @@ class Journal:
                 raise DatasetError(f"{self._labels.path} has no change {number} (lines: {len(entries)}).")
             if number in undone(entries):
                 raise DatasetError(f"change {number} ({entry.action} of {entry.path}) is undone already.")
+            gone = undone(entries)
+            later = [
+                own.number
+                for own in entries
+                if own.number > number
+                and own.number not in gone
+                and own.action != UNDO
+                and own.path != own.to
+                and entry.to in {own.path, own.to}
+            ]
             if entry.to != entry.path:
+                if later:
+                    raise DatasetError(
+                        f"change {later[-1]} moved a photo from or to {entry.to} since. Undo that one first."
+                    )
                 if not os.path.lexists(self.home / entry.to):
                     raise DatasetError(
                         f"{self.home / entry.to} is no longer there, so it cannot go back to {entry.path}."
@@ -171,6 +186,8 @@ class Journal:
         if entry.to != entry.path:
             if os.path.lexists(path) and not os.path.lexists(to):
                 _relocate(path, to)
+            elif os.path.lexists(path) and filecmp.cmp(path, to, shallow=False):
+                path.unlink()  # a kill came between copying to another disk and this
             if os.path.lexists(path):
                 return  # both names are taken: whatever came there since is not this change's
         if entry.action not in {"confirm", "skip"}:

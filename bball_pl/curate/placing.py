@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,9 +17,10 @@ from bball_pl.classes import UNSORTED
 from bball_pl.collect.table import Table
 from bball_pl.curate.album import Album, AlbumPhoto, scan_album
 from bball_pl.curate.duplicates import find_clusters
-from bball_pl.curate.facts import Facts
-from bball_pl.curate.journal import home_of, quarantine_place
+from bball_pl.curate.journal import Journal, home_of
+from bball_pl.curate.labels_csv import LABELS, is_labels
 from bball_pl.curate.measure import Seen, look
+from bball_pl.curate.present import Present, banned, look_at
 from bball_pl.curate.rows import PHOTOS_CSV
 from bball_pl.curate.split import Plan, Settled, plan_split
 from bball_pl.curate.store import Store
@@ -28,7 +28,7 @@ from bball_pl.data.folder import SPLITS
 from bball_pl.dhash import format_dhash
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import atomic_path
-from bball_pl.photos_csv import COLUMNS, read_photos_csv
+from bball_pl.photos_csv import COLUMNS
 
 How = Literal["link", "copy"]
 LEFT_OUT = "left_out.csv"
@@ -84,16 +84,24 @@ def make_split(
         DatasetError: if there is no photo, no photo is sorted, a photos.csv is damaged, or a file cannot be written.
     """
     _check(root, out, shares)
+    if not dry_run and is_labels((home := home_of(out)) / LABELS):
+        Journal(home, "split").close()  # finishes a move that a kill interrupted
     album = scan_album(root, class_names)
-    if by_folder:
-        album.photos = [_by_folder(photo, album.class_names) for photo in album.photos]
+    if wrong := [name for name in album.class_names if not name.isprintable()]:
+        raise DatasetError(f"the class folder {wrong[0]!r} has a name that no table can hold. Rename it.")
     seen = look([photo.path for photo in album.photos], store, console)
     album.join_by_content(seen.sha256s)
-    there = _look_at(out, album, seen, store, console)
+    there = look_at(out, album, seen, store, console)
     settled = there.settled
+    # A folder that was a group in an earlier run stays one.
+    groups = {own.group for own in settled}
+    named = [_by_folder(photo, album.class_names) for photo in album.photos]
+    album.photos = [
+        own if by_folder or own.group in groups else photo for own, photo in zip(named, album.photos, strict=True)
+    ]
     everything = Seen([*seen.sha256s, *(own.sha256 for own in settled)], [*seen.facts, *there.facts])
     clusters = _clusters(everything, console) if near else []
-    plan = plan_split(album, seen, clusters, settled, shares, seed, there.names, _banned(out))
+    plan = plan_split(album, seen, clusters, settled, shares, seed, there.names, banned(out, store, console))
     if not plan.places and not settled:
         raise DatasetError(
             f"{root} has no photo that can go into a dataset: {plan.left_out[0][0]}: {plan.left_out[0][1]} "
@@ -102,7 +110,7 @@ def make_split(
     made = Made(album, plan, len(settled))
     if not dry_run:
         try:
-            _write(out, album, seen, plan, settled, how, made, console)
+            _write(out, album, seen, plan, there, how, made, console)
         except OSError as error:
             raise DatasetError(
                 f"{error.filename or out} cannot be written ({error.strerror}). What is there stays; make room and run "
@@ -126,43 +134,8 @@ def _by_folder(photo: AlbumPhoto, class_names: Sequence[str]) -> AlbumPhoto:
     # The same game under two classes is one group.
     passed = {*class_names, *SPLITS, UNSORTED}
     group = "/".join(part for part in photo.relative.split("/")[:-1] if part not in passed)
+    group = _printable(group).strip()  # as it can be read back from a table
     return replace(photo, group=group) if group and not photo.group else photo
-
-
-@dataclass(frozen=True)
-class _There:
-    """What is in the dataset: photos whose split is decided, what is known of them, and all names that are taken."""
-
-    settled: list[Settled]
-    facts: list[Facts]
-    names: set[str]
-
-
-def _look_at(out: Path, album: Album, seen: Seen, store: Store, console: Console | None) -> _There:
-    there = _There([], [], set())
-    rows = {}
-    if (out / PHOTOS_CSV).exists():
-        records = read_photos_csv(out / PHOTOS_CSV)
-        rows = {own.path: own for own in records if own.path.split("/")[0] in SPLITS and own.path.count("/") > 1}
-    if others := [split for split in SPLITS[1:] if (out / split).is_dir() and not (out / "train").is_dir()]:
-        raise DatasetError(f"{out} has the folder {others[0]} and no folder train. Pass another --out, or add train.")
-    with suppress(DatasetError):  # a dataset without any photo is as good as none
-        photos = scan_album(out).photos
-        found = look([photo.path for photo in photos], store, console)
-        for photo, sha256, facts in zip(photos, found.sha256s, found.facts, strict=True):
-            there.names.add(photo.relative)
-            if photo.class_name and not facts.problem:
-                group = rows[photo.relative].group if photo.relative in rows else ""
-                there.settled.append(Settled(photo.relative, sha256, group))
-                there.facts.append(facts)
-    known = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256 and not seen.facts[row].problem}
-    for path, record in rows.items():
-        # A kill kept it from coming there: its place is decided all the same.
-        if path not in there.names and record.sha256 in known:
-            there.settled.append(Settled(path, record.sha256, record.group))
-            there.facts.append(seen.facts[known[record.sha256]])
-            there.names.add(path)
-    return there
 
 
 def _clusters(seen: Seen, console: Console | None) -> list[list[int]]:
@@ -173,32 +146,23 @@ def _clusters(seen: Seen, console: Console | None) -> list[list[int]]:
         )
 
 
-def _banned(out: Path) -> frozenset[str]:
-    table = quarantine_place(home_of(out), out) / PHOTOS_CSV
-    if not table.exists():
-        return frozenset()
-    return frozenset(record.sha256 for record in read_photos_csv(table) if record.sha256)
-
-
 def _write(
     out: Path,
     album: Album,
     seen: Seen,
     plan: Plan,
-    settled: Sequence[Settled],
+    there: Present,
     how: How,
     made: Made,
     console: Console | None,
 ) -> None:
     files = {name: row for row, name in plan.places.items()}
     known = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256 and not seen.facts[row].problem}
-    for own in settled:
-        if own.sha256 in known and not (out / own.path).exists():
-            files[own.path] = known[own.sha256]
+    files |= {own.path: known[own.sha256] for own in there.settled if own.path in there.missing}
     (out / "train").mkdir(parents=True, exist_ok=True)
     # The rows come first: a dataset that lacks files which its table names is refused by every later stage, while one
     # without the groups would be taken.
-    _write_rows(out, album, seen, plan, settled)
+    _write_rows(out, album, seen, plan, there.settled)
     with Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress:
         for name, row in progress.track(sorted(files.items()), description="placing photos"):
             made.copied += _place(album.photos[row].path, out.joinpath(*name.split("/")), how)
@@ -210,8 +174,10 @@ def _write(
 
 
 def _write_rows(out: Path, album: Album, seen: Seen, plan: Plan, settled: Sequence[Settled]) -> None:
-    table = Table(out / PHOTOS_CSV, COLUMNS)
-    rows = {row["path"].strip(): row for row in table.rows()}
+    old = Table(out / PHOTOS_CSV, COLUMNS).rows()
+    # A table written by hand may lack columns that the next run needs.
+    table = Table(out / PHOTOS_CSV, list(dict.fromkeys([*(old[0] if old else ()), *COLUMNS])))
+    rows = {row["path"].strip(): row for row in old}
     sources = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256}
     for own in settled:
         source = sources.get(own.sha256)

@@ -77,7 +77,7 @@ class Rows:
         ordered = list(there) == sorted(there)
         there = there | {moved["path"]: moved}
         # A table in order stays so: then it is the same again, byte for byte, after an undo.
-        self._write(target, dict(sorted(there.items())) if ordered else there, like=folder)
+        self._write(target, dict(sorted(there.items())) if ordered else there)
         self._write(folder, {own: row for own, row in rows.items() if own != _key(folder, path)})
 
     def _folder(self, path: Path) -> Path | None:
@@ -116,14 +116,11 @@ class Rows:
             self._read[folder] = signature, {row["path"].strip(): row for row in Table(path, COLUMNS).rows()}
         return self._read[folder][1]
 
-    def _write(self, folder: Path, rows: dict[str, Row], like: Path | None = None) -> None:
+    def _write(self, folder: Path, rows: dict[str, Row]) -> None:
         path = folder / PHOTOS_CSV
-        table = Table(path, COLUMNS)
-        if path.exists():
-            table.rows()  # keeps the columns that are there
-        elif like is not None:
-            table = Table(path, list(next(iter(self._rows(like).values()))))
-        table.write(rows.values())
+        # The columns that are there, and those that a row brings along.
+        columns = dict.fromkeys(name for row in [*self._rows(folder).values(), *rows.values()] for name in row)
+        Table(path, list(columns) or COLUMNS).write(rows.values())
         self._read[folder] = _signature(path), rows
 
 

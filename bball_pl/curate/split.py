@@ -101,7 +101,12 @@ def plan_split(
         if album.has_splits:
             # A dataset already: what its maker decided stays.
             for row in new:
-                _take(album.photos[row].split, [row], album, plan)
+                if set(splits) <= {album.photos[row].split}:
+                    _take(album.photos[row].split, [row], album, plan)
+                else:
+                    reason = f"belongs to photos that are in {' and in '.join(splits)} already"
+                    plan.left_out.append((album.photos[row].relative, reason))
+            new = [row for row in new if row in plan.places]
             splits = sorted({*splits, *(album.photos[row].split for row in new)}, key=SPLITS.index)
         elif len(splits) == 1:
             _take(splits[0], new, album, plan)
@@ -164,21 +169,22 @@ def _units(
     count = len(album.photos)
     linked = Linked()
     used = [*sorted(rows), *range(count, count + len(settled))]
-    contents = {own.sha256: count + place for place, own in enumerate(settled)}
+    contents = {own.sha256 for own in settled}
     for row in used:
         linked.link(row, row)
     for cluster in clusters:
         for other in cluster[1:]:
             linked.link(cluster[0], other)
     for place, own in enumerate(settled):
+        linked.link(("content", own.sha256), count + place)
         if own.group:
-            linked.link(("settled group", own.group), count + place)
+            linked.link(("group", own.group), count + place)
     for row, photo in enumerate(album.photos):
         # A photo that is not used any more still says which game a settled one is of.
         if photo.group:
             linked.link(("group", photo.group), row)
         if seen.sha256s[row] in contents:
-            linked.link(contents[seen.sha256s[row]], row)
+            linked.link(("content", seen.sha256s[row]), row)
     members: dict[Hashable, list[int]] = defaultdict(list)
     for row in used:
         members[linked.root(row)].append(row)
@@ -187,6 +193,8 @@ def _units(
 
 def _name(unit: Sequence[int], there: Sequence[Settled], album: Album, seen: Seen, plan: Plan) -> None:
     """Give a unit one name: the column `group` is what later stages keep together."""
+    if len({own.split for own in there}) > 1:
+        return  # a leak that was there: one name would hide which games they are of
     new = [row for row in unit if row < len(album.photos)]
     sha256s = [*(own.sha256 for own in there), *(seen.sha256s[row] for row in new)]
     names = sorted({own.group for own in there} - {""}) or sorted({album.photos[row].group for row in new} - {""})
@@ -230,14 +238,17 @@ def _deal(
 
 def _name_files(album: Album, names: Collection[str], plan: Plan) -> None:
     taken = {name.lower() for name in names}
+    last: dict[str, int] = {}
     for row in sorted(plan.places):
         photo, split = album.photos[row], plan.places[row]
         stem = "".join(char if char.isprintable() and char not in '\\:*?"<>|' else "_" for char in photo.path.stem)
-        number, name = 1, f"{split}/{photo.class_name}/{stem}{photo.path.suffix}"
+        plain = name = f"{split}/{photo.class_name}/{stem}{photo.path.suffix}"
         # Some file systems take X.jpg and x.jpg for one file.
+        number = last.get(plain.lower(), 1)
         while name.lower() in taken:
             number += 1
             name = f"{split}/{photo.class_name}/{stem}-{number}{photo.path.suffix}"
+        last[plain.lower()] = number
         taken.add(name.lower())
         plan.places[row] = name
 
@@ -261,7 +272,8 @@ def _unmet(plan: Plan, shares: Mapping[str, float], units: Mapping[str, int]) ->
                 continue
             few = f"its {whole} photos are of {groups} group{'' if groups == 1 else 's'} that cannot be divided"
             if not count:
-                notes.append(f"{split} has no photo of {name}: {few}. Add photos of {name} from elsewhere.")
+                remedy = f"Add photos of {name} from elsewhere, or leave it out with --class_names"
+                notes.append(f"{split} has no photo of {name}, and scripts/fit.py will refuse that: {few}. {remedy}.")
             elif abs(count / whole - share) > max(0.05, 2 / whole):
                 notes.append(f"{split} has {count / whole:.0%} of {name}, wanted {share:.0%}: {few}.")
     return notes
