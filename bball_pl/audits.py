@@ -132,8 +132,8 @@ def audit_remark(root: str | os.PathLike[str], photos: Iterable[tuple[str, str, 
     record = read_audit(root)
     command = shlex.join([sys.executable, str(ROOT / "scripts" / "audit.py"), str(root)])
     if record is None:
-        return f"{root} was never audited: copies, leaks and wrong labels may be in it. Look with:\n  {command}"
+        return f"{root}\nwas never audited: copies, leaks and wrong labels may be in it. Look with:\n  {command}"
     if names := record.changed(photos):
-        told = f"the photos of {', '.join(names)} are not those of the audit of {record.time[:10]}"
+        told = f"the photos of {', '.join(names)} in {root}\nare not those of the audit of {record.time[:10]}"
         return f"{told}. Audit again:\n  {command}"
     return ""

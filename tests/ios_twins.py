@@ -11,7 +11,8 @@ from typing import Any
 
 from bball_pl.photos_csv import COLUMNS as PHOTO_COLUMNS
 
-COLUMNS = [*PHOTO_COLUMNS, "answer", "probability"]
+#: The app knows nothing of the last three: time, attribution, restrictions.
+COLUMNS = [*PHOTO_COLUMNS[:10], "answer", "probability"]
 
 
 def folder_name_is_safe(name: str) -> bool:

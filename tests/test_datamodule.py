@@ -232,7 +232,9 @@ def test_a_dataset_that_was_not_audited_as_it_is_is_told_of(
     removed = sorted((root / "train/layup").iterdir())[0]
     removed.unlink()
     ready(root)
-    assert "the photos of layup are not those of the audit of 2026-11-23" in " ".join(capsys.readouterr().err.split())
+    assert f"the photos of layup in {root} are not those of the audit of 2026-11-23" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_setup_in_another_process_opens_no_photo_again(

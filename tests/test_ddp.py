@@ -54,19 +54,21 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 def test_two_processes_do_what_one_does_with_the_joined_batch(uneven: Path, tmp_path: Path) -> None:
-    two = fit([*tiny(uneven, tmp_path / "two"), *_PLAIN, *TWO, "--data.batch_size=4"])
-    fit([*tiny(uneven, tmp_path / "one"), *_PLAIN, "--data.batch_size=8"])
+    # Without the probe: its solver stops where it is near enough, and that is elsewhere for features in another order.
+    plain = [*_PLAIN, "--model.probe=false"]
+    two = fit([*tiny(uneven, tmp_path / "two"), *plain, *TWO, "--data.batch_size=4"])
+    fit([*tiny(uneven, tmp_path / "one"), *plain, "--data.batch_size=8"])
     run, alone = only_run(tmp_path / "two"), only_run(tmp_path / "one")
     for part in (two.stdout, two.stderr):
-        for line in ("run: ", "Photos in ", "linear probe: val", "its own linear probe", "its linear probe on"):
+        for line in ("run: ", "Photos in ", "was never audited"):
             assert part.count(line) <= 1, f"said by one process only: {line}"
     states = [read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"] for folder in (run, alone)]
     assert states[0].keys() == states[1].keys()
     for name, value in states[1].items():
         torch.testing.assert_close(states[0][name], value, rtol=1e-3, atol=1e-4, msg=name)
-    start = read_checkpoint(run / "checkpoints" / "probe.ckpt")["state_dict"]
-    name = "network.net.conv1.0.weight"
-    assert float((states[0][name] - start[name]).abs().max()) > 1e-3, "the weights that agree were trained"
+    optimiser = read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0]["state"]
+    assert all(float(own["step"]) > 2 for own in optimiser.values()), "the weights that agree were trained"
+    assert sum(float(own["exp_avg"].abs().max()) > 0 for own in optimiser.values()) > len(optimiser) / 2
 
     photos = [f"test/{path.parent.name}/{path.name}" for path in (uneven / "test").glob("*/*.jpg")]
     assert len(photos) == 11

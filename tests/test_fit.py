@@ -177,7 +177,7 @@ def test_the_terminal_shows_what_matters_in_80_columns(fitted: Fitted) -> None:
     for noise in ("Warning", "warn(", ".py:", "Tip", "TPU", "LeafSpec", "hparams", "litlogger", "Traceback", "…n"):
         assert noise not in said, noise
     # Commands to paste stand in one line, however long the paths are.
-    free = ("run: ", "Photos in ", f"  {Path(sys.executable).parent}")
+    free = ("run: ", "Photos in ", f"  {Path(sys.executable).parent}", str(fitted.run.parents[2]))
     assert [line for line in said.splitlines() if len(line) > 120 and not line.startswith(free)] == []
 
 

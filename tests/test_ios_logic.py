@@ -142,7 +142,7 @@ def test_corrections_are_read_as_training_data(tmp_path: Path) -> None:
     records = read_photos_csv(root / "photos.csv")
     assert [record.path for record in records] == sorted(photo.relative for photo in dataset.photos)
     assert all(len(record.sha256) == 64 for record in records)
-    assert table.split("\n")[0].split(",")[: len(COLUMNS)] == list(COLUMNS)
+    assert table.split("\n")[0].split(",")[:10] == list(COLUMNS[:10])
 
 
 def test_the_readmes_way_joins_corrections_with_a_dataset(tmp_path: Path) -> None:
