@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from audit_albums import scene
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bball_pl.curate.quality import Limits, measure_quality, shrunk_grey
@@ -66,6 +66,8 @@ def test_limits_are_the_users() -> None:
     assert problems(photo, Limits(side=1, blur=0.0, light=300)) == ["blurred", "dark"]
 
 
+@example(4, 4, 0)
+@example(5, 4, 90)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([0, 90, 255]))
 @settings(max_examples=30, deadline=None)
 def test_any_size_can_be_measured(width: int, height: int, value: int) -> None:

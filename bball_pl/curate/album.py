@@ -188,7 +188,7 @@ def _class_names(root: Path, files: Iterable[Path], tables: Mapping[Path, list[R
         )
     found = moves & {name for parts in folders for name in parts}
     if len(found) > 1 or (found and not tables):
-        return [move.name for move in MOVES]
+        return [move.name for move in MOVES if len(found) > 1 or move.name in found]
     below = [path.relative_to(_owner(path, tables) or root).parts for path in files]
     names = {parts[0] for parts in below if len(parts) > 1}
     names |= {row["class"] for rows in tables.values() for row in rows}

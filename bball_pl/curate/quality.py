@@ -89,8 +89,8 @@ def shrunk_grey(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _blur(grey: np.ndarray) -> float:
-    if min(grey.shape) < 2:
-        return 1.0  # a line has no neighbours on one side
+    if min(grey.shape) <= _TILES:
+        return 1.0  # its differences do not fill the tiles
     values = grey.astype(np.float32)
     # Motion blurs in one direction only; the worse one counts.
     by_tile = np.maximum(_lost(values, (1, 0), (1, _FILTER)), _lost(values, (0, 1), (_FILTER, 1)))
@@ -116,6 +116,4 @@ def _differences(values: np.ndarray, step: tuple[int, int]) -> np.ndarray:
 
 def _tiles(values: np.ndarray) -> np.ndarray:
     """Return the means of the tiles: float32 `[_TILES, _TILES]`."""
-    if min(values.shape) < _TILES:
-        return np.full((1, 1), values.mean(), np.float32)
     return np.asarray(cv2.resize(values, (_TILES, _TILES), interpolation=cv2.INTER_AREA))
