@@ -12,6 +12,18 @@ from pathlib import Path
 UMASK = os.umask(0)
 os.umask(UMASK)
 
+#: Size in bytes and time of the last change in nanoseconds.
+Signature = tuple[int, int]
+
+
+def signature(path: Path) -> Signature:
+    """Return size and time of the last change of a file; (-1, -1) if it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:

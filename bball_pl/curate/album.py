@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bball_pl.classes import MOVES, UNSORTED, sort_class_names
 from bball_pl.collect.table import Table
 from bball_pl.curate.rows import QUARANTINE
-from bball_pl.data.folder import IMAGE_SUFFIXES, SPLITS
+from bball_pl.data.folder import IMAGE_SUFFIXES, SPLITS, files_below
 from bball_pl.errors import DatasetError
 from bball_pl.photos_csv import COLUMNS, read_photos_csv
 
@@ -122,7 +122,7 @@ def scan_album(root: str | os.PathLike[str], class_names: Sequence[str] | None =
     has_splits = (root / "train").is_dir()
     starts = [root / split for split in SPLITS if (root / split).is_dir()] if has_splits else [root]
     quarantine = root / QUARANTINE
-    found = sorted(path for start in starts for path in _files(start) if not path.is_relative_to(quarantine))
+    found = sorted(path for start in starts for path in files_below(start) if not path.is_relative_to(quarantine))
     tables = {path.parent: _read(path) for path in found if path.name == TABLE}
     if (root / TABLE).is_file():
         tables[root] = _read(root / TABLE)
@@ -199,17 +199,3 @@ def _class_of(parts: Sequence[str], names: Sequence[str], has_splits: bool) -> s
     if has_splits:
         return parts[1] if len(parts) > 2 and parts[1] in names else ""
     return next((name for name in reversed(parts[:-1]) if name in names), "")
-
-
-def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    # A link to a folder above would be walked for ever.
-    if real in above:
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _files(path, above | {real})
-        else:
-            yield path

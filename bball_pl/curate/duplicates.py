@@ -14,28 +14,12 @@ from joblib import cpu_count
 from bball_pl.curate.alignment import Overlay, Picture, overlay
 from bball_pl.curate.facts import Facts
 from bball_pl.curate.neighbours import candidate_pairs
+from bball_pl.linked import Linked
 
 #: Pictures that are ready to be compared and kept in memory: 80 kB each.
 _READY = 2000
 #: Pairs that are compared between two looks at what hangs together by now.
 _AT_ONCE = 64
-
-
-class Linked:
-    """Things that hang together: whoever is linked with one of a cluster belongs to it (union-find)."""
-
-    def __init__(self) -> None:
-        self._above: dict[Hashable, Hashable] = {}
-
-    def root(self, thing: Hashable) -> Hashable:
-        """Return the thing that stands for the cluster."""
-        while (above := self._above.setdefault(thing, thing)) != thing:
-            self._above[thing] = thing = self._above.setdefault(above, above)
-        return thing
-
-    def link(self, one: Hashable, other: Hashable) -> None:
-        """Put two things, and what they are linked with, into one cluster."""
-        self._above[self.root(other)] = self.root(one)
 
 
 def find_clusters(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bball_pl.curate.duplicates import Linked
+from bball_pl.linked import Linked
 
 #: Inverse strength of the regularisation: there are many more features than photos. Measured on the demo court with
 #: ten times as little, the 30 most doubtful labels hold fewer wrong ones.

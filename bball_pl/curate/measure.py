@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bball_pl.curate.facts import Facts, examine
-from bball_pl.curate.store import Store, signature
+from bball_pl.curate.store import Store
 from bball_pl.curate.views import LONG_SIDE, SHORT_SIDE, VIEWS, views
 from bball_pl.decode import decode
 from bball_pl.errors import PhotoError
+from bball_pl.files import signature
 
 if TYPE_CHECKING:
     from bball_pl.curate.features import FrozenFeatures

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bball_pl.collect.table import Table
 from bball_pl.errors import DatasetError
+from bball_pl.files import Signature, signature
 from bball_pl.photos_csv import COLUMNS, read_photos_csv
 
 PHOTOS_CSV = "photos.csv"
@@ -26,7 +27,7 @@ class Rows:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._read: dict[Path, tuple[tuple[int, int], dict[str, Row]]] = {}
+        self._read: dict[Path, tuple[Signature, dict[str, Row]]] = {}
 
     def class_of(self, path: Path) -> str:
         """Return the class in the row of a photo; empty if it has none."""
@@ -110,10 +111,10 @@ class Rows:
         path = folder / PHOTOS_CSV
         if not path.exists():
             return {}
-        signature = _signature(path)
-        if folder not in self._read or self._read[folder][0] != signature:
+        now = signature(path)
+        if folder not in self._read or self._read[folder][0] != now:
             read_photos_csv(path)  # says what is wrong with it, if something is
-            self._read[folder] = signature, {row["path"].strip(): row for row in Table(path, COLUMNS).rows()}
+            self._read[folder] = now, {row["path"].strip(): row for row in Table(path, COLUMNS).rows()}
         return self._read[folder][1]
 
     def _write(self, folder: Path, rows: dict[str, Row]) -> None:
@@ -121,13 +122,8 @@ class Rows:
         # The columns that are there, and those that a row brings along.
         columns = dict.fromkeys(name for row in [*self._rows(folder).values(), *rows.values()] for name in row)
         Table(path, list(columns) or COLUMNS).write(rows.values())
-        self._read[folder] = _signature(path), rows
+        self._read[folder] = signature(path), rows
 
 
 def _key(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _signature(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns

@@ -11,9 +11,9 @@ import numpy as np
 
 from bball_pl.curate.album import Album
 from bball_pl.curate.deal import deal
-from bball_pl.curate.duplicates import Linked
 from bball_pl.curate.measure import Seen
 from bball_pl.data.folder import SPLITS
+from bball_pl.linked import Linked
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import PIL
 from bball_pl.curate.facts import Facts
 from bball_pl.curate.quality import Quality
 from bball_pl.decode import DECODE_VERSION
+from bball_pl.files import Signature, signature
 
 #: Raised when facts or features change.
 _VERSION = 2
@@ -24,8 +25,6 @@ CREATE TABLE IF NOT EXISTS facts (sha256 TEXT PRIMARY KEY, problem TEXT, width I
 CREATE TABLE IF NOT EXISTS long (sha256 TEXT PRIMARY KEY, features BLOB);
 """
 _FACTS = "problem, width, height, blur, light, dhash, mirrored, grey, short"
-#: Size in bytes and time of the last change in nanoseconds.
-Signature = tuple[int, int]
 
 #: SQLite takes at most 999 values in older builds.
 _AT_ONCE = 900
@@ -126,15 +125,6 @@ class Store:
 def _key(path: Path) -> bytes:
     # Bytes: a name need not be UTF-8.
     return os.fsencode(os.path.realpath(path))
-
-
-def signature(path: Path) -> Signature:
-    """Return size and time of the last change of a file in nanoseconds; (-1, -1) if it cannot be looked at."""
-    try:
-        found = path.stat()
-    except OSError:
-        return -1, -1
-    return found.st_size, found.st_mtime_ns
 
 
 def _open(path: Path | None) -> sqlite3.Connection:

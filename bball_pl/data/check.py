@@ -22,7 +22,7 @@ from bball_pl.data.cache import PhotoCache
 from bball_pl.data.folder import FoundDataset, FoundPhoto, Photo
 from bball_pl.decode import DECODE_VERSION
 from bball_pl.errors import DatasetError, PhotoError
-from bball_pl.files import write_text
+from bball_pl.files import Signature, signature, write_text
 from bball_pl.preprocess import PreprocessSpec
 
 OnBadPhoto = Literal["error", "skip"]
@@ -31,9 +31,6 @@ _T = TypeVar("_T")
 
 # What is known of a file: its sha256 (empty if it could not be read) and why it is bad (empty if it is not).
 _Verdict = tuple[str, str]
-
-# Size in bytes and time of the last change in nanoseconds.
-_Signature = tuple[int, int]
 
 
 class PhotoIndex:
@@ -57,10 +54,10 @@ class PhotoIndex:
             known = json.loads(self.path.read_text(encoding="utf-8"))
             self._known = known if isinstance(known, dict) else {}
 
-    def verdict(self, photo: FoundPhoto, signature: _Signature) -> _Verdict | None:
+    def verdict(self, photo: FoundPhoto, known: Signature) -> _Verdict | None:
         """Return what is known of a file, else None; a file that could not be read is not known."""
         match self._known.get(photo.relative):
-            case [int(size), int(mtime), str(sha256), str(reason)] if sha256 and (size, mtime) == signature:
+            case [int(size), int(mtime), str(sha256), str(reason)] if sha256 and (size, mtime) == known:
                 return sha256, reason
         return None
 
@@ -149,8 +146,8 @@ def _verdicts(
     console: Console | None,
 ) -> list[_Verdict]:
     # Taken before the files are read: one that changes meanwhile is looked at again the next time.
-    signatures = [_signature(photo.path) for photo in photos]
-    verdicts = [index.verdict(photo, signature) for photo, signature in zip(photos, signatures, strict=True)]
+    signatures = [signature(photo.path) for photo in photos]
+    verdicts = [index.verdict(photo, own) for photo, own in zip(photos, signatures, strict=True)]
     todo = [
         position
         for position, (photo, verdict) in enumerate(zip(photos, verdicts, strict=True))
@@ -208,14 +205,6 @@ def _examine(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Ver
     except PhotoError as error:
         return sha256, str(error)
     return sha256, ""
-
-
-def _signature(path: Path) -> _Signature:
-    try:
-        found = path.stat()
-    except OSError:
-        return -1, -1
-    return found.st_size, found.st_mtime_ns
 
 
 def _refuse_empty_classes(dataset: FoundDataset, photos: Mapping[str, Sequence[Photo]]) -> None:

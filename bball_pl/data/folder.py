@@ -144,7 +144,7 @@ def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = Non
             )
         dataset.ignored += [f"{split}/{name}/" for name in extra]
         for class_name in dataset.class_names:
-            for path in _files(folder / class_name):
+            for path in files_below(folder / class_name):
                 relative = path.relative_to(root).as_posix()
                 if path.suffix.lower() in IMAGE_SUFFIXES:
                     dataset.photos.append(FoundPhoto(path, relative, split, class_name, group=""))
@@ -211,7 +211,8 @@ def _folders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yield the files of a folder, to any depth and through links; hidden ones are left out."""
     real = os.path.realpath(folder)
     # A link to a folder above would be walked for ever.
     if real in above:
@@ -220,7 +221,7 @@ def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _files(path, above | {real})
+            yield from files_below(path, above | {real})
         else:
             # Dangling links come through as well: a photo that is not there is a bad photo, not a missing one.
             yield path

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +15,7 @@ import numpy as np
 from bball_pl.data.folder import FoundPhoto, Photo
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import write_text
+from bball_pl.linked import Linked
 
 # When no fold of one drawing has every class on both sides, others are drawn before the folds are made larger.
 _DRAWINGS = 4
@@ -124,20 +125,13 @@ def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -
 
 
 def _groups(photos: Sequence[Photo]) -> np.ndarray:
-    # Two photos belong together if they share a group or their bytes, and so do their other companions: each photo is
-    # an edge between its group and its content, and what is connected is one group (union-find).
-    parents: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def root(node: tuple[str, str]) -> tuple[str, str]:
-        while (above := parents.setdefault(node, node)) != node:
-            parents[node] = node = parents.setdefault(above, above)
-        return node
-
+    # Two photos belong together if they share a group or their bytes, and so do their other companions.
+    linked = Linked()
     ends = [("group", photo.group) if photo.group else ("alone", photo.relative) for photo in photos]
     for photo, end in zip(photos, ends, strict=True):
-        parents[root(("content", photo.sha256))] = root(end)
-    numbers: dict[tuple[str, str], int] = {}
-    return np.array([numbers.setdefault(root(end), len(numbers)) for end in ends])
+        linked.link(end, ("content", photo.sha256))
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(linked.root(end), len(numbers)) for end in ends])
 
 
 def _refuse_single_groups(photos: Sequence[Photo], groups: np.ndarray) -> None:
