@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -26,10 +25,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 STATIC = Path(__file__).resolve().parents[1] / "bball_pl" / "studio" / "static"
-_OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
-)
+#: For chromium(): a camera that shows a test picture.
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 @dataclass(frozen=True)
@@ -118,22 +115,6 @@ def studio(logs: Path, checkpoint: Path | None = None) -> Iterator[Studio]:
         server.should_exit = True
         thread.join(10)
         listening.close()
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Yield a headless Chromium with a camera that shows a test picture; skips the test where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=program, args=_OPTIONS.split())
-        except sync_api.Error as error:
-            pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-_OPTIONS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-_OPTIONS += " --disable-component-update --disable-sync"
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Chromium, as the system has it; the test is skipped where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=program, args=_OPTIONS.split())
-        except sync_api.Error as error:
-            pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-        yield started
-        started.close()
 
 
 class Visit:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from audit_albums import dataset, look_at, row, save, scene, table, write_table
+from browser import chromium
 
 from bball_pl.audits import PAGE
 from bball_pl.curate.audit import Audit
@@ -21,11 +22,6 @@ from bball_pl.curate.report import render_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
-_OPTIONS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-_OPTIONS += " --disable-component-update --disable-sync"
 
 
 def with_doubts(audit: Audit, count: int = 6) -> Audit:
@@ -74,16 +70,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as the system has it."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=program, args=_OPTIONS.split())
-        except sync_api.Error as error:
-            pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
+    with chromium() as started:
         yield started
-        started.close()
 
 
 class Visit:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from browser import chromium
 from report_evaluations import calibrated, epochs, evaluation, log, paint_all
 
 from bball_pl.evaluate.report import gallery_rows, write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
-_OPTIONS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-_OPTIONS += " --disable-component-update --disable-sync"
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +46,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as the system has it."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=program, args=_OPTIONS.split())
-        except sync_api.Error as error:
-            pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
+    with chromium() as started:
         yield started
-        started.close()
 
 
 class Visit:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import chromium
 from studio_server import Studio, paint_inbox, photos_below
-from studio_visits import Visit, chromium
+from studio_visits import Visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

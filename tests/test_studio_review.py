@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from browser import chromium
 from studio_server import Studio
-from studio_visits import Visit, chromium
+from studio_visits import Visit
 
 from bball_pl.audits import audit_folder
 from bball_pl.collect.table import Table

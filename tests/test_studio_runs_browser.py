@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import chromium
 from report_evaluations import epochs, log
-from studio_views import Studio, check_words, chromium, studio, visit, wait_until
+from studio_views import CAMERA, Studio, check_words, studio, visit, wait_until
 from test_studio_runs import A, B, make_run
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as started:
+    with chromium(CAMERA) as started:
         yield started
 
 

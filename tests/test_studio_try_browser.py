@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import chromium
 from predict_runs import calibrated
-from studio_views import Studio, check_words, chromium, studio, visit
+from studio_views import CAMERA, Studio, check_words, studio, visit
 from test_studio_try import OWN, RAW, make_run, mixture, png
 
 from bball_pl.evaluate.calibration import file_sha256, read_calibration
@@ -37,7 +38,7 @@ _DROP = """([name, content]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as started:
+    with chromium(CAMERA) as started:
         yield started
 
 
