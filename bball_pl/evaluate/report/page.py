@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from bball_pl.evaluate.calibration import risk_coverage
 from bball_pl.evaluate.report import wording
@@ -21,10 +18,9 @@ from bball_pl.evaluate.report.figures import learning_chart, reliability_chart, 
 from bball_pl.evaluate.report.photos import LARGE, SMALL, Thumbnail, read_photo, thumbnail
 from bball_pl.evaluate.report.remarks import DEFINITIONS, about_left_out, about_slices
 from bball_pl.evaluate.report.selection import gallery_rows
+from bball_pl.html_page import finished, page_environment, style_and_script
 
 _FOLDER = Path(__file__).parent
-#: Chinese, Japanese and Korean signs and the punctuation between them.
-_CHINESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+")
 
 
 @dataclass(frozen=True)
@@ -64,16 +60,13 @@ def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) ->
     # Most photos of the list of doubtful labels are in the gallery as well; reading is what takes the time.
     photos = {row: read_photo(root / answers.paths[row]) for row in gallery_rows(answers)}
     errors, right = (_cards(content, rows, photos, heat_maps, LARGE) for rows in (chosen.errors, chosen.right))
-    style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     errors_left, doubtful_left = about_left_out(chosen, split)
     overall = content.evaluation.metrics["accuracy_ci95"]
     page = _template().render(
         content=content,
         evaluation=content.evaluation,
         names=content.names,
-        style=Markup(style),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **style_and_script(_FOLDER, "report"),
         charts=_charts(content),
         class_rows=class_rows(content),
         errors=errors,
@@ -89,29 +82,15 @@ def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) ->
         ],
         definitions=DEFINITIONS,
     )
-    # A file's name may hold bytes that are no text.
-    return page.lstrip().encode("utf-8", "replace").decode("utf-8")
+    return finished(page)
 
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["say"] = _say
+    environment = page_environment(_FOLDER)
     for name in ("percent", "percents", "decimals", "decimal_interval", "thousands", "signed"):
         environment.filters[name] = getattr(wording, name)
     return environment.get_template("report.html.jinja")
-
-
-def _say(text: str) -> Markup:
-    """Escape a text, and mark its Chinese as such: voices and fonts need to know."""
-    text = text.replace(" %", "\N{NO-BREAK SPACE}%").replace("% interval", "%\N{NO-BREAK SPACE}interval")
-    return Markup(_CHINESE.sub(r'<span lang="zh-Hant">\g<0></span>', str(escape(text))))
 
 
 def _charts(content: Content) -> dict[str, Markup]:
