@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bball_pl.curate.audit import Audit, audit_tree
-from bball_pl.curate.store import Store
-from bball_pl.runs import ROOT
+from bball_pl.audit.audit import Audit, audit_tree
+from bball_pl.photos.store import Store
+from bball_pl.project import ROOT
 
 SCRIPT = ROOT / "scripts" / "audit.py"
 MOVES = ("shoot", "dribble", "layup")

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from bball_pl.collect.client import Web
 from bball_pl.collect.facebook import Facebook
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Job
-from bball_pl.collect.secret import secret_from_environment
-from bball_pl.collect.web import Web
+from bball_pl.collect.names import secret_from_environment
 
 if __name__ == "__main__":
     api, photos, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])

@@ -19,11 +19,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import numpy as np
 from PIL import Image
 
-from bball_pl.collect.finds import Source
+from bball_pl.collect.client import Web
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Job, Summary
-from bball_pl.collect.pace import Pace
-from bball_pl.collect.web import Web
+from bball_pl.collect.rate_limit import Pace
+from bball_pl.collect.source import Source
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bball_pl.photos_csv import COLUMNS as PHOTO_COLUMNS
+from bball_pl.photos.photos_csv import COLUMNS as PHOTO_COLUMNS
 
 #: The app knows nothing of the last three: time, attribution, restrictions.
 COLUMNS = [*PHOTO_COLUMNS[:10], "answer", "probability"]

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.onnx import quietly
-from bball_pl.export.verify.neuralnetwork import NeuralNetwork
+from bball_pl.verify.neuralnetwork import NeuralNetwork
+from bball_pl.verify.runners import quietly
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)
 

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.calibration import Calibration
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import compute_metrics
+from bball_pl.evaluate.predictions import Answers
 
 MOVES = ["shoot", "dribble", "layup"]
 #: Tags of HTML that have no end tag.

@@ -11,10 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bball_pl.collect.table import Table
-from bball_pl.curate.placing import Made, make_split
-from bball_pl.curate.store import Store
-from bball_pl.photos_csv import COLUMNS
+from bball_pl.photos.photos_csv import COLUMNS, AppendTable
+from bball_pl.photos.store import Store
+from bball_pl.split.write import Made, make_split
 
 MOVES = ("shoot", "dribble", "layup")
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -42,7 +41,7 @@ def sorted_source(
     seed: int = 0,
 ) -> None:
     """Add photos `gGAME-NUMBER.jpg` to a source of an inbox that a person has sorted."""
-    table = Table(folder / "photos.csv", columns)
+    table = AppendTable(folder / "photos.csv", columns)
     for game in games:
         for number in photos:
             name = f"game {game}/g{game}-{number}.jpg"

@@ -17,9 +17,8 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 
-from bball_pl.studio.app import create_app
-from bball_pl.studio.server import listen
-from bball_pl.studio.settings import Settings
+from bball_pl.studio.server import create_app, listen
+from bball_pl.studio.state import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bball_pl.errors import DatasetError
-from bball_pl.evaluate.answers import Answers, read_answers, write_answers
+from bball_pl.evaluate.predictions import Answers, read_answers, write_answers
 
 HEAD = "path,class,predicted,prob_shoot,prob_layup,group"
 #: A lone carriage return is left out: Python 3.11 writes it without quotes.

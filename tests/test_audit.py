@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 import pytest
 from audit_albums import MOVES, SCRIPT, dataset, found, listing, look_at, row, run, save, scene, table, write_table
+from planted_faults import plant
 
-from bball_pl.audits import audit_folder, read_audit
-from bball_pl.curate.journal import Journal
-from bball_pl.curate.planting import plant
-from bball_pl.curate.store import Store
-from bball_pl.data.demo import write_demo
+from bball_pl.court.dataset import write_demo
+from bball_pl.photos.audit_record import audit_folder, read_audit
+from bball_pl.photos.journal import Journal
+from bball_pl.photos.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -311,8 +311,8 @@ def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(t
 
 
 def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bball_pl.curate import fix as fixing
-    from bball_pl.curate.journal import Entry, Journal
+    from bball_pl.audit import fix as fixing
+    from bball_pl.photos.journal import Entry, Journal
 
     root = faulty(tmp_path / "photos")
     before = listing(root)

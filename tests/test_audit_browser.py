@@ -12,13 +12,13 @@ import pytest
 from audit_albums import dataset, look_at, row, save, scene, table, write_table
 from browser import chromium
 
-from bball_pl.audits import PAGE
-from bball_pl.curate.audit import Audit
-from bball_pl.curate.findings import Finding
-from bball_pl.curate.labels import Doubt, Judgement
-from bball_pl.curate.outputs import write_outputs
-from bball_pl.curate.report import content as chosen
-from bball_pl.curate.report import render_page
+from bball_pl.audit import audit_page as chosen
+from bball_pl.audit.audit import Audit
+from bball_pl.audit.audit_page import render_page
+from bball_pl.audit.checks import Finding
+from bball_pl.audit.labels import Doubt, Judgement
+from bball_pl.audit.outputs import write_outputs
+from bball_pl.photos.audit_record import PAGE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from audit_albums import MOVES, dataset, found, look_at, row, save, scene, table, write_table
 
-from bball_pl.curate.findings import FIXED
-from bball_pl.curate.fix import check_kinds, to_move
+from bball_pl.audit.checks import FIXED
+from bball_pl.audit.fix import check_kinds, to_move
 from bball_pl.errors import ConfigError, DatasetError
 
 

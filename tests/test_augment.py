@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bball_pl.data.augment import Strength, build_augment, photo_seed
+from bball_pl.data.augmentation import Strength, build_augment, photo_seed
 from bball_pl.errors import ConfigError
 
 SIZE = 64

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from bball_pl.model.averaging import WeightEma
+from bball_pl.model.recipe import WeightEma
 
 
 class Counting(L.LightningModule):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError
-from bball_pl.model.backbone import MoveNet, spec_for
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.network import MoveNet, spec_for
 
 NAMES = ["shoot", "dribble", "layup"]
 

@@ -11,7 +11,6 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from bball_pl.model.backbone import MoveNet
 from bball_pl.model.batch_norm import (
     BatchNormPolicy,
     SyncBatchNorm,
@@ -19,6 +18,7 @@ from bball_pl.model.batch_norm import (
     apply_policy,
     batch_norm_layers,
 )
+from bball_pl.model.network import MoveNet
 
 
 def example() -> nn.Sequential:

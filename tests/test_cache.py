@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bball_pl.data.cache import PhotoCache
-from bball_pl.decode import decode
+from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError, PhotoError
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.decode import decode
+from bball_pl.photos.preprocess import PreprocessSpec
 
 SPEC = PreprocessSpec(32)
 

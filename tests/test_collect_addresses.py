@@ -7,9 +7,8 @@ import httpcore2
 import pytest
 from collect_servers import Photos, picture, running
 
-from bball_pl.collect.addresses import check_url, is_public
-from bball_pl.collect.finds import NotTakenError
-from bball_pl.collect.transport import PublicBackend
+from bball_pl.collect.source import NotTakenError
+from bball_pl.collect.transport import PublicBackend, check_url, is_public
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "157.240.1.35", "2a03:2880:f12f:83:face:b00c:0:25de"])

@@ -11,11 +11,10 @@ import pytest
 from collect_servers import picture, position
 from PIL import Image, PngImagePlugin
 
-from bball_pl.collect.content import inspect, sniff
-from bball_pl.collect.finds import NotTakenError
-from bball_pl.collect.metadata import NotLosslessError, strip
-from bball_pl.decode import decode
-from bball_pl.dhash import dhash, format_dhash
+from bball_pl.collect.sanitise import NotLosslessError, inspect, sniff, strip
+from bball_pl.collect.source import NotTakenError
+from bball_pl.photos.decode import decode
+from bball_pl.photos.measurements import dhash, format_dhash
 
 pillow_heif.register_heif_opener()
 

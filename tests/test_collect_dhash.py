@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bball_pl.dhash import dhash, format_dhash, hamming
 from bball_pl.errors import PhotoError
+from bball_pl.photos.measurements import dhash, format_dhash, hamming
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> np.ndarray:

@@ -10,9 +10,9 @@ import pytest
 from collect_servers import FakeTime, Graph, Photos, Says, collect, graph_error, picture, rows, web_for
 
 from bball_pl.collect.facebook import Facebook
-from bball_pl.collect.finds import CollectError
 from bball_pl.collect.job import Summary
-from bball_pl.collect.secret import Secret
+from bball_pl.collect.names import Secret
+from bball_pl.collect.source import CollectError
 
 TOKEN = "EAABwzLixnjYBO1234567890abcdef"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from collect_servers import Asked, Photos, Says, collect, picture, rows, web_for
 
-from bball_pl.collect.content import Photo, inspect
-from bball_pl.collect.finds import CollectError, Find, LeftOut
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Job
+from bball_pl.collect.sanitise import Photo, inspect
+from bball_pl.collect.source import CollectError, Find, LeftOut
 from bball_pl.errors import DatasetError
-from bball_pl.photos_csv import read_photos_csv
+from bball_pl.photos.photos_csv import read_photos_csv
 
 
 class Album:

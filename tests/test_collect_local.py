@@ -12,11 +12,10 @@ import pytest
 from collect_servers import collect, picture, position, rows, web_for
 from PIL import Image
 
-from bball_pl.collect.finds import CollectError
 from bball_pl.collect.job import Summary
-from bball_pl.collect.local import Local
-from bball_pl.collect.video import Clips
-from bball_pl.decode import decode
+from bball_pl.collect.local import Clips, Local
+from bball_pl.collect.source import CollectError
+from bball_pl.photos.decode import decode
 
 pillow_heif.register_heif_opener()
 

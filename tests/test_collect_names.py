@@ -5,10 +5,17 @@ import io
 
 import pytest
 
-from bball_pl.collect.finds import CollectError
-from bball_pl.collect.licence import check_kinds, commons_licence, openverse_licence, why_not
-from bball_pl.collect.names import cell, file_stem, folder_name, html_text, link_cell
-from bball_pl.collect.secret import Secret, redact, secret_from_environment
+from bball_pl.collect.names import (
+    Secret,
+    cell,
+    file_stem,
+    folder_name,
+    html_text,
+    link_cell,
+    redact,
+    secret_from_environment,
+)
+from bball_pl.collect.source import CollectError, check_kinds, commons_licence, openverse_licence, why_not
 
 HOSTILE = [
     "../../etc/passwd",

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from collect_servers import FakeTime, Photos, Says, Verse, Wiki, collect, picture, rows, web_for
 
-from bball_pl.collect.commons import Commons
-from bball_pl.collect.finds import CollectError
-from bball_pl.collect.openverse import Openverse
-from bball_pl.collect.pace import Pace
-from bball_pl.collect.web import Web
+from bball_pl.collect.client import Web
+from bball_pl.collect.open_collections import Commons, Openverse
+from bball_pl.collect.rate_limit import Pace
+from bball_pl.collect.source import CollectError
 
 
 def page(photos: Photos, number: int, title: str, licence: str = "cc-by-sa-4.0", **changes: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import pytest
 from collect_servers import FakeTime, Graph, Photos, graph_error, picture, rows
 from fit_runs import ROOT
 
+from bball_pl.collect.client import Web
 from bball_pl.collect.facebook import Facebook
-from bball_pl.collect.pace import Pace
-from bball_pl.collect.web import Web
+from bball_pl.collect.rate_limit import Pace
 from bball_pl.errors import exit_on_error
 
 SCRIPT = ROOT / "scripts" / "collect.py"

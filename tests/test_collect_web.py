@@ -17,10 +17,9 @@ import pytest
 from collect_http2 import http2
 from collect_servers import Asked, FakeTime, Photos, Says, picture, web_for
 
-from bball_pl.collect.finds import CollectError, NotTakenError
-from bball_pl.collect.pace import Manners, Pace, StoppedError
-from bball_pl.collect.replies import Reply, TryAgainError, parse_json, retry_after
-from bball_pl.collect.web import Web
+from bball_pl.collect.client import Reply, TryAgainError, Web, parse_json, retry_after
+from bball_pl.collect.rate_limit import Manners, Pace, StoppedError
+from bball_pl.collect.source import CollectError, NotTakenError
 
 
 @pytest.fixture

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bball_pl.errors import DatasetError
-from bball_pl.evaluate.answers import Answers
-from bball_pl.evaluate.compare import compare_answers, comparison_json, comparison_table, write_comparison
-from bball_pl.evaluate.comparison import Comparison
+from bball_pl.evaluate.compare import Comparison, compare_answers, comparison_json, comparison_table, write_comparison
 from bball_pl.evaluate.metrics import compute_metrics
+from bball_pl.evaluate.predictions import Answers
 
 NAMES = ["shoot", "dribble", "layup"]
 

@@ -8,7 +8,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from fit_runs import ROOT
 
-from bball_pl.model.cli import FitCLI
+from bball_pl.model.fit_cli import FitCLI
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 

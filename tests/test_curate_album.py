@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from audit_albums import row, write_table
 
-from bball_pl.curate.album import Album, scan_album
 from bball_pl.errors import DatasetError
+from bball_pl.photos.tree import Album, scan_album
 
 
 def touch(root: Path, *names: str) -> Path:

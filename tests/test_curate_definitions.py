@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bball_pl.classes import MOVES, display_name
-from bball_pl.curate.definitions import MOVES_FILE, read_definitions
+from bball_pl.moves import MOVES, MOVES_FILE, display_name, read_definitions
 
 
 def test_every_move_is_defined() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pytest
 
-from bball_pl.curate.labels import judge_labels, out_of_fold
+from bball_pl.audit.labels import judge_labels, out_of_fold
 
 NAMES = ("dribble", "layup", "shoot")
 

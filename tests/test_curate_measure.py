@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from audit_albums import save, scene
 
-from bball_pl.curate import measure
-from bball_pl.curate.duplicates import find_clusters
-from bball_pl.curate.facts import Facts, examine
-from bball_pl.curate.measure import look, look_closely
-from bball_pl.curate.store import Store
-from bball_pl.curate.views import SHORT, SHORT_SIDE, VIEWS, views
+from bball_pl.audit import measure
+from bball_pl.audit.copies import find_clusters
+from bball_pl.audit.measure import look, look_closely
+from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Facts, examine, views
+from bball_pl.photos.store import Store
 
 
 class Counting:

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bball_pl.audits import AuditRecord, audit_folder, fingerprints_by_class, write_audit
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
-from bball_pl.decode import decode
 from bball_pl.errors import DatasetError
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.audit_record import AuditRecord, audit_folder, fingerprints_by_class, write_audit
+from bball_pl.photos.decode import decode
+from bball_pl.photos.preprocess import PreprocessSpec
 
 MakeDataset = Callable[..., Path]
 Paint = Callable[..., Path]
@@ -246,7 +246,7 @@ def test_setup_in_another_process_opens_no_photo_again(
     def refuse(*_: object) -> None:
         raise AssertionError("a photo was opened")
 
-    monkeypatch.setattr("bball_pl.data.cache.decode", refuse)
+    monkeypatch.setattr("bball_pl.data.dataset.decode", refuse)
     other = PhotoDataModule(root, SPEC, cache_dir=root.parent / "cache")
     other.setup("fit")
     assert other.photos == first.photos

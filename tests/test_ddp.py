@@ -16,10 +16,10 @@ import torch
 from fit_runs import command, environment, fit, only_run, tiny
 
 from bball_pl.data.datamodule import PhotoDataModule
-from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.metrics import compute_metrics
-from bball_pl.model.checkpoint import read_checkpoint
+from bball_pl.evaluate.predictions import Answers
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.outcomes import read_checkpoint
 
 MakeDataset = Callable[..., Path]
 

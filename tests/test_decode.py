@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bball_pl.decode import decode
 from bball_pl.errors import PhotoError
+from bball_pl.photos.decode import decode
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.classes import MOVES
-from bball_pl.data.contact_sheet import write_contact_sheet
-from bball_pl.data.court.album import PHOTOS_PER_GAME, difference_hash
-from bball_pl.data.court.body import COARSE, MIDDLE, PARTS, build_mesh, surface
-from bball_pl.data.court.camera import Plane, look_at, visible_polygon
-from bball_pl.data.court.framing import is_in_picture
-from bball_pl.data.court.game import sample_game
-from bball_pl.data.court.hoop import RING_X, RING_Z
-from bball_pl.data.court.moves import BALL_RADIUS, PHASES, RANGES, angle_range, palm_of, sample_action
-from bball_pl.data.court.pose import ANGLES, BONES, forward_kinematics, placed, reach
-from bball_pl.data.court.scene import sample_scene, tall_in_pixels
-from bball_pl.data.demo import write_demo
+from bball_pl.court.album import PHOTOS_PER_GAME, difference_hash
+from bball_pl.court.body import COARSE, MIDDLE, PARTS, build_mesh, surface
+from bball_pl.court.camera import Plane, look_at, visible_polygon
+from bball_pl.court.contact_sheet import write_contact_sheet
+from bball_pl.court.dataset import write_demo
+from bball_pl.court.framing import is_in_picture
+from bball_pl.court.game import sample_game
+from bball_pl.court.hoop import RING_X, RING_Z
+from bball_pl.court.moves import BALL_RADIUS, PHASES, RANGES, angle_range, palm_of, sample_action
+from bball_pl.court.pose import ANGLES, BONES, forward_kinematics, placed, reach
+from bball_pl.court.scene import sample_scene, tall_in_pixels
 from bball_pl.errors import ConfigError, DatasetError
-from bball_pl.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.moves import MOVES
+from bball_pl.photos.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "demo.py"

@@ -12,13 +12,10 @@ from audit_albums import scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.curate.alignment import Picture, overlay
-from bball_pl.curate.duplicates import clusters_of, find_clusters
-from bball_pl.curate.facts import GREY_SIDE, Facts, examine
-from bball_pl.curate.neighbours import candidate_pairs
-from bball_pl.curate.quality import shrunk_grey
-from bball_pl.decode import decode
+from bball_pl.audit.copies import Picture, candidate_pairs, clusters_of, find_clusters, overlay
 from bball_pl.linked import Linked
+from bball_pl.photos.decode import decode
+from bball_pl.photos.measurements import GREY_SIDE, Facts, examine, shrunk_grey
 
 
 def jpeg(pixels: np.ndarray, quality: int = 90) -> bytes:

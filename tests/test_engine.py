@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bball_pl.errors import ConfigError, PhotoError
-from bball_pl.evaluate.engine import Engine
+from bball_pl.evaluate.trained_model import Engine
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.trainer import best_precision
 

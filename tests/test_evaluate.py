@@ -22,13 +22,13 @@ from conftest import COLOURS, _paint
 from fit_runs import ROOT, environment, fit, only_run, tiny
 from sklearn.metrics import f1_score, log_loss
 
-from bball_pl.curate.journal import Journal, quarantine_place
-from bball_pl.decode import decode
-from bball_pl.evaluate.answers import read_answers
 from bball_pl.evaluate.explain import grad_cam, undo_fit
+from bball_pl.evaluate.predictions import read_answers
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.photos_csv import PhotoRecord, write_photos_csv
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.decode import decode
+from bball_pl.photos.journal import Journal, quarantine_place
+from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
+from bball_pl.photos.preprocess import PreprocessSpec
 
 NAMES = ["shoot", "dribble", "layup"]
 

@@ -17,22 +17,21 @@ import pytest
 from export_files import Exported, digest, edge_photos, exported_run, script
 from fit_runs import ROOT
 
-from bball_pl.decode import decode
 from bball_pl.errors import RunError
-from bball_pl.evaluate.answers import read_answers
+from bball_pl.evaluate.predictions import read_answers
 from bball_pl.export import compress
-from bball_pl.export.about import about_checkpoint
-from bball_pl.export.coreai import CoreAIRunner
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import interface_for
+from bball_pl.export.export import export_checkpoint
+from bball_pl.export.formats import ExportSettings
+from bball_pl.export.metadata import about_checkpoint, interface_for
 from bball_pl.export.onnx import write_onnx
-from bball_pl.export.pipeline import export_checkpoint
-from bball_pl.export.settings import ExportSettings
-from bball_pl.export.staging import staged_folder
-from bball_pl.export.verify.mil_read import read_program
-from bball_pl.export.verify.runners import runner_for
+from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.photos.decode import decode
+from bball_pl.verify.coreai_runtime import CoreAIRunner
+from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.runners import runner_for
 
 FILES = ["BasketballMoves.onnx", "BasketballMoves.mlpackage", "BasketballMoves.mlmodel"]
 
@@ -79,7 +78,7 @@ def test_the_files_say_where_they_come_from(exported: Exported) -> None:
         checks.append(dict(metadata.userDefined))
     checks.append({field.key: field.value for field in onnx.load(exported.folder / FILES[0]).metadata_props})
     for fields in checks:
-        assert json.loads(fields["bball_pl.classes"]) == ["shoot", "dribble", "layup"]
+        assert json.loads(fields["bball_pl.moves"]) == ["shoot", "dribble", "layup"]
         assert fields["bball_pl.crop_policy"] == "scaleFill"
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", fields["bball_pl.trained"])
         assert re.fullmatch(r"[0-9a-f]{64}", fields["bball_pl.dataset_sha256"])

@@ -17,18 +17,17 @@ from export_files import edge_photos
 from PIL import Image
 from torch import Tensor
 
-from bball_pl.data.folder import FoundPhoto
 from bball_pl.errors import VerificationError
-from bball_pl.export.about import About
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import Interface, interface_for
+from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import write_onnx
-from bball_pl.export.verify.inspection import Expected, inspect_coreml, inspect_onnx
-from bball_pl.export.verify.parity import FP32_LIMIT, Reference, compare_file, reference_answers
-from bball_pl.export.verify.runners import runner_for
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.probe import fit_probe
+from bball_pl.model.linear_probe import fit_probe
+from bball_pl.photos.tree import FoundPhoto
+from bball_pl.verify.inspection import Expected, inspect_coreml, inspect_onnx
+from bball_pl.verify.parity import FP32_LIMIT, Reference, compare_file, reference_answers
+from bball_pl.verify.runners import runner_for
 
 NAMES = ["shoot", "dribble", "layup"]
 SUFFIXES = ["mlpackage", "mlmodel", "onnx"]

@@ -19,11 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from bball_pl.decode import decode
-from bball_pl.evaluate.answers import read_answers
 from bball_pl.evaluate.metrics import compute_metrics
+from bball_pl.evaluate.predictions import read_answers
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.decode import decode
+from bball_pl.photos.preprocess import PreprocessSpec
 
 NAMES = ["shoot", "dribble", "layup"]
 EPOCHS = 3

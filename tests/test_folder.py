@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bball_pl.data.cache import PhotoCache
 from bball_pl.data.check import PhotoIndex, check_photos
-from bball_pl.data.folder import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
 
 Make = Callable[..., Path]
 

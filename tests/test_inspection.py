@@ -20,14 +20,14 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from bball_pl.errors import VerificationError
-from bball_pl.export.about import About
 from bball_pl.export.coreml import finish, write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.describe import describe
-from bball_pl.export.interface import interface_for
-from bball_pl.export.onnx import quietly, write_onnx
-from bball_pl.export.verify.graph import onnx_graph
-from bball_pl.export.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.export.metadata import About, interface_for
+from bball_pl.export.onnx import write_onnx
+from bball_pl.verify.describe import describe
+from bball_pl.verify.graph import onnx_graph
+from bball_pl.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.verify.runners import quietly
 
 SIZE = 48
 INTERFACE = interface_for(NAMES)
@@ -519,7 +519,7 @@ def test_a_description_says_how_weights_are_compressed(right: Right, tmp_path: P
 def test_a_core_ai_asset_is_described_by_its_metadata(tmp_path: Path) -> None:
     path = tmp_path / "moves.aimodel"
     path.mkdir()
-    fields = {"labels": "shoot\nlayup", "bball_pl.preprocess": '{"size": 299}', "bball_pl.fit": "squash"}
+    fields = {"labels": "shoot\nlayup", "bball_pl.photos.preprocess": '{"size": 299}', "bball_pl.fit": "squash"}
     (path / "metadata.json").write_text(json.dumps({"creatorDefinedMetadata": fields}), encoding="utf-8")
     text = said(path)
     for word in ("Core AI", "299 × 299", "shoot", "layup", "squash", "what its metadata says"):

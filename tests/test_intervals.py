@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from bball_pl.evaluate.intervals import (
+from bball_pl.evaluate.metrics import (
     RESAMPLES,
     group_index,
     percentile_interval,

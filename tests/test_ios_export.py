@@ -18,13 +18,12 @@ from ios_twins import contract_problem, decodes
 
 from bball_pl.errors import BballError, ConfigError, RunError, VerificationError
 from bball_pl.export import ios
-from bball_pl.export.about import About
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import interface_for
 from bball_pl.export.ios import CONTRACT, PLACE, contract, install_in_app, package_sha256
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.preprocess import PreprocessSpec
 
 NAMES = ["shoot", "dribble", "layup"]
 DAY = datetime.date(2026, 11, 23)

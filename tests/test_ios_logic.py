@@ -21,9 +21,9 @@ from fit_runs import environment
 from ios_swift import IOS, VECTORS, contract_keys
 from PIL import Image, ImageOps
 
-from bball_pl.data.folder import scan_dataset
 from bball_pl.evaluate.calibration import threshold_for
-from bball_pl.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.photos.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.photos.tree import scan_dataset
 
 vectors: dict[str, Any] = json.loads(VECTORS.read_text(encoding="utf-8"))
 

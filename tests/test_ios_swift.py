@@ -26,8 +26,8 @@ from ios_swift import (
     walk,
 )
 
-from bball_pl.classes import MOVES
-from bball_pl.export.about import CROP_POLICY
+from bball_pl.export.metadata import CROP_POLICY
+from bball_pl.moves import MOVES
 
 LANGUAGES = ("en", "zh-Hant")
 FILES = swift_files()

@@ -15,15 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bball_pl.curate import journal as journal_module
-from bball_pl.curate.journal import Journal, home_of, quarantine_place
-from bball_pl.curate.labels_csv import LABELS, Entry, undone
-from bball_pl.curate.rows import Rows
-from bball_pl.curate.whereabouts import whereabouts
-from bball_pl.data.folder import scan_dataset
 from bball_pl.errors import DatasetError
-from bball_pl.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
-from bball_pl.runs import ROOT
+from bball_pl.photos import journal as journal_module
+from bball_pl.photos.journal import Journal, home_of, quarantine_place, whereabouts
+from bball_pl.photos.labels_csv import LABELS, Entry, undone
+from bball_pl.photos.photos_csv import PhotoRecord, Rows, read_photos_csv, write_photos_csv
+from bball_pl.photos.tree import scan_dataset
+from bball_pl.project import ROOT
 
 
 def album(home: Path, names: list[str] | None = None) -> Path:
@@ -270,7 +268,7 @@ def test_whereabouts_follows_a_photo_through_all_its_moves(tmp_path: Path) -> No
 WORK = """
 import sys
 from pathlib import Path
-from bball_pl.curate.journal import Journal
+from bball_pl.photos.journal import Journal
 home, source, target = (Path(argument) for argument in sys.argv[1:])
 with Journal(home, "work") as journal:
     print("ready", flush=True)

@@ -18,14 +18,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 
-from bball_pl.data.folder import Photo
 from bball_pl.errors import RunError
-from bball_pl.evaluate.answers import Answers, read_answers
 from bball_pl.evaluate.metrics import compute_metrics, losses, probability_figures, table_figures, write_metrics
-from bball_pl.evaluate.results import write_results
-from bball_pl.evaluate.summary import metrics_table
-from bball_pl.model.checkpoint import read_checkpoint
-from bball_pl.model.outcomes import Outcomes
+from bball_pl.evaluate.predictions import Answers, read_answers
+from bball_pl.evaluate.results import metrics_table, write_results
+from bball_pl.model.outcomes import Outcomes, read_checkpoint
+from bball_pl.photos.tree import Photo
 
 NAMES = ["shoot", "dribble", "layup"]
 

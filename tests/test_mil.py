@@ -30,8 +30,8 @@ from torch import Tensor
 
 from bball_pl.errors import VerificationError
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.verify.mil import MilProgram
-from bball_pl.export.verify.mil_ops import OPS
+from bball_pl.verify.mil_ops import OPS
+from bball_pl.verify.mil_program import MilProgram
 
 #: Sides in pixels: as small as each network takes.
 PRESETS = {

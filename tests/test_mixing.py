@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from bball_pl.model.mixing import mix
+from bball_pl.model.recipe import mix
 
 SEEDS = st.integers(0, 2**32)
 ALPHAS = st.floats(0.01, 5)

@@ -17,10 +17,10 @@ from neural_networks import HEIGHT, NAMES, WIDTH, convert, photo, result, save, 
 
 from bball_pl.errors import VerificationError
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.onnx import quietly
-from bball_pl.export.verify.graph import network_graph
-from bball_pl.export.verify.neuralnetwork import NeuralNetwork
-from bball_pl.export.verify.spec import read_spec
+from bball_pl.verify.graph import network_graph
+from bball_pl.verify.inspection import read_spec
+from bball_pl.verify.neuralnetwork import NeuralNetwork
+from bball_pl.verify.runners import quietly
 
 #: Sides in pixels: as small as each network takes.
 PRESETS = {

@@ -12,7 +12,7 @@ import pytest
 from neural_networks import HEIGHT, WIDTH, Build, convolved, photo, pooled, result, same, save, scaled, windows
 
 from bball_pl.errors import VerificationError
-from bball_pl.export.verify.neuralnetwork import NeuralNetwork
+from bball_pl.verify.neuralnetwork import NeuralNetwork
 
 RNG = np.random.default_rng(5)
 X = scaled(photo())

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from bball_pl.model.backbone import MoveNet
-from bball_pl.model.optimiser import learning_rate_course, parameter_groups
+from bball_pl.model.network import MoveNet
+from bball_pl.model.recipe import learning_rate_course, parameter_groups
 
 
 @pytest.mark.parametrize("auxiliary", [False, True])

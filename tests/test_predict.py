@@ -15,9 +15,9 @@ import torch
 from conftest import COLOURS
 from predict_runs import NAMES, PREDICT, calibrated, colour_checkpoint, environment, predict, rows_of
 
-from bball_pl.decode import decode
-from bball_pl.evaluate.predict import output
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.photos.decode import decode
+from bball_pl.predict import output
 
 Paint = Callable[..., Path]
 Run = Callable[..., tuple[str, str]]

@@ -13,10 +13,9 @@ from conftest import COLOURS
 from PIL import Image
 from predict_runs import colour_checkpoint, predict, rows_of
 
-from bball_pl.evaluate.predict.annotate import target_names
-from bball_pl.evaluate.predict.drawing import answer_bar, with_bar
-from bball_pl.evaluate.predict.judge import Answer
-from bball_pl.evaluate.predict.sources import Found, Source, find_sources
+from bball_pl.evaluate.calibration import Answer
+from bball_pl.predict.annotate import answer_bar, target_names, with_bar
+from bball_pl.predict.sources import Found, Source, find_sources
 
 Paint = Callable[..., Path]
 Run = Callable[..., tuple[str, str]]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from predict_runs import NAMES
 
-from bball_pl import video as video_module
-from bball_pl.evaluate.predict.judge import Judge
-from bball_pl.evaluate.predict.timeline import clock, find_segments, smooth
-from bball_pl.video import Frame, Video
+from bball_pl.evaluate.calibration import Judge
+from bball_pl.photos import video as video_module
+from bball_pl.photos.video import Frame, Video
+from bball_pl.predict.timeline import clock, find_segments, smooth
 
 # --- smoothing -------------------------------------------------------------------------------------------------------
 

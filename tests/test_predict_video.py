@@ -13,7 +13,7 @@ from conftest import COLOURS
 from predict_runs import NAMES, calibrated, colour_checkpoint, film, predict, rows_of
 
 from bball_pl.errors import PhotoError
-from bball_pl.video import Video
+from bball_pl.photos.video import Video
 
 Run = Callable[..., tuple[str, str]]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bball_pl.errors import ConfigError
-from bball_pl.preprocess import Fit, PreprocessSpec
+from bball_pl.photos.preprocess import Fit, PreprocessSpec
 
 SIDES = st.integers(1, 90)
 

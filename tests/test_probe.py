@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from bball_pl.model.probe import STRENGTHS, clearly_better, fit_probe
+from bball_pl.model.linear_probe import STRENGTHS, clearly_better, fit_probe
 
 
 def clouds(classes: int, count: int, seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from audit_albums import scene
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bball_pl.curate.quality import Limits, measure_quality, shrunk_grey
+from bball_pl.photos.measurements import Limits, measure_quality, shrunk_grey
 
 
 def problems(pixels: np.ndarray, limits: Limits | None = None) -> list[str]:

@@ -18,16 +18,15 @@ from report_evaluations import Page, calibrated, epochs, evaluation, log, paint_
 from torch.utils.tensorboard import SummaryWriter
 
 from bball_pl.evaluate import report
-from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.calibration import Calibration
 from bball_pl.evaluate.evaluation import Evaluation
+from bball_pl.evaluate.predictions import MOST_DOUBTFUL, MOST_ERRORS, Answers, select
 from bball_pl.evaluate.report import gallery_rows, write_report
 from bball_pl.evaluate.report.confidence import reliability
 from bball_pl.evaluate.report.content import collect
 from bball_pl.evaluate.report.curves import read_curves
 from bball_pl.evaluate.report.markdown import text as markdown_text
-from bball_pl.evaluate.report.selection import MOST_DOUBTFUL, MOST_ERRORS, select
-from bball_pl.evaluate.report.wording import percent
+from bball_pl.evaluate.report.remarks import percent
 
 #: The test of 2018.
 MATRIX = [[81, 2, 17], [2, 98, 0], [18, 3, 79]]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from fit_runs import FIT, Signal, environment, fit, only_run, tiny
 
-from bball_pl.model.checkpoint import read_checkpoint
+from bball_pl.model.outcomes import read_checkpoint
 
 MakeDataset = Callable[..., Path]
 

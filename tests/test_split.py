@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.data.folder import Photo
-from bball_pl.data.split import split_train, stratified_subset, write_split_csv
+from bball_pl.data.validation import split_train, stratified_subset, write_split_csv
 from bball_pl.errors import ConfigError, DatasetError
+from bball_pl.photos.tree import Photo
 
 
 def photo(name: str, target: int, group: str = "", sha256: str = "") -> Photo:

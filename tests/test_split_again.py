@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from split_albums import MOVES, divided_games, noise, sha256, sorted_source, split
 
-from bball_pl.collect.table import Table
-from bball_pl.curate.journal import Journal, quarantine_place
-from bball_pl.curate.rows import Rows
 from bball_pl.errors import DatasetError
-from bball_pl.photos_csv import COLUMNS, read_photos_csv
+from bball_pl.photos.journal import Journal, quarantine_place
+from bball_pl.photos.photos_csv import COLUMNS, AppendTable, Rows, read_photos_csv
 
 
 @pytest.fixture
@@ -66,12 +64,12 @@ def test_a_table_written_by_hand_gets_the_columns_that_it_lacks(inbox: Path, tmp
     out = tmp_path / "photos"
     for number in range(6):
         noise(out / ("train" if number % 2 else "test") / MOVES[number % 3] / f"old-{number}.jpg", 900 + number)
-    table = Table(out / "photos.csv", ("path", "class", "camera"))
+    table = AppendTable(out / "photos.csv", ("path", "class", "camera"))
     for path in sorted(out.rglob("*.jpg")):
         table.add({"path": path.relative_to(out).as_posix(), "class": path.parent.name, "camera": "mine"})
     table.close()
     split(inbox, out)
-    rows = Table(out / "photos.csv", ()).rows()
+    rows = AppendTable(out / "photos.csv", ()).rows()
     assert {row["camera"] for row in rows if "old-" in row["path"]} == {"mine"}
     assert all(row["sha256"] for row in rows)
     assert len({row["group"] for row in rows} - {""}) == 10
@@ -143,7 +141,7 @@ def test_the_splits_of_an_album_do_not_beat_those_of_the_dataset(inbox: Path, tm
     split(inbox, out)
     known = next((out / "test/shoot").glob("*.jpg"))
     game = known.name.split("-")[0]
-    table = Table(other / "photos.csv", COLUMNS)
+    table = AppendTable(other / "photos.csv", COLUMNS)
     shutil.copytree(known.parent, other / "train/shoot", dirs_exist_ok=False)
     for number in range(6):
         noise(other / "train" / MOVES[number % 3] / f"{game}-9{number}.jpg", 77_000 + number)
@@ -157,7 +155,7 @@ def test_the_splits_of_an_album_do_not_beat_those_of_the_dataset(inbox: Path, tm
 
 def test_an_old_leak_keeps_the_names_of_its_games(tmp_path: Path) -> None:
     out = tmp_path / "photos"
-    table = Table(out / "photos.csv", COLUMNS)
+    table = AppendTable(out / "photos.csv", COLUMNS)
     for place, (game, own) in enumerate((("a", "train"), ("b", "test"), ("c", "train"), ("d", "test"))):
         for number, move in enumerate(MOVES):
             path = out / own / move / f"{game}{number}.jpg"

@@ -15,16 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bball_pl.collect.table import Table
-from bball_pl.curate import placing
-from bball_pl.curate.deal import deal
-from bball_pl.curate.journal import Journal, quarantine_place
-from bball_pl.curate.placing import Made, make_split
-from bball_pl.curate.store import Store
-from bball_pl.data.folder import SPLITS, scan_dataset
 from bball_pl.errors import ConfigError, DatasetError
-from bball_pl.photos_csv import COLUMNS, read_photos_csv
-from bball_pl.runs import ROOT
+from bball_pl.photos.journal import Journal, quarantine_place
+from bball_pl.photos.photos_csv import COLUMNS, AppendTable, read_photos_csv
+from bball_pl.photos.store import Store
+from bball_pl.photos.tree import SPLITS, scan_dataset
+from bball_pl.project import ROOT
+from bball_pl.split import write
+from bball_pl.split.assign import deal
+from bball_pl.split.write import Made, make_split
 
 MOVES = ("shoot", "dribble", "layup")
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -48,7 +47,7 @@ def save(path: Path, pixels: np.ndarray, quality: int = 92) -> None:
 
 def inbox(root: Path, games: range, per_class: int = 2) -> Path:
     """Add games to an inbox as scripts/collect.py makes it, sorted by a person, and return its folder."""
-    table = Table(root / "league/photos.csv", (*COLUMNS, "validator", "collected"))
+    table = AppendTable(root / "league/photos.csv", (*COLUMNS, "validator", "collected"))
     for game in games:
         for number in range(3 * per_class):
             name = f"game {game}/g{game}-{number}.jpg"
@@ -199,7 +198,7 @@ def test_a_kill_leaves_a_dataset_that_is_refused_until_it_is_whole(
 ) -> None:
     root, out = inbox(tmp_path / "inbox", range(8)), tmp_path / "photos"
     whole = split(root, tmp_path / "other")
-    real, placed = placing._place, 0
+    real, placed = write._place, 0
 
     def interrupted(*arguments: object) -> bool:
         nonlocal placed
@@ -209,7 +208,7 @@ def test_a_kill_leaves_a_dataset_that_is_refused_until_it_is_whole(
         return real(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(placing, "_place", interrupted)
+        patch.setattr(write, "_place", interrupted)
         with pytest.raises(KeyboardInterrupt):
             split(root, out)
     assert len(sides(out)) == 20

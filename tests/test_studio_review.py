@@ -12,14 +12,13 @@ from browser import chromium
 from studio_server import Studio
 from studio_visits import Visit
 
-from bball_pl.audits import audit_folder
-from bball_pl.collect.table import Table
-from bball_pl.curate.journal import Journal
-from bball_pl.evaluate.answers import Answers, write_answers
-from bball_pl.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
-from bball_pl.studio.ledger import Ledger
-from bball_pl.studio.registry import Registry
-from bball_pl.studio.review_sheet import Sheet, answer_tables, class_slot
+from bball_pl.evaluate.predictions import Answers, write_answers
+from bball_pl.photos.audit_record import audit_folder
+from bball_pl.photos.journal import Journal
+from bball_pl.photos.photos_csv import AppendTable, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.studio.history import Ledger
+from bball_pl.studio.pictures import Registry
+from bball_pl.studio.review.review_sheet import Sheet, answer_tables, class_slot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -57,7 +56,7 @@ def home(tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
     (run / "config.yaml").write_text(f"data:\n  root: {dataset}\n", encoding="utf-8")
     targets = np.array([NAMES.index(label) for label, _, _ in ROWS])
     write_answers(run / "predictions_test.csv", Answers(NAMES, paths, groups, targets, shares))
-    table = Table(audit_folder(dataset) / "audit.csv", ("path", "kind", "severity", "class", "suggested", "why"))
+    table = AppendTable(audit_folder(dataset) / "audit.csv", ("path", "kind", "severity", "class", "suggested", "why"))
     audit_folder(dataset).mkdir(parents=True)
     for path, kind, severity, label, suggested in (
         ("train/layup/l0.jpg", "doubtful_label", "0.9", "layup", "shoot"),

@@ -19,7 +19,7 @@ from fit_runs import ROOT, here
 from report_evaluations import epochs, evaluation, log, paint_all
 from studio_views import Studio, studio
 
-from bball_pl import runs
+from bball_pl import project
 from bball_pl.evaluate.report.curves import read_curves
 from bball_pl.evaluate.results import write_evaluation
 
@@ -38,7 +38,7 @@ def make_run(logs: Path, name: str, targets: list[int], said: list[int], **chang
     config = {**CONFIG, "data": {"root": str(root)}}
     for key, value in changes.items():
         config["model"] = {**config["model"], key: value}
-    (run / runs.CONFIG).write_text(yaml.safe_dump(config))
+    (run / project.CONFIG).write_text(yaml.safe_dump(config))
     return run
 
 
@@ -64,7 +64,7 @@ def own(logs: Path) -> Iterator[Studio]:
 def test_the_table_has_the_figures_of_the_files(own: Studio, logs: Path) -> None:
     found = {run["id"]: run for run in own.get("/api/runs").json["runs"]}
     assert {A, B, "others/version_0"} <= set(found)
-    metrics = json.loads((logs / A / runs.METRICS).read_text())
+    metrics = json.loads((logs / A / project.METRICS).read_text())
     for key in ("accuracy", "accuracy_ci95", "macro_f1", "ece", "n"):
         assert found[A][key] == metrics[key]
     assert (found[A]["backbone"], found[A]["dataset"], found[A]["state"]) == ("test_resnet", "photos", "finished")
@@ -77,7 +77,7 @@ def test_the_table_has_the_figures_of_the_files(own: Studio, logs: Path) -> None
 def test_curves_are_those_of_the_event_files(own: Studio, logs: Path) -> None:
     for name in (A, B):
         shown = own.get(f"/api/runs/{name}").json["curves"]
-        read = read_curves(logs / name, logs / name / runs.CHECKPOINTS / runs.BEST)
+        read = read_curves(logs / name, logs / name / project.CHECKPOINTS / project.BEST)
         assert read is not None
         assert shown["last_epoch"] == read.last_epoch == 3
         for tag, curve in read.curves.items():
@@ -134,35 +134,35 @@ def test_half_and_damaged_runs(own: Studio, logs: Path) -> None:
     empty, broken, cut = (logs / "odd" / f"version_{number}" for number in range(3))
     for run in (empty, broken, cut):
         run.mkdir(parents=True)
-    (broken / runs.CONFIG).write_text("model: [no end\n")
-    (broken / runs.METRICS).write_text('{"accuracy": 0.5')
+    (broken / project.CONFIG).write_text("model: [no end\n")
+    (broken / project.METRICS).write_text('{"accuracy": 0.5')
     log(cut, epochs([0.9, 0.8]))
-    (cut / runs.CONFIG).write_text(yaml.safe_dump(CONFIG))
-    (cut / runs.METRICS).write_text('{"accuracy": NaN, "n": 3}')
+    (cut / project.CONFIG).write_text(yaml.safe_dump(CONFIG))
+    (cut / project.METRICS).write_text('{"accuracy": NaN, "n": 3}')
     event = next(cut.glob("events.*"))
     event.write_bytes(event.read_bytes()[:-20])
     found = {run["id"]: run for run in own.get("/api/runs").json["runs"]}
     assert found["odd/version_0"]["state"] == "empty"
-    assert [problem["file"] for problem in found["odd/version_1"]["problems"]] == [runs.CONFIG, runs.METRICS]
+    assert [problem["file"] for problem in found["odd/version_1"]["problems"]] == [project.CONFIG, project.METRICS]
     assert found["odd/version_1"]["accuracy"] is None
     page = own.get("/api/runs/odd/version_1").json
     assert (page["settings"], page["curves"], page["confusion"]) == (None, None, None)
     assert "again" not in page["commands"]
     assert found["odd/version_2"]["epoch"] in {1, 2}, "what was written before the damage is shown"
-    assert found["odd/version_2"]["problems"][0]["file"] == runs.METRICS
+    assert found["odd/version_2"]["problems"][0]["file"] == project.METRICS
 
 
 def test_a_run_that_trains_is_followed(own: Studio, logs: Path) -> None:
     run = logs / "live" / "version_0"
     log(run, epochs([0.9]))
-    (run / runs.CONFIG).write_text(yaml.safe_dump(CONFIG))
+    (run / project.CONFIG).write_text(yaml.safe_dump(CONFIG))
     first = own.get("/api/runs/live/version_0").json
     assert (first["state"], first["epoch"], first["missing"]) == ("training", 1, ["checkpoint"])
     log(run, epochs([0.9, 0.5])[1:], first_epoch=1)
     second = own.get("/api/runs/live/version_0").json
     assert (second["epoch"], second["curves"]["curves"]["val/loss"]["values"]) == (2, [pytest.approx(0.9), 0.5])
-    (run / runs.CHECKPOINTS).mkdir()
-    (run / runs.CHECKPOINTS / runs.LAST).write_bytes(b"")
+    (run / project.CHECKPOINTS).mkdir()
+    (run / project.CHECKPOINTS / project.LAST).write_bytes(b"")
     long_ago = time.time() - 4000
     for path in run.rglob("*"):
         os.utime(path, (long_ago, long_ago))
@@ -174,11 +174,11 @@ def test_a_run_that_trains_is_followed(own: Studio, logs: Path) -> None:
 
 def test_figures_older_than_the_checkpoint_are_told(own: Studio, logs: Path) -> None:
     run = make_run(logs, "late/version_0", [0, 1, 2], [0, 1, 2])
-    (run / runs.CHECKPOINTS).mkdir()
-    (run / runs.CHECKPOINTS / runs.BEST).write_bytes(b"new")
+    (run / project.CHECKPOINTS).mkdir()
+    (run / project.CHECKPOINTS / project.BEST).write_bytes(b"new")
     assert own.get("/api/runs/late/version_0").json["stale"] is False
     long_ago = time.time() - 4000
-    os.utime(run / runs.METRICS, (long_ago, long_ago))
+    os.utime(run / project.METRICS, (long_ago, long_ago))
     assert own.get("/api/runs/late/version_0").json["stale"] is True
 
 
@@ -188,7 +188,7 @@ def test_settings_that_differ(
     out, _ = here(["--model.lr=0.001", "--data.augment=light", "--print_config"], 0, monkeypatch, capsys)
     run = logs / "settings" / "version_0"
     run.mkdir(parents=True)
-    (run / runs.CONFIG).write_text(out)
+    (run / project.CONFIG).write_text(out)
     # Every other setting of the real command line equals its default.
     assert own.get("/api/runs/settings/version_0").json["settings"] == [
         {"name": "model.lr", "value": "0.001", "default": "0.0003"},
@@ -225,7 +225,7 @@ def test_names_that_are_no_text_or_no_plain_text(own: Studio, logs: Path) -> Non
     for name in (b"\xff\xfe", "籃球 #1 & <b>".encode()):
         run = logs / os.fsdecode(name) / "version_0"
         run.mkdir(parents=True)
-        (run / runs.CONFIG).write_text(yaml.safe_dump(CONFIG))
+        (run / project.CONFIG).write_text(yaml.safe_dump(CONFIG))
     names = [run["id"] for run in own.get("/api/runs").json["runs"]]
     assert "籃球 #1 & <b>/version_0" in names
     assert not any("\ufffd" in name for name in names)

@@ -13,7 +13,7 @@ from studio_server import ROOT, STUDIO, Studio, paint_inbox
 
 from bball_pl.errors import ConfigError
 from bball_pl.studio.server import listen, url
-from bball_pl.studio.settings import Settings, is_loopback
+from bball_pl.studio.state import Settings, is_loopback
 
 
 def test_an_empty_house_gets_helpful_answers_and_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:

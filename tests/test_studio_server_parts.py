@@ -18,15 +18,12 @@ from predict_runs import colour_checkpoint
 
 from bball_pl.errors import PhotoError, RunError
 from bball_pl.studio import pictures as pictures_module
-from bball_pl.studio.context import Context, printable
-from bball_pl.studio.gallery import Gallery
 from bball_pl.studio.models import Models
-from bball_pl.studio.networks import unit
-from bball_pl.studio.pictures import Pictures, encode
-from bball_pl.studio.registry import Registry
-from bball_pl.studio.scores import Score, Scores, signature
-from bball_pl.studio.settings import Settings
-from bball_pl.studio.uploads import decode_upload, read_upload
+from bball_pl.studio.pictures import Pictures, Registry, decode_upload, encode, read_upload
+from bball_pl.studio.sort.networks import unit
+from bball_pl.studio.sort.scores import Score, Scores, signature
+from bball_pl.studio.sort.suggestions import Gallery
+from bball_pl.studio.state import Context, Settings, printable
 
 
 def opened(content: bytes) -> Image.Image:

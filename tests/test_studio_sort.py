@@ -17,14 +17,13 @@ from conftest import COLOURS
 from predict_runs import NAMES, colour_checkpoint
 from studio_server import Studio, paint_inbox, photos_below
 
-from bball_pl.curate.journal import Journal
-from bball_pl.studio.deck import Deck
-from bball_pl.studio.ledger import ConflictError, Ledger
+from bball_pl.photos.journal import Journal
+from bball_pl.studio.history import ConflictError, Ledger
 from bball_pl.studio.models import Models
-from bball_pl.studio.networks import Classifier
-from bball_pl.studio.registry import Registry
-from bball_pl.studio.scorer import Scorer
-from bball_pl.studio.tree import album_of, class_of, place_for
+from bball_pl.studio.pictures import Registry
+from bball_pl.studio.sort.networks import Classifier
+from bball_pl.studio.sort.queue import Deck, album_of, class_of, place_for
+from bball_pl.studio.sort.suggestions import Scorer
 
 CLASSES = ("shoot", "dribble", "layup")
 

@@ -20,16 +20,16 @@ from predict_runs import calibrated, colour_checkpoint, predict, rows_of
 from rich.console import Console
 from studio_views import Studio, studio
 
-from bball_pl import runs
-from bball_pl.decode import decode
+from bball_pl import project
+from bball_pl.evaluate.calibration import UNSURE, Judge
 from bball_pl.evaluate.explain import grad_cam
-from bball_pl.evaluate.predict.judge import UNSURE, Judge
-from bball_pl.export.pipeline import export_checkpoint
-from bball_pl.export.settings import ExportSettings
-from bball_pl.export.verify.parity import FP32_LIMIT
+from bball_pl.export.export import export_checkpoint
+from bball_pl.export.formats import ExportSettings
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.studio.engines_open import OpenEngines
+from bball_pl.photos.decode import decode
 from bball_pl.studio.models import Models
+from bball_pl.studio.try_.engines import OpenEngines
+from bball_pl.verify.parity import FP32_LIMIT
 
 OWN, RAW = "tiny/version_0", "tiny/version_1"
 FILES = [f"tiny/BasketballMoves.{suffix}" for suffix in ("onnx", "mlpackage", "mlmodel")]
@@ -38,9 +38,9 @@ FILES = [f"tiny/BasketballMoves.{suffix}" for suffix in ("onnx", "mlpackage", "m
 def make_run(logs: Path, name: str, margin: float) -> Path:
     """Make a run's folder with a checkpoint that answers by colour, and return the checkpoint."""
     run = logs / name
-    (run / runs.CHECKPOINTS).mkdir(parents=True)
-    (run / runs.CONFIG).write_text("model:\n  backbone: test_resnet\n")
-    return colour_checkpoint(run / runs.CHECKPOINTS / runs.BEST, margin)
+    (run / project.CHECKPOINTS).mkdir(parents=True)
+    (run / project.CONFIG).write_text("model:\n  backbone: test_resnet\n")
+    return colour_checkpoint(run / project.CHECKPOINTS / project.BEST, margin)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(base: Path) -> Iterator[Studio]:
-    with studio(base / "lightning_logs", base / "lightning_logs" / OWN / runs.CHECKPOINTS / runs.BEST) as running:
+    with studio(base / "lightning_logs", base / "lightning_logs" / OWN / project.CHECKPOINTS / project.BEST) as running:
         yield running
 
 
@@ -164,7 +164,7 @@ def test_uncalibrated_and_calibrated_since(own: Studio, base: Path) -> None:
     photo = png(mixture("shoot", "layup", 0.5))
     (raw,) = own.post("/api/try/answer", photo, model=RAW).json["answers"]
     assert (raw["calibration"], raw["threshold"], raw["unsure"]) == ("none", 0.0, False)
-    checkpoint = base / "lightning_logs" / RAW / runs.CHECKPOINTS / runs.BEST
+    checkpoint = base / "lightning_logs" / RAW / project.CHECKPOINTS / project.BEST
     try:
         calibrated(checkpoint, 2.0, 0.9)
         (answer,) = own.post("/api/try/answer", photo, model=RAW).json["answers"]
@@ -180,7 +180,9 @@ def test_uncalibrated_and_calibrated_since(own: Studio, base: Path) -> None:
 def test_pictures_are_what_the_network_had(own: Studio, base: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (90, 60, 3), dtype=np.uint8)
     found = own.post("/api/try/answer", png(pixels), model=OWN).json
-    classifier = MoveClassifier.from_checkpoint(base / "lightning_logs" / OWN / runs.CHECKPOINTS / runs.BEST).eval()
+    classifier = MoveClassifier.from_checkpoint(
+        base / "lightning_logs" / OWN / project.CHECKPOINTS / project.BEST
+    ).eval()
     np.testing.assert_array_equal(picture(found["pictures"]["input"])[..., ::-1], classifier.spec.resize(pixels))
     assert found["input"] == {"size": 32, "fit": classifier.spec.fit}
     assert (found["width"], found["height"]) == (60, 90)
@@ -264,7 +266,7 @@ def test_models_are_the_runs_with_a_checkpoint(own: Studio) -> None:
 
 def test_a_checkpoint_of_no_run(base: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "some.ckpt"
-    shutil.copy(base / "lightning_logs" / OWN / runs.CHECKPOINTS / runs.BEST, checkpoint)
+    shutil.copy(base / "lightning_logs" / OWN / project.CHECKPOINTS / project.BEST, checkpoint)
     with studio(tmp_path / "lightning_logs", checkpoint) as running:
         assert running.get("/api/try/models").json == {"models": [], "current": "", "file": "some.ckpt"}
         (answer,) = running.post("/api/try/answer", png(mixture("shoot", "layup", 1))).json["answers"]
@@ -285,7 +287,7 @@ def test_two_checkpoints_stay_open(base: Path, tmp_path: Path) -> None:
     paths = []
     for number in range(3):
         paths.append(tmp_path / f"{number}.ckpt")
-        shutil.copy(base / "lightning_logs" / OWN / runs.CHECKPOINTS / runs.BEST, paths[-1])
+        shutil.copy(base / "lightning_logs" / OWN / project.CHECKPOINTS / project.BEST, paths[-1])
     engines = OpenEngines(Models(None))
     first, second = engines.checkpoint(paths[0]), engines.checkpoint(paths[1])
     assert engines.checkpoint(paths[0]) is first

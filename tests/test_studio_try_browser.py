@@ -16,9 +16,8 @@ from studio_views import CAMERA, Studio, check_words, studio, visit
 from test_studio_try import OWN, RAW, make_run, mixture, png
 
 from bball_pl.evaluate.calibration import file_sha256, read_calibration
-from bball_pl.export.about import about_checkpoint
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import interface_for
+from bball_pl.export.metadata import about_checkpoint, interface_for
 from bball_pl.export.onnx import write_onnx
 from bball_pl.model.classifier import MoveClassifier
 

@@ -15,9 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bball_pl.errors import WeightsError
-from bball_pl.model.backbone import MoveNet
-from bball_pl.model.lite0 import to_timm_names
-from bball_pl.model.weights import load_weights
+from bball_pl.model.network import MoveNet, load_weights, to_timm_names
 
 TINY = "test_resnet"
 
@@ -184,7 +182,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
             return create(name, pretrained=pretrained, **options, **overlay)
 
         monkeypatch.setattr(timm, "create_model", from_file)
-        monkeypatch.setattr("bball_pl.model.weights._reachable", lambda endpoint: True)
+        monkeypatch.setattr("bball_pl.model.network._reachable", lambda endpoint: True)
 
     return serve
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from bball_pl.decode import decode
-from bball_pl.export.interface import Interface
-from bball_pl.export.verify.parity import Reference
+from bball_pl.export.metadata import Interface
 from bball_pl.files import write_text
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.decode import decode
+from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.verify.parity import Reference
 
 #: Largest difference that a Mac may show: 16-bit arithmetic of the Neural Engine, and its own resizing.
 _TOLERANCE = 0.02
