@@ -16,13 +16,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jsonargparse import auto_cli
-from planted_faults import Planted, plant
 from rich.console import Console
 from rich.table import Table
 
 from bball_pl.audit.audit import Audit, audit_tree
-from bball_pl.court.dataset import write_demo
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.photos.store import Store
+
+from planted_faults import Planted, plant
 
 #: Demo court that has nothing to do with the one of `scripts/demo.py`.
 _RENDERED = 11

@@ -24,7 +24,7 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from bball_pl.court.dataset import write_demo
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.photos.photos_csv import read_photos_csv, write_photos_csv
 from bball_pl.photos.tree import scan_dataset
 from bball_pl.project import ROOT

@@ -14,7 +14,7 @@ from pathlib import Path
 from jsonargparse import auto_cli
 
 from bball_pl.court.contact_sheet import write_contact_sheet
-from bball_pl.court.dataset import write_demo
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import exit_on_error
 from bball_pl.project import ROOT
 

@@ -68,7 +68,7 @@ def predict(
         raise ConfigError("\n".join(["there is nothing to answer:", *list(found.failure_lines())[1:]]))
     checkpoint = ckpt or project.best_checkpoint(run or project.newest_run())
     # Not above: torch takes seconds, and a misspelt name should be told at once.
-    from bball_pl.predict.job import answer_all
+    from bball_pl.predict.predict import answer_all
 
     summary = answer_all(
         found, checkpoint, format, out, annotate, threshold, fps, smooth, batch_size, device, precision

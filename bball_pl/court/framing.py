@@ -10,7 +10,7 @@ from bball_pl.court.camera import Array, Camera, look_at
 from bball_pl.court.floor import X0, X1, Y0, Y1
 from bball_pl.court.game import Game
 from bball_pl.court.hoop import RING_X, RING_Z
-from bball_pl.court.moves import BALL_RADIUS
+from bball_pl.court.move_poses import BALL_RADIUS
 from bball_pl.court.pose import Skeleton
 
 #: Long and short side of a photo in pixels, as albums on the web have them.

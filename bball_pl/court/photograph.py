@@ -23,7 +23,7 @@ from bball_pl.court.floor import COURT_LENGTH
 from bball_pl.court.framing import is_in_picture
 from bball_pl.court.game import Game
 from bball_pl.court.hoop import RING_X, hoop_soup, paint_ball
-from bball_pl.court.moves import BALL_RADIUS
+from bball_pl.court.move_poses import BALL_RADIUS
 from bball_pl.court.outfit import paint_body, patches
 from bball_pl.court.scene import Person, Scene, sample_scene, tall_in_pixels
 

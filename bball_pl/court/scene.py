@@ -10,7 +10,7 @@ from bball_pl.court.camera import Array, Camera
 from bball_pl.court.framing import box_around, crop, is_in_picture, is_inside, place_camera
 from bball_pl.court.game import Game
 from bball_pl.court.hoop import RING_X
-from bball_pl.court.moves import BALL_RADIUS, sample_action, sample_phase
+from bball_pl.court.move_poses import BALL_RADIUS, sample_action, sample_phase
 from bball_pl.court.outfit import Looks, Outfit, sample_looks
 from bball_pl.court.pose import ROW, Skeleton, placed
 

@@ -17,7 +17,7 @@ from bball_pl.verify.parity import Reference
 
 #: Largest difference that a Mac may show: 16-bit arithmetic of the Neural Engine, and its own resizing.
 _TOLERANCE = 0.02
-_SCRIPTS = ("check.py", "check.swift", "README.md")
+_SCRIPTS = ("check_parity.py", "check.swift", "README.md")
 
 
 def write_kit(folder: Path, reference: Reference, spec: PreprocessSpec, interface: Interface, number: int = 20) -> None:

@@ -19,8 +19,8 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.model.checkpoints import DataRecord, FitInterrupted, GracefulStop, KeepLast
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.epoch_pictures import Pictures
 from bball_pl.model.network import spec_for
-from bball_pl.model.pictures import Pictures
 from bball_pl.model.progress import FitProgressBar, Throughput, silence_chatter
 from bball_pl.model.trainer import FitTrainer
 
