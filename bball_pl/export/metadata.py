@@ -113,7 +113,7 @@ class About:
         return {
             "bball_pl.version": __version__,
             "bball_pl.moves": json.dumps(self.class_names, ensure_ascii=False),
-            "bball_pl.photos.preprocess": json.dumps(self.spec.to_dict()),
+            "bball_pl.preprocess": json.dumps(self.spec.to_dict()),
             "bball_pl.fit": self.spec.fit,
             "bball_pl.crop_policy": CROP_POLICY[self.spec.fit],
             "bball_pl.backbone": self.backbone,
