@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.audit.copies import Picture, candidate_pairs, clusters_of, find_clusters, overlay
-from bball_pl.linked import Linked
+from bball_pl.audit.copies import Picture, candidate_pairs, find_clusters, overlay
 from bball_pl.photos.decode import decode
 from bball_pl.photos.measurements import GREY_SIDE, Facts, examine, shrunk_grey
 
@@ -132,18 +131,6 @@ def test_few_photos(count: int) -> None:
 def test_a_file_that_cannot_be_read_is_in_no_cluster() -> None:
     _, facts = seen([b"no photo", b"nor this"])
     assert find_clusters(["", ""], facts) == []
-
-
-@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20))
-def test_what_is_linked_hangs_together(links: list[tuple[int, int]]) -> None:
-    linked = Linked()
-    together = {thing: {thing} for thing in range(13)}
-    for one, other in links:
-        linked.link(one, other)
-        whole = together[one] | together[other]
-        together.update(dict.fromkeys(whole, whole))
-    expected = {tuple(sorted(own)) for own in together.values() if len(own) > 1}
-    assert {tuple(own) for own in clusters_of(linked, range(13))} == expected
 
 
 @given(st.one_of(st.integers(2, 40), st.integers(150, 300)), st.integers(0, 1000))
