@@ -13,7 +13,7 @@ import numpy as np
 from joblib import cpu_count
 from scipy.cluster.hierarchy import DisjointSet
 
-from bball_pl.photos.measurements import Facts, hamming
+from bball_pl.photos.measurements import Measurements, hamming
 
 #: Long side of the first, rough comparison, in pixels.
 _ROUGH_SIDE = 48
@@ -260,7 +260,7 @@ _AT_ONCE = 64
 
 def find_clusters(
     sha256s: Sequence[str],
-    facts: Sequence[Facts],
+    facts: Sequence[Measurements],
     advance: Callable[[int, int], None] | None = None,
     overlays: dict[tuple[int, int], Overlay] | None = None,
 ) -> list[list[int]]:
@@ -289,7 +289,7 @@ def find_clusters(
 
 def _link_near(
     rows: Sequence[int],
-    facts: Sequence[Facts],
+    facts: Sequence[Measurements],
     linked: DisjointSet,
     advance: Callable[[int, int], None] | None,
     overlays: dict[tuple[int, int], Overlay],

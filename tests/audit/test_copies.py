@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bball_pl.audit.copies import Picture, candidate_pairs, find_clusters, overlay
 from bball_pl.photos.decode import decode
-from bball_pl.photos.measurements import GREY_SIDE, Facts, examine, shrunk_grey
+from bball_pl.photos.measurements import GREY_SIDE, Measurements, measure_photo, shrunk_grey
 
 from helpers.audit_albums import scene
 
@@ -96,13 +96,13 @@ def test_pictures_without_anything_in_them(shape: tuple[int, int]) -> None:
     assert overlay(picture(scene(0)), flat) is None
 
 
-def seen(contents: list[bytes]) -> tuple[list[str], list[Facts]]:
+def seen(contents: list[bytes]) -> tuple[list[str], list[Measurements]]:
     """What an audit knows of these files; the features of a network are random, so that hashes alone decide."""
-    facts = [examine(content)[0] for content in contents]
+    facts = [measure_photo(content)[0] for content in contents]
     rng = np.random.default_rng(0)
     shorts = {content: rng.random(64).astype(np.float16) for content in contents}
     facts = [
-        own if own.problem else Facts("", own.quality, own.dhash, own.mirrored, own.grey, shorts[content])
+        own if own.problem else Measurements("", own.quality, own.dhash, own.mirrored, own.grey, shorts[content])
         for own, content in zip(facts, contents, strict=True)
     ]
     return [hashlib.sha256(content).hexdigest() for content in contents], facts
