@@ -25,7 +25,7 @@ from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
 from bball_pl.model.callbacks.probe import LinearProbe
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.mixing import mix
-from bball_pl.model.optimiser import learning_rate_course, parameter_groups
+from bball_pl.model.optimiser import freeze_lowest, learning_rate_course, parameter_groups
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes
 from bball_pl.model.ranges import check_ranges
 from bball_pl.model.weights import load_weights
@@ -53,6 +53,7 @@ class MoveClassifier(L.LightningModule):
         head_epochs: epochs in which only the head is trained, before everything is.
         lr: learning rate of the head after warm-up.
         layer_decay: factor on the learning rate for each layer below the head, 0-1; 1 trains all layers alike.
+        frozen: share of the layers, counted from the input, that are not trained at all, 0-1.
         weight_decay: decoupled weight decay of AdamW, not applied to norms and biases.
         schedule: cosine lets the learning rate fall to zero over the run; constant keeps it.
         warmup: share of all steps in which the learning rate rises from zero, 0-1.
@@ -86,6 +87,7 @@ class MoveClassifier(L.LightningModule):
         head_epochs: int = 0,
         lr: float = 3e-4,
         layer_decay: float = 0.9,
+        frozen: float = 0.0,
         weight_decay: float = 0.05,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
@@ -107,6 +109,7 @@ class MoveClassifier(L.LightningModule):
         self.spec = spec_for(backbone, image_size, fit, mean, std)
         self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary)
         load_weights(self.network, backbone, weights)
+        freeze_lowest(self.network.net, frozen)
         # One memory format for weights and photos: convolutions on CPUs and tensor cores are fastest in it.
         self.network.to(memory_format=torch.channels_last)
         self.outcomes: dict[str, Outcomes] = {}

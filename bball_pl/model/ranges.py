@@ -19,7 +19,9 @@ def check_ranges(values: dict[str, Any]) -> None:
     """
     if len(values["class_names"]) < 2:
         raise ConfigError(f"a classifier needs two classes or more, found {len(values['class_names'])}")
-    for name in ("layer_decay", "warmup", "label_smoothing", "mix_probability", "dropout", "ema_decay"):
+    for name in (
+        "layer_decay", "frozen", "warmup", "label_smoothing", "mix_probability", "dropout", "ema_decay",
+    ):  # fmt: skip
         if not 0 <= values[name] <= 1:
             raise ConfigError(f"--model.{name} is {values[name]}; expected a number from 0 to 1")
     for name in ("weight_decay", "mixup", "cutmix", "head_epochs", "patience"):
