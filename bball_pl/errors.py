@@ -1,7 +1,8 @@
-"""The errors a user can mend, and how a script ends on one."""
+"""Errors that a user can mend, and the exit status of a command that meets one."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,3 +51,18 @@ def exit_on_error() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+#: Exit status of a program that a closed pipe ends, as a shell reports it: 128 and SIGPIPE's number.
+PIPE_CLOSED = 141
+
+
+@contextmanager
+def quiet_pipe() -> Iterator[None]:
+    """End the process without a word, with status 141, when the body meets a closed pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more at its end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(PIPE_CLOSED)

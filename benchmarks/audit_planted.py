@@ -19,10 +19,11 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from bball_pl.curate.audit import Audit, audit_tree
-from bball_pl.curate.planting import Planted, plant
-from bball_pl.curate.store import Store
-from bball_pl.data.demo import write_demo
+from bball_pl.audit.audit import Audit, audit_tree
+from bball_pl.court.demo_dataset import write_demo
+from bball_pl.photos.store import Store
+
+from planted_faults import Planted, plant
 
 #: Demo court that has nothing to do with the one of `scripts/demo.py`.
 _RENDERED = 11

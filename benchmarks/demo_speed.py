@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from jsonargparse import auto_cli
 
-from bball_pl.data.demo import write_demo
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import exit_on_error
 
 

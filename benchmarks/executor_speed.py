@@ -26,14 +26,13 @@ from joblib import cpu_count
 from jsonargparse import auto_cli
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bball_pl.classes import MOVES
 from bball_pl.errors import ConfigError, exit_on_error
-from bball_pl.export.about import About
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import interface_for
-from bball_pl.export.verify.mil import MilProgram
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.moves import MOVES
+from bball_pl.verify.mil_program import MilProgram
 
 #: Wanted: a check of a program takes at most this many times what the network takes.
 WANTED = 2.0

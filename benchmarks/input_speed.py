@@ -25,9 +25,9 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from bball_pl.data.augment import build_augment
+from bball_pl.data.augmentation import build_augment
 from bball_pl.data.datamodule import PhotoDataModule
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.preprocess import PreprocessSpec
 
 
 def main(photos: int = 200, rounds: int = 5, size: int = 299, batch_size: int = 32) -> None:

@@ -24,12 +24,12 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from bball_pl.data.folder import IMAGE_SUFFIXES
-from bball_pl.decode import decode
 from bball_pl.errors import DatasetError, PhotoError, exit_on_error
-from bball_pl.evaluate.engine import Engine
+from bball_pl.evaluate.trained_model import Engine
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.runs import ROOT
+from bball_pl.photos.decode import decode
+from bball_pl.photos.tree import IMAGE_SUFFIXES
+from bball_pl.project import ROOT
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

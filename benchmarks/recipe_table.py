@@ -13,13 +13,13 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
-from bball_pl import runs
+from bball_pl import project
 from bball_pl.data.datamodule import PhotoDataModule
-from bball_pl.data.folder import Photo
 from bball_pl.errors import exit_on_error
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.trainer import FitTrainer
-from bball_pl.photos_csv import PhotoRecord, write_photos_csv
+from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
+from bball_pl.photos.tree import Photo
 
 #: What a tutorial does: a random head, one learning rate, batch statistics.
 _PLAIN = {
@@ -34,7 +34,7 @@ _PLAIN = {
 
 
 def recipe_table(
-    root: Path = runs.ROOT / "data" / "demo",
+    root: Path = project.ROOT / "data" / "demo",
     sizes: list[int] | None = None,
     image_size: int = 160,
     seeds: list[int] | None = None,
@@ -88,19 +88,19 @@ def _compare(root: Path, image_size: int, seed: int, extra: list[str], folder: P
 
 
 def _fit(options: list[str], folder: Path) -> Path:
-    script, config = runs.ROOT / "scripts" / "fit.py", runs.ROOT / "configs" / "demo.yaml"
+    script, config = project.ROOT / "scripts" / "fit.py", project.ROOT / "configs" / "demo.yaml"
     quiet = ["--pictures=false", "--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={folder}"]
     command = [sys.executable, str(script), f"--config={config}", *quiet, *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return runs.newest_run(folder / runs.LOGS)
+    return project.newest_run(folder / project.LOGS)
 
 
 def _accuracy(run: Path) -> float:
-    return float(json.loads((run / runs.METRICS).read_text(encoding="utf-8"))["accuracy"])
+    return float(json.loads((run / project.METRICS).read_text(encoding="utf-8"))["accuracy"])
 
 
 def _probe_accuracy(run: Path, root: Path) -> float:
-    probe = MoveClassifier.from_checkpoint(run / runs.CHECKPOINTS / runs.PROBE)
+    probe = MoveClassifier.from_checkpoint(run / project.CHECKPOINTS / project.PROBE)
     data = PhotoDataModule(root, probe.spec)
     data.prepare_data()
     trainer = FitTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False)

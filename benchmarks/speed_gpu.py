@@ -19,7 +19,7 @@ from joblib import cpu_count
 from jsonargparse import auto_cli
 from speed_parts import BareStep, WholeTrainer
 
-from bball_pl.data.demo import write_demo
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import exit_on_error
 
 #: Untimed batches: a GPU is fast enough to empty the loader's queues, and they must be empty before the clock starts.

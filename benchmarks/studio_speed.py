@@ -26,9 +26,9 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from bball_pl.data.folder import IMAGE_SUFFIXES
 from bball_pl.errors import ConfigError, DatasetError, exit_on_error
-from bball_pl.runs import ROOT
+from bball_pl.photos.tree import IMAGE_SUFFIXES
+from bball_pl.project import ROOT
 
 #: Presses keys in the page and notes for each how long it took until another photo was shown.
 _PRESS = """async ([keys, pause]) => {

@@ -32,7 +32,7 @@ from jsonargparse import auto_cli
 from speed_gpu import gpu_speed
 from speed_parts import TRAINER_WARM_UP, ArithmeticLimit, BareStep, Keras, PlainTorch, WholeTrainer
 
-from bball_pl.data.demo import write_demo
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.model.trainer import best_precision
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from bball_pl.audits import PAGE, TABLE, audit_folder
-from bball_pl.curate.findings import FIXED, IMBALANCE, MOVABLE
-from bball_pl.curate.quality import Limits
+from bball_pl.audit.checks import FIXED, IMBALANCE, MOVABLE
 from bball_pl.errors import ConfigError, DatasetError, exit_on_error
-from bball_pl.runs import ROOT
+from bball_pl.photos.audit_record import PAGE, TABLE, audit_folder
+from bball_pl.photos.measurements import Limits
+from bball_pl.project import ROOT
 
 
 def audit(
@@ -54,13 +54,12 @@ def audit(
         home: folder of the journal labels.csv and of quarantine/; data/, or the one above the tree, unless given.
         cache_dir: folder where what is known of photos is kept.
     """
-    from bball_pl.curate.audit import audit_tree, unsorted
-    from bball_pl.curate.fix import check_kinds, confirmed_photos
-    from bball_pl.curate.fix import fix as move_away
-    from bball_pl.curate.journal import home_of
-    from bball_pl.curate.outputs import write_outputs
-    from bball_pl.curate.store import Store
-    from bball_pl.curate.summary import audit_table, fix_lines, remarks
+    from bball_pl.audit.audit import audit_tree, unsorted
+    from bball_pl.audit.fix import check_kinds, confirmed_photos
+    from bball_pl.audit.fix import fix as move_away
+    from bball_pl.audit.outputs import audit_table, fix_lines, remarks, write_outputs
+    from bball_pl.photos.journal import home_of
+    from bball_pl.photos.store import Store
 
     if undo and fix:
         raise ConfigError("--fix and --undo were both given; pass one of them")
@@ -101,8 +100,8 @@ def audit(
 
 
 def _undo(root: Path, home: Path) -> None:
-    from bball_pl.curate.fix import undo
-    from bball_pl.curate.summary import undo_lines
+    from bball_pl.audit.fix import undo
+    from bball_pl.audit.outputs import undo_lines
 
     undone = undo(root, home)
     print(*undo_lines(undone), sep="\n")

@@ -20,20 +20,16 @@ from typing import Any, Literal
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from bball_pl.collect import commons as wikimedia
-from bball_pl.collect import facebook as graph
-from bball_pl.collect import openverse as search
-from bball_pl.collect.display import Bar, summary_lines
-from bball_pl.collect.finds import CollectError, Source
+from bball_pl.collect.client import Web
+from bball_pl.collect.facebook import HOW, TOKEN, Facebook
 from bball_pl.collect.inbox import Inbox
-from bball_pl.collect.job import Job
-from bball_pl.collect.licence import OPEN_KINDS
-from bball_pl.collect.local import Local
-from bball_pl.collect.secret import secret_from_environment
-from bball_pl.collect.video import Clips
-from bball_pl.collect.web import Web
+from bball_pl.collect.job import Bar, Job, summary_lines
+from bball_pl.collect.local import Clips, Local
+from bball_pl.collect.names import secret_from_environment
+from bball_pl.collect.open_collections import Commons, Openverse
+from bball_pl.collect.source import OPEN_KINDS, CollectError, Source
 from bball_pl.errors import exit_on_error
-from bball_pl.runs import ROOT
+from bball_pl.project import ROOT
 
 
 def facebook(
@@ -48,8 +44,8 @@ def facebook(
         api_version: of the Graph API.
         **settings: see `_from_web`.
     """
-    token = secret_from_environment(graph.TOKEN, graph.HOW)
-    _from_web(lambda web: graph.Facebook(web, token, page, albums or (), licence, api_version), **settings)
+    token = secret_from_environment(TOKEN, HOW)
+    _from_web(lambda web: Facebook(web, token, page, albums or (), licence, api_version), **settings)
 
 
 def commons(
@@ -74,7 +70,7 @@ def commons(
     if not settings.get("contact"):
         raise CollectError("Wikimedia wants to know whom to write to: pass --contact, your mail address or page.")
     kinds = licences or OPEN_KINDS
-    _from_web(lambda web: wikimedia.Commons(web, category or (), words, kinds, depth, width), **settings)
+    _from_web(lambda web: Commons(web, category or (), words, kinds, depth, width), **settings)
 
 
 def openverse(words: str, licences: list[str] | None = None, **settings: Any) -> None:
@@ -86,7 +82,7 @@ def openverse(words: str, licences: list[str] | None = None, **settings: Any) ->
             by-nc-nd.
         **settings: see `_from_web`.
     """
-    _from_web(lambda web: search.Openverse(web, words, licences or OPEN_KINDS), **settings)
+    _from_web(lambda web: Openverse(web, words, licences or OPEN_KINDS), **settings)
 
 
 def local(

@@ -15,10 +15,10 @@ from typing import Literal
 
 from jsonargparse import auto_cli
 
-from bball_pl.data.contact_sheet import write_contact_sheet
-from bball_pl.data.demo import write_demo
+from bball_pl.court.contact_sheet import write_contact_sheet
+from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import exit_on_error
-from bball_pl.runs import ROOT
+from bball_pl.project import ROOT
 
 
 def demo(

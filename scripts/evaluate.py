@@ -19,11 +19,11 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from bball_pl import runs
+from bball_pl import project
 from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.evaluate.calibration import TARGET_ACCURACY
-from bball_pl.evaluate.engine import Precision, Tta
-from bball_pl.evaluate.summary import evaluation_summary
+from bball_pl.evaluate.results import evaluation_summary
+from bball_pl.evaluate.trained_model import Precision, Tta
 
 Split = Literal["train", "val", "test"]
 
@@ -62,12 +62,12 @@ def evaluate(
         format: of the report.
         out: folder for the results; the run's own unless given.
     """
-    from bball_pl.evaluate.pipeline import Evaluator
+    from bball_pl.evaluate.evaluation import Evaluator
     from bball_pl.evaluate.results import write_evaluation
 
     if run is not None and ckpt is not None:
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
-    checkpoint = ckpt if ckpt is not None else runs.best_checkpoint(run or runs.newest_run())
+    checkpoint = ckpt if ckpt is not None else project.best_checkpoint(run or project.newest_run())
     evaluator = Evaluator(checkpoint.absolute(), tta, batch_size, device, precision)
     calibration = evaluator.calibration(target_accuracy, recalibrate)
     command = _command(named=run is not None or ckpt is not None, run=evaluator.run)
@@ -85,7 +85,7 @@ def evaluate(
     else:
         console.print(f"results: {folder}", soft_wrap=True, highlight=False, markup=False)
     if folder == evaluation.run:
-        export = shlex.join([sys.executable, str(runs.ROOT / "scripts" / "export.py"), "--run", str(folder)])
+        export = shlex.join([sys.executable, str(project.ROOT / "scripts" / "export.py"), "--run", str(folder)])
         console.print(f"next:\n  {export}", soft_wrap=True, highlight=False, markup=False)
     return folder
 
@@ -99,14 +99,14 @@ def compare(run_a: Path, run_b: Path, split: Split, out: Path | None) -> Path:
         split: whose photos.
         out: folder for the results; a folder in the second run unless given.
     """
-    from bball_pl.evaluate.answers import read_answers
     from bball_pl.evaluate.compare import compare_answers, comparison_table, write_comparison
+    from bball_pl.evaluate.predictions import read_answers
     from bball_pl.evaluate.results import is_evaluated
 
     for run in (run_a, run_b):
-        if (run / runs.CHECKPOINTS / runs.BEST).is_file() and not is_evaluated(run, split):
+        if (run / project.CHECKPOINTS / project.BEST).is_file() and not is_evaluated(run, split):
             evaluate(run=run, split=split, report=False)
-    a, b = (read_answers(run / runs.predictions_file(split)) for run in (run_a, run_b))
+    a, b = (read_answers(run / project.predictions_file(split)) for run in (run_a, run_b))
     name_a, name_b = (str(Path(run.absolute().parent.name, run.absolute().name)) for run in (run_a, run_b))
     comparison = compare_answers(a, b, name_a, name_b)
     folder = out if out is not None else run_b / "comparisons" / name_a.replace("/", "-")
@@ -119,7 +119,7 @@ def compare(run_a: Path, run_b: Path, split: Split, out: Path | None) -> Path:
 
 def _command(named: bool, run: Path | None) -> str:
     # "The newest run" is another one tomorrow.
-    which = [] if named or run is None else ["--run", os.path.relpath(run, runs.ROOT)]
+    which = [] if named or run is None else ["--run", os.path.relpath(run, project.ROOT)]
     return shlex.join(["python", "scripts/evaluate.py", *which, *sys.argv[1:]])
 
 

@@ -17,14 +17,13 @@ from pathlib import Path
 from jsonargparse import auto_cli
 from rich.console import Console
 
-from bball_pl import runs
+from bball_pl import project
 from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.export.compress import Compression
 from bball_pl.export.coreml import Compute, Route, Target
-from bball_pl.export.interface import InterfaceName, Labels
-from bball_pl.export.pipeline import export_checkpoint
-from bball_pl.export.settings import ExportSettings, Format
-from bball_pl.export.summary import export_summary
+from bball_pl.export.export import export_checkpoint, export_summary
+from bball_pl.export.formats import ExportSettings, Format
+from bball_pl.export.metadata import InterfaceName, Labels
 
 #: Exit status of an export that is not proven: 1 is a fault of the program, 2 of what was typed.
 NOT_PROVEN = 3
@@ -34,7 +33,7 @@ def export(
     run: Path | None = None,
     ckpt: Path | None = None,
     name: str | None = None,
-    out: Path = runs.ROOT / "exports",
+    out: Path = project.ROOT / "exports",
     formats: list[Format] | None = None,
     target: Target = "iOS16",
     route: Route = "trace",
@@ -77,7 +76,7 @@ def export(
     """
     console = Console()
     if inspect is not None:
-        from bball_pl.export.describe import describe
+        from bball_pl.verify.describe import describe
 
         console.print(describe(inspect))
         return
@@ -85,8 +84,8 @@ def export(
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
     if ios and formats is not None and "mlpackage" not in formats:
         raise ConfigError("--ios puts the ML Program into the app; add mlpackage to --formats")
-    checkpoint = (ckpt if ckpt is not None else runs.best_checkpoint(run or runs.newest_run())).absolute()
-    own = runs.run_of_checkpoint(checkpoint)
+    checkpoint = (ckpt if ckpt is not None else project.best_checkpoint(run or project.newest_run())).absolute()
+    own = project.run_of_checkpoint(checkpoint)
     folder = name or (own.parent.name if own is not None else checkpoint.stem)
     if Path(folder).name != folder or folder in {".", ".."}:
         raise ConfigError(f"--name {folder!r} is not a folder's name; use --out DIR for the place")

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from bball_pl import runs
+from bball_pl import project
 from bball_pl.errors import exit_on_error
 from bball_pl.evaluate.results import show_results, write_results
-from bball_pl.model.callbacks.keeping import model_checkpoint
-from bball_pl.model.callbacks.stopping import FitInterrupted
+from bball_pl.model.checkpoints import FitInterrupted, model_checkpoint
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.cli import FitCLI
+from bball_pl.model.fit_cli import FitCLI
 
 
 def main() -> None:
@@ -37,7 +36,7 @@ def main() -> None:
         return
     run = Path(trainer.log_dir or trainer.default_root_dir)
     # Without checkpoints the weights of the end are the best there are.
-    best = MoveClassifier.from_checkpoint(runs.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
+    best = MoveClassifier.from_checkpoint(project.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
     final = dict(trainer.callback_metrics)  # testing forgets them
     metrics = None
     if data.photos["test"]:

@@ -17,10 +17,9 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from bball_pl import runs
-from bball_pl.errors import ConfigError, exit_on_error
-from bball_pl.evaluate.predict.pipe import quiet_pipe
-from bball_pl.evaluate.predict.sources import find_sources
+from bball_pl import project
+from bball_pl.errors import ConfigError, exit_on_error, quiet_pipe
+from bball_pl.predict.sources import find_sources
 
 
 def predict(
@@ -67,9 +66,9 @@ def predict(
     found = find_sources(sources, sys.stdin.buffer, leave_out=annotate)
     if not found.sources:
         raise ConfigError("\n".join(["there is nothing to answer:", *list(found.failure_lines())[1:]]))
-    checkpoint = ckpt or runs.best_checkpoint(run or runs.newest_run())
+    checkpoint = ckpt or project.best_checkpoint(run or project.newest_run())
     # Not above: torch takes seconds, and a misspelt name should be told at once.
-    from bball_pl.evaluate.predict.job import answer_all
+    from bball_pl.predict.predict import answer_all
 
     summary = answer_all(
         found, checkpoint, format, out, annotate, threshold, fps, smooth, batch_size, device, precision

@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from bball_pl.errors import exit_on_error
-from bball_pl.runs import ROOT
+from bball_pl.project import ROOT
 
 Groups = Literal["table", "folder"]
 How = Literal["link", "copy"]
@@ -51,9 +51,8 @@ def split(
         class_names: names of the class folders; found out unless given.
         dry_run: say what would be done, and write nothing.
     """
-    from bball_pl.curate.placing import make_split
-    from bball_pl.curate.split_summary import split_lines, split_table
-    from bball_pl.curate.store import Store
+    from bball_pl.photos.store import Store
+    from bball_pl.split.write import make_split, split_lines, split_table
 
     console = Console()
     store = Store(ROOT / "data" / ".cache")

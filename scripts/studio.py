@@ -15,19 +15,19 @@ from typing import Literal
 
 from jsonargparse import auto_cli
 
-from bball_pl import runs
-from bball_pl.classes import MOVES
+from bball_pl import project
 from bball_pl.errors import ConfigError, RunError, exit_on_error
-from bball_pl.studio.settings import TOKEN_VARIABLE, Settings, is_loopback
+from bball_pl.moves import MOVES
+from bball_pl.studio.state import TOKEN_VARIABLE, Settings, is_loopback
 
 
 def studio(
     inbox: Path | None = None,
     run: Path | None = None,
     ckpt: Path | None = None,
-    logs: Path = runs.ROOT / runs.LOGS,
-    data: Path = runs.ROOT / "data",
-    exports: Path = runs.ROOT / "exports",
+    logs: Path = project.ROOT / project.LOGS,
+    data: Path = project.ROOT / "data",
+    exports: Path = project.ROOT / "exports",
     host: str = "127.0.0.1",
     port: int = 8765,
     class_names: list[str] | None = None,
@@ -87,9 +87,9 @@ def _checkpoint(run: Path | None, ckpt: Path | None, logs: Path) -> Path | None:
             raise RunError(f"there is no checkpoint {ckpt}; pass a .ckpt file of a run")
         return ckpt.absolute()
     if run is not None:
-        return runs.best_checkpoint(run).absolute()
+        return project.best_checkpoint(run).absolute()
     try:
-        return runs.best_checkpoint(runs.newest_run(logs)).absolute()
+        return project.best_checkpoint(project.newest_run(logs)).absolute()
     except RunError:
         return None  # sorting comes before the first run
 

@@ -6,25 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from helpers.painting import COLOURS, paint_photo
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-
-#: A colour per class: even a tiny net can tell the classes apart.
-COLOURS = {"shoot": (200, 60, 40), "dribble": (40, 180, 60), "layup": (50, 70, 210)}
-
-
-def _paint(
-    path: Path, colour: tuple[int, int, int] = (128, 128, 128), seed: int = 0, size: tuple[int, int] = (64, 48)
-) -> Path:
-    """Write a noisy photo of one colour; (width, height) in pixels. Equal arguments give equal bytes."""
-    noise = np.random.default_rng(seed).integers(-40, 40, (size[1], size[0], 3))
-    pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
@@ -47,7 +33,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
                 colour = COLOURS.get(class_name, (20 + 60 * place, 220 - 50 * place, 40 * place))
                 for number in range(count):
                     seed += 1
-                    _paint(root / split / class_name / f"{class_name[0]}{number}.jpg", colour, seed, size)
+                    paint_photo(root / split / class_name / f"{class_name[0]}{number}.jpg", colour, seed, size)
         return root
 
     return make
@@ -56,4 +42,4 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def paint() -> Callable[..., Path]:
     """Return a function that paints one photo: path, colour, seed, (width, height)."""
-    return _paint
+    return paint_photo

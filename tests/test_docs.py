@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bball_pl.runs import ROOT
+from bball_pl.project import ROOT
 
 PAGES = sorted(
     path

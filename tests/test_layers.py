@@ -9,8 +9,10 @@ from pathlib import Path
 import bball_pl
 
 PACKAGE = Path(bball_pl.__file__).parent
-# curate judges photos with a frozen network, so it stands to the right of model, though it comes earlier in the work.
-STAGES = ["collect", "data", "model", "curate", "evaluate", "export", "studio"]
+STAGES = [
+    *("photos", "collect", "court", "data", "model", "audit", "split"),
+    *("evaluate", "predict", "verify", "export", "studio"),
+]
 
 
 def imported(path: Path) -> Iterator[str]:

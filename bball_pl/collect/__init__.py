@@ -1,1 +1,1 @@
-"""Photos in, each with where it came from and under which licence: one module per source, one job for all."""
+"""Collecting: sources, the inbox, sanitising and polite HTTP."""

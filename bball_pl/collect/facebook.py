@@ -1,4 +1,4 @@
-"""Photos of a Facebook page that you administer: all its albums, every page of every album, the largest image."""
+"""Facebook pages that you administer: all albums, all their pages, the largest size of each photo."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from urllib.parse import quote
 
 import httpx2
 
-from bball_pl.collect.finds import CollectError, Find, LeftOut
-from bball_pl.collect.names import cell, link_cell
-from bball_pl.collect.replies import Reply, TryAgainError, mapping, mappings, parse_json, retry_after
-from bball_pl.collect.secret import Secret
-from bball_pl.collect.web import Web
+from bball_pl.collect.client import Reply, TryAgainError, Web, mapping, mappings, parse_json, retry_after
+from bball_pl.collect.names import Secret, cell, link_cell
+from bball_pl.collect.source import CollectError, Find, LeftOut
 
 TOKEN = "FACEBOOK_TOKEN"
 HOW = (

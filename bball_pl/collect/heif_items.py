@@ -1,4 +1,4 @@
-"""Where metadata lie in a HEIC or AVIF file, so that they can be overwritten without moving anything else."""
+"""Metadata items of HEIC and AVIF files, so that they can be overwritten in place."""
 
 from __future__ import annotations
 

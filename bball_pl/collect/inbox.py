@@ -1,4 +1,4 @@
-"""The folder that a source's photos arrive in, and its tables: a kill at any moment loses nothing that was recorded."""
+"""The inbox: the folder that a source's photos arrive in, and its tables; a kill loses nothing that was stored."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from bball_pl.classes import UNSORTED
-from bball_pl.collect.content import Photo
-from bball_pl.collect.finds import CollectError, Find
 from bball_pl.collect.names import cell, file_stem, folder_name
-from bball_pl.collect.table import Table
+from bball_pl.collect.sanitise import Photo
+from bball_pl.collect.source import CollectError, Find
 from bball_pl.files import write_bytes
-from bball_pl.photos_csv import COLUMNS, read_photos_csv
+from bball_pl.moves import UNSORTED
+from bball_pl.photos.photos_csv import COLUMNS, AppendTable, read_photos_csv
 
 PHOTOS = "photos.csv"
 LEFT_OUT = "left_out.csv"
@@ -42,8 +41,8 @@ class Inbox:
         self.root = root
         self._source = source
         self._dry_run = dry_run
-        self._photos = Table(root / PHOTOS, _PHOTO_COLUMNS)
-        self._left_out = Table(root / LEFT_OUT, _LEFT_OUT_COLUMNS)
+        self._photos = AppendTable(root / PHOTOS, _PHOTO_COLUMNS)
+        self._left_out = AppendTable(root / LEFT_OUT, _LEFT_OUT_COLUMNS)
         self._rows: dict[str, dict[str, str]] = {}
         self._reasons: dict[str, dict[str, str]] = {}
         self._by_sha256: dict[str, str] = {}

@@ -1,1 +1,1 @@
-"""Dataset folders to batches: decoding, cache, augmentation, samplers and the datamodule."""
+"""Datasets to batches: the check, validation split, cache, augmentation, samplers and the datamodule."""

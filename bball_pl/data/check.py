@@ -1,4 +1,4 @@
-"""Every photo of a dataset opened once before training: hashed, decoded, compared, all problems told together."""
+"""The check before training: every photo opened once, hashed, decoded and compared; all problems reported together."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from joblib import cpu_count
 from rich.console import Console
 from rich.progress import Progress
 
-from bball_pl.data.cache import PhotoCache
-from bball_pl.data.folder import FoundDataset, FoundPhoto, Photo
-from bball_pl.decode import DECODE_VERSION
+from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.files import Signature, signature, write_text
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.decode import DECODE_VERSION
+from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.photos.tree import FoundDataset, FoundPhoto, Photo
 
 OnBadPhoto = Literal["error", "skip"]
 

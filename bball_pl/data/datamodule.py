@@ -18,18 +18,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from bball_pl.audits import audit_remark
-from bball_pl.data.augment import Strength, build_augment
-from bball_pl.data.cache import PhotoCache
+from bball_pl.data.augmentation import Strength, build_augment
 from bball_pl.data.check import OnBadPhoto, PhotoIndex, check_photos, fill_cache
-from bball_pl.data.dataset import PhotoBatch, PhotoDataset, collate
-from bball_pl.data.folder import Photo, count_table, find_class_names, scan_dataset
-from bball_pl.data.resume import resume_point
-from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler
-from bball_pl.data.split import split_train, stratified_subset
+from bball_pl.data.dataset import PhotoBatch, PhotoCache, PhotoDataset, collate
+from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler, resume_point
+from bball_pl.data.validation import split_train, stratified_subset
 from bball_pl.errors import DatasetError
-from bball_pl.preprocess import PreprocessSpec
-from bball_pl.runs import ROOT
+from bball_pl.photos.audit_record import audit_remark
+from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.project import ROOT
 
 DATA = ROOT / "data"
 

@@ -1,1 +1,1 @@
-"""Checkpoint to predictions to metrics."""
+"""Evaluation: a trained model's predictions, figures, calibration, explanations, comparison and report."""

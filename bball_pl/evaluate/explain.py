@@ -1,4 +1,4 @@
-"""Grad-CAM: which part of a photo spoke for the answer."""
+"""Grad-CAM: the part of a photo that spoke for the answer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError
-from bball_pl.model.backbone import MoveNet
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.model.network import MoveNet
+from bball_pl.photos.preprocess import PreprocessSpec
 
 
 class _Maps(nn.Module):

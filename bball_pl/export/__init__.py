@@ -1,6 +1,3 @@
 """Checkpoint to ONNX, Core ML and Core AI, each verified without a Mac."""
 
-import logging
-
-# Before any module imports it: on Linux it complains at once, ten lines long, that it cannot run models.
-logging.getLogger("coremltools").setLevel(logging.CRITICAL)
+import bball_pl.verify  # noqa: F401 (silences coremltools before a module of this package imports it)

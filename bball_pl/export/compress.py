@@ -9,11 +9,10 @@ import coremltools as ct
 import numpy as np
 from sklearn.cluster import KMeans
 
-from bball_pl.export.about import About
 from bball_pl.export.coreml import finish
-from bball_pl.export.interface import Interface
-from bball_pl.export.onnx import quietly
-from bball_pl.export.verify.mil_read import read_program
+from bball_pl.export.metadata import About, Interface
+from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.runners import quietly
 
 Compression = Literal["int8", "palette8", "palette6", "palette4"]
 

@@ -12,10 +12,9 @@ import coremltools as ct
 import torch
 
 from bball_pl.errors import ConfigError
-from bball_pl.export.about import About
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import Interface
-from bball_pl.export.onnx import quietly
+from bball_pl.export.metadata import About, Interface
+from bball_pl.verify.runners import quietly
 
 Route = Literal["trace", "export", "onnx"]
 Target = Literal["iOS13", "iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]

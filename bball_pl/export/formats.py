@@ -1,4 +1,4 @@
-"""One format after the other: written, read back from disk, compared with the trained model."""
+"""Formats of an export: each written, read back from disk and compared; with the options and the result."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bball_pl.export.about import About
 from bball_pl.export.compress import Compression, write_compressed
-from bball_pl.export.coreml import Compute, Form, Target, remove_file_or_package, write_coreml
+from bball_pl.export.coreml import Compute, Form, Route, Target, remove_file_or_package, write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import Interface
+from bball_pl.export.metadata import About, Interface, InterfaceName, Labels
 from bball_pl.export.onnx import write_onnx
-from bball_pl.export.settings import STEM, ExportSettings
-from bball_pl.export.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
-from bball_pl.export.verify.parity import (
+from bball_pl.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.verify.parity import (
     ACCURACY_LIMIT,
     COMPRESSED_ACCURACY_LIMIT,
     FP32_LIMIT,
@@ -28,7 +26,72 @@ from bball_pl.export.verify.parity import (
     batch_gate,
     compare_file,
 )
-from bball_pl.export.verify.runners import CoreMLRunner, Runner, runner_for
+from bball_pl.verify.runners import CoreMLRunner, Runner, runner_for
+
+#: Stem of every exported file: the name that an app's code sees.
+STEM = "BasketballMoves"
+
+Format = Literal["onnx", "mlpackage", "mlmodel", "aimodel"]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is to be exported, and how.
+
+    Attributes:
+        formats: onnx, mlpackage (ML Program), mlmodel (NeuralNetwork for iOS 13 and 14), aimodel (Core AI, beta).
+        target: oldest system for the ML Program.
+        route: from torch to Core ML.
+        compute: precision of the ML Program.
+        interface: names of features and labels.
+        labels: the labels of the default interface.
+        compress: compressed copies of the ML Program.
+        force: ship a compressed copy even if it loses too much.
+        photos: number of test photos to verify on; 0 takes all.
+        author: who trained the model.
+        licence: under which it may be used.
+        description: one sentence.
+    """
+
+    formats: Sequence[Format] = ("onnx", "mlpackage", "mlmodel")
+    target: Target = "iOS16"
+    route: Route = "trace"
+    compute: Compute = "fp16"
+    interface: InterfaceName = "default"
+    labels: Labels = "name"
+    compress: Sequence[Compression] = ()
+    force: bool = False
+    photos: int = 60
+    author: str = "not stated"
+    licence: str = "not stated"
+    description: str = "Says which basketball move a photo shows."
+
+
+@dataclass
+class Export:
+    """A finished export.
+
+    Attributes:
+        folder: where it lies.
+        files: how each file compares with the trained model.
+        photos: number of photos that it was verified on.
+        about: the facts that every file carries.
+        interface: names of features and labels.
+        refused: compressed copies that lost too much and were left out.
+    """
+
+    folder: Path
+    files: list[FileParity]
+    photos: int
+    about: About
+    interface: Interface
+    refused: list[FileParity] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every file that is in the folder is proven."""
+        return all(file.passed for file in self.files)
+
 
 #: Files that use nothing newer are still of the version of iOS 13; a vision transformer needs 14.
 _NEURAL_NETWORK_TARGET: Target = "iOS14"
@@ -132,7 +195,8 @@ class VerifiedFiles:
             self.files.append(self._compare(path, _MAC, None))
 
     def _core_ai(self) -> None:
-        from bball_pl.export.coreai import CoreAIRunner, write_coreai
+        from bball_pl.export.coreai import write_coreai
+        from bball_pl.verify.coreai_runtime import CoreAIRunner
 
         path = self._say("Core AI (beta)", self.folder / f"{STEM}.aimodel")
         write_coreai(self.model, path, self.interface, self.about)

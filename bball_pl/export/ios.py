@@ -9,15 +9,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bball_pl.classes import MOVES
 from bball_pl.errors import ConfigError, RunError, VerificationError
 from bball_pl.evaluate.calibration import file_sha256
-from bball_pl.export.about import CROP_POLICY, About
-from bball_pl.export.interface import Interface
-from bball_pl.export.settings import STEM
-from bball_pl.export.staging import staged_folder
-from bball_pl.files import write_text
-from bball_pl.runs import ROOT
+from bball_pl.export.formats import STEM
+from bball_pl.export.metadata import CROP_POLICY, About, Interface
+from bball_pl.files import staged_folder, write_text
+from bball_pl.moves import MOVES
+from bball_pl.project import ROOT
 
 #: The app package that takes the model.
 APP = ROOT / "ios" / f"{STEM}.swiftpm"

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from bball_pl.decode import decode
-from bball_pl.export.interface import Interface
-from bball_pl.export.verify.parity import Reference
+from bball_pl.export.metadata import Interface
 from bball_pl.files import write_text
-from bball_pl.preprocess import PreprocessSpec
+from bball_pl.photos.decode import decode
+from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.verify.parity import Reference
 
 #: Largest difference that a Mac may show: 16-bit arithmetic of the Neural Engine, and its own resizing.
 _TOLERANCE = 0.02
-_SCRIPTS = ("check.py", "check.swift", "README.md")
+_SCRIPTS = ("check_parity.py", "check.swift", "README.md")
 
 
 def write_kit(folder: Path, reference: Reference, spec: PreprocessSpec, interface: Interface, number: int = 20) -> None:

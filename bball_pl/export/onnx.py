@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import torch
 
-from bball_pl.export.about import About
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.interface import Interface
+from bball_pl.export.metadata import About, Interface
 from bball_pl.files import atomic_path
+from bball_pl.verify.runners import quietly
 
 
 def write_onnx(model: DeployModel, path: Path, interface: Interface, about: About) -> Path:
@@ -66,23 +61,3 @@ def _forget_places(proto: onnx.ModelProto) -> None:
     for value in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer]:
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Keep converters from writing bars and warnings about their own insides to the terminal."""
-    names = ("coremltools", "torch.onnx", "onnxscript", "onnx_ir", "root")
-    levels = {name: logging.getLogger(name).level for name in names}
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stderr(io.StringIO()),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

@@ -1,1 +1,1 @@
-"""Batches to logits: backbone and weights, LightningModule, optimiser, mixing, callbacks."""
+"""Batches to logits: backbone and weights, LightningModule, recipe, callbacks and the fit command."""

@@ -19,17 +19,19 @@ from torchmetrics.functional.classification import multiclass_f1_score
 from bball_pl import __version__
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
-from bball_pl.model.averaging import WeightEma
-from bball_pl.model.backbone import MoveNet, spec_for
 from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
-from bball_pl.model.callbacks.probe import LinearProbe
-from bball_pl.model.checkpoint import read_checkpoint
-from bball_pl.model.mixing import mix
-from bball_pl.model.optimiser import freeze_lowest, learning_rate_course, parameter_groups
-from bball_pl.model.outcomes import OutcomeCollector, Outcomes
-from bball_pl.model.ranges import check_ranges
-from bball_pl.model.weights import load_weights
-from bball_pl.preprocess import Fit, PreprocessSpec
+from bball_pl.model.network import MoveNet, load_weights, spec_for
+from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
+from bball_pl.model.probe_start import LinearProbe
+from bball_pl.model.recipe import (
+    WeightEma,
+    check_ranges,
+    freeze_lowest,
+    learning_rate_course,
+    mix,
+    parameter_groups,
+)
+from bball_pl.photos.preprocess import Fit, PreprocessSpec
 
 #: Weight of the auxiliary head's loss: the value of torchvision's reference training of Inception v3.
 _AUXILIARY_WEIGHT = 0.4

@@ -1,1 +1,1 @@
-"""The local web page: sort photos, try the model, review its errors, look at the runs."""
+"""The studio: a local page to sort photos, review errors, try models and look at runs."""

@@ -1,4 +1,4 @@
-"""Who may ask the studio for what: every request passes here before anything else sees it."""
+"""The guard: every request passes here first, and foreign or oversized ones are refused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bball_pl.studio.settings import Settings, is_loopback
-from bball_pl.studio.uploads import FORM_BYTES, MAX_BYTES
+from bball_pl.studio.pictures import FORM_BYTES, MAX_BYTES
+from bball_pl.studio.state import Settings, is_loopback
 
 #: Header that a request which changes something must carry, with the secret of this start.
 CSRF_HEADER = "x-studio-csrf"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from bball_pl.errors import RunError
 
 if TYPE_CHECKING:
-    from bball_pl.evaluate.engine import Engine
-    from bball_pl.evaluate.predict.judge import Judge
+    from bball_pl.evaluate.calibration import Judge
+    from bball_pl.evaluate.trained_model import Engine
 
 #: Checkpoints in memory at once: two runs side by side, and the one that sorts.
 _KEPT = 3
@@ -84,9 +84,8 @@ class Models:
 
 def _read(path: Path) -> Loaded:
     # Torch takes seconds to import; the page is there before.
-    from bball_pl.evaluate.calibration import file_sha256
-    from bball_pl.evaluate.engine import Engine
-    from bball_pl.evaluate.predict.judge import Judge
+    from bball_pl.evaluate.calibration import Judge, file_sha256
+    from bball_pl.evaluate.trained_model import Engine
     from bball_pl.model.classifier import MoveClassifier
 
     engine = Engine(MoveClassifier.from_checkpoint(path), batch_size=16)

@@ -1,20 +1,132 @@
-"""Photos made small for a page: decoded and encoded in threads, kept in memory, and ready before they are asked for."""
+"""Photos for a page: registered by opaque ids, shrunk in threads, and uploads within limits."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
+from fastapi import HTTPException, Request, UploadFile
 
-from bball_pl.decode import decode
 from bball_pl.errors import PhotoError
-from bball_pl.studio.registry import Registry
+from bball_pl.photos.decode import decode
+
+
+class Registry:
+    """Which file an id stands for, and the trees that it must lie in.
+
+    Ids are made from the place where the server first found the photo, so that a page which is still open knows its
+    photos after a restart; they are looked up in the server's own list and never turned back into a path.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[Path, tuple[str, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, path: Path, *roots: Path, first: bytes = b"") -> str:
+        """Enter a photo and return its id.
+
+        Args:
+            path: where it is.
+            roots: the trees that it may lie in; it is not shown from anywhere else.
+            first: what the id is made of; the path unless given.
+        """
+        own = hashlib.blake2b(first or os.fsencode(path.absolute()), digest_size=16).hexdigest()
+        self.put(own, path, roots)
+        return own
+
+    def put(self, photo: str, path: Path, roots: Sequence[Path]) -> None:
+        """Say where the photo of an id is."""
+        trees = tuple(os.path.realpath(root).rstrip(os.sep) + os.sep for root in roots)
+        with self._lock:
+            self._places[photo] = path, trees
+
+    def move(self, photo: str, path: Path) -> None:
+        """Say where a photo is now, within the same trees."""
+        with self._lock:
+            if photo in self._places:
+                self._places[photo] = path, self._places[photo][1]
+
+    def known(self, photo: str) -> bool:
+        """Return whether there is such an id."""
+        return photo in self._places
+
+    def path(self, photo: str) -> Path | None:
+        """Return a photo's file; None if there is no such id, no such file, or a link leads out of its trees."""
+        place = self._places.get(photo)
+        if place is None:
+            return None
+        path, trees = place
+        real = os.path.realpath(path)
+        return path if real.startswith(trees) and os.path.isfile(real) else None  # noqa: PTH113
+
+
+#: Most bytes of one photo: twice what the best phones write.
+MAX_BYTES = 30_000_000
+#: What a form puts around a file.
+FORM_BYTES = 1_000_000
+_PIECE = 1 << 16
+
+
+async def read_upload(source: Request | UploadFile, limit_bytes: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a photo that is being sent.
+
+    Args:
+        source: a request whose whole body is the photo, or a file of a form.
+        limit_bytes: most bytes that are taken.
+
+    Raises:
+        HTTPException: 413 as soon as there are more bytes than that; 422 if there are none.
+    """
+    if isinstance(source, Request):
+        declared = source.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > limit_bytes:
+            raise too_large(limit_bytes)
+    content = bytearray()
+    async for piece in _pieces(source):
+        content += piece
+        if len(content) > limit_bytes:
+            raise too_large(limit_bytes)
+    if not content:
+        raise HTTPException(422, "empty file")
+    return bytes(content)
+
+
+def decode_upload(content: bytes) -> np.ndarray:
+    """Decode a photo that was sent; call it in a thread.
+
+    Returns:
+        RGB uint8 `[H, W, 3]`, 0–255, upright.
+
+    Raises:
+        HTTPException: 422 with the reason, as in `bball_pl.photos.decode.decode`.
+    """
+    try:
+        return decode(content)
+    except PhotoError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def too_large(limit_bytes: int) -> HTTPException:
+    """Return the answer to a body with too many bytes."""
+    return HTTPException(413, f"more than {limit_bytes / 1e6:.0f} MB. Shrink the photo")
+
+
+async def _pieces(source: Request | UploadFile) -> AsyncIterator[bytes]:
+    if isinstance(source, Request):
+        async for piece in source.stream():
+            yield piece
+    else:
+        while piece := await source.read(_PIECE):
+            yield piece
+
 
 Size = Literal["display", "thumb"]
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.report.selection import gallery_rows
+from bball_pl.evaluate.predictions import gallery_rows
 from bball_pl.files import write_text
 
 __all__ = ["gallery_rows", "write_report"]
@@ -41,7 +41,7 @@ def write_report(
 
         write_text(path, render_markdown(content))
     else:
-        from bball_pl.evaluate.report.page import render_page
+        from bball_pl.evaluate.report.report_page import render_page
 
         write_text(path, render_page(content, heat_maps))
     return path

@@ -1,4 +1,4 @@
-"""What a split says about confidences: reliability in bins, and what the threshold of "unsure" does to it."""
+"""Confidences of a split: reliability in bins, and the effect of the threshold of "unsure"."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.calibration import Calibration
-from bball_pl.evaluate.intervals import wilson
-from bball_pl.evaluate.metrics import CALIBRATION_BINS
+from bball_pl.evaluate.metrics import CALIBRATION_BINS, wilson
+from bball_pl.evaluate.predictions import Answers
 
 
 @dataclass(frozen=True)

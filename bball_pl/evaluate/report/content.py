@@ -1,4 +1,4 @@
-"""What a report says, whatever form it takes: computed once, in words and numbers."""
+"""Content of a report in words and numbers, computed once for every form of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.intervals import wilson
-from bball_pl.evaluate.metrics import CALIBRATION_BINS, probability_figures
-from bball_pl.evaluate.report.baseline import Beside, beside_2018
+from bball_pl.evaluate.metrics import CALIBRATION_BINS, Slices, by_group, by_source, probability_figures, wilson
+from bball_pl.evaluate.predictions import Selection, select
 from bball_pl.evaluate.report.confidence import Bin, Operating, operate, reliability
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
-from bball_pl.evaluate.report.facts import Facts, collect_facts
+from bball_pl.evaluate.report.facts import Beside, Facts, beside_2018, collect_facts
 from bball_pl.evaluate.report.findings import Findings, Pair, confused_pairs, find
-from bball_pl.evaluate.report.remarks import about_confidence, about_learning
-from bball_pl.evaluate.report.selection import Selection, select
-from bball_pl.evaluate.report.wording import (
+from bball_pl.evaluate.report.remarks import (
     NONE,
+    about_confidence,
+    about_learning,
     counted,
     decimal_interval,
     decimals,
@@ -29,7 +28,6 @@ from bball_pl.evaluate.report.wording import (
     shown,
     thousands,
 )
-from bball_pl.evaluate.slices import Slices, by_group, by_source
 
 #: With fewer groups a bootstrap over them comes out too narrow, and with very few it is nothing but wrong.
 FEW_GROUPS, FEWEST_GROUPS = 20, 5

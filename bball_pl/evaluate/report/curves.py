@@ -15,7 +15,7 @@ from typing import BinaryIO
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
-from bball_pl import runs
+from bball_pl import project
 
 #: Records of more bytes hold pictures; a scalar takes about 50.
 _LARGEST = 1 << 16
@@ -129,10 +129,10 @@ def _curve(points: Sequence[tuple[int, float]], epochs: dict[int, int]) -> Curve
 
 
 def _kept(checkpoint: Path, val_loss: Curve) -> tuple[str, int | None]:
-    probe = checkpoint.with_name(runs.PROBE)
-    if checkpoint.name == runs.LAST and len(val_loss):
+    probe = checkpoint.with_name(project.PROBE)
+    if checkpoint.name == project.LAST and len(val_loss):
         return "epoch", val_loss.epochs[-1]
-    if checkpoint.name not in {runs.BEST, runs.PROBE}:
+    if checkpoint.name not in {project.BEST, project.PROBE}:
         return "", None
     # A run whose probe was not beaten ends with a copy of it as its best checkpoint.
     if probe.is_file() and checkpoint.is_file() and filecmp.cmp(probe, checkpoint, shallow=False):

@@ -1,22 +1,107 @@
-"""Facts of an evaluation: dataset and split, settings of the run, versions, and the commands that repeat it."""
+"""Facts of an evaluation: dataset and split, settings, versions, commands, and the result of 2018 beside it."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml  # type: ignore[import-untyped]
 
-from bball_pl import __version__, runs
+from bball_pl import __version__, project
 from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.report.wording import NONE, counted, shown, thousands
+from bball_pl.evaluate.metrics import wilson
+from bball_pl.evaluate.predictions import Answers
+from bball_pl.evaluate.report.remarks import NONE, counted, percent, percents, shown, thousands
+from bball_pl.moves import MOVES
+
+#: The test of 2018: a row per true move and a column per answer, in the order of `MOVES`.
+MATRIX_2018 = ((81, 2, 17), (2, 98, 0), (18, 3, 79))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Two results in words.
+
+    Attributes:
+        head: headings of the columns.
+        rows: a row per figure: its name, that of 2018, that of now.
+        remark: how the two may be compared.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    remark: str
+
+
+def beside_2018(answers: Answers) -> Beside | None:
+    """Put answers beside the result of 2018; None if the classes are not the three moves."""
+    names = [move.name for move in MOVES]
+    if sorted(answers.class_names) != sorted(names):
+        return None
+    place = [answers.class_names.index(name) for name in names]
+    now = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(now, (answers.targets, answers.predicted), 1)
+    columns = [_column(np.array(MATRIX_2018)), _column(now[np.ix_(place, place)])]
+    figures = [
+        "photos",
+        "right",
+        "accuracy",
+        "95 % interval",
+        "errors between layup and shoot",
+        *(f"{move.name} {move.chinese} recognised" for move in MOVES),
+    ]
+    rows = [[figure, *pair] for figure, pair in zip(figures, zip(*columns, strict=True), strict=True)]
+    remark = (
+        "This is no like-for-like: the photos of 2018 were others, and a few points of difference can be the photos "
+        f"alone. In words, the confusion matrix of 2018: {_words(np.array(MATRIX_2018))}"
+    )
+    return Beside(["figure", "2018", "now"], rows, remark)
+
+
+def _column(matrix: np.ndarray) -> list[str]:
+    right, number = int(np.trace(matrix)), int(matrix.sum())
+    between = _between(matrix)
+    recall = [
+        f"{matrix[row, row]} of {matrix[row].sum()}" if matrix[row].sum() else "no photos" for row in range(len(matrix))
+    ]
+    return [
+        thousands(number),
+        thousands(right),
+        percent(right / number),
+        percents(wilson(right, number)),
+        f"{between} of {number - right}" if number > right else "no errors",
+        *recall,
+    ]
+
+
+def _between(matrix: np.ndarray) -> int:
+    """Return how many layups were taken for shoots or shoots for layups."""
+    layup, shoot = _index("layup"), _index("shoot")
+    return int(matrix[layup, shoot] + matrix[shoot, layup])
+
+
+def _words(matrix: np.ndarray) -> str:
+    layup, shoot = _index("layup"), _index("shoot")
+    errors = int(matrix.sum() - np.trace(matrix))
+    rest = errors - _between(matrix)
+    return (
+        f"{_between(matrix)} of {errors} errors were between layup and shoot ({matrix[layup, shoot]} layups taken for "
+        f"shoots, {matrix[shoot, layup]} shoots taken for layups); the other {rest} had to do with dribble."
+    )
+
+
+def _index(name: str) -> int:
+    names: Sequence[str] = [move.name for move in MOVES]
+    return names.index(name)
+
 
 _SETTINGS = {
     "model": "backbone weights image_size fit probe head_epochs lr layer_decay weight_decay label_smoothing mixup "
@@ -93,15 +178,15 @@ def _dataset(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def _settings(run: Path | None) -> list[tuple[str, str]]:
-    path = None if run is None else run / runs.CONFIG
+    path = None if run is None else run / project.CONFIG
     if path is None or not path.is_file():
         return []
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return [(runs.CONFIG, "cannot be read")]
+        return [(project.CONFIG, "cannot be read")]
     if not isinstance(config, dict):
-        return [(runs.CONFIG, "holds no settings")]
+        return [(project.CONFIG, "holds no settings")]
     rows = []
     for part, keys in _SETTINGS.items():
         own = config.get(part)
@@ -126,9 +211,9 @@ def _commands(evaluation: Evaluation) -> list[tuple[str, str]]:
     rows = []
     if evaluation.command:
         rows.append(("This evaluation again:", evaluation.command))
-    if evaluation.run is not None and (evaluation.run / runs.CONFIG).is_file():
-        config = evaluation.run / runs.CONFIG
+    if evaluation.run is not None and (evaluation.run / project.CONFIG).is_file():
+        config = evaluation.run / project.CONFIG
         # As short as it can be, as long as it works from the repository's root.
-        near = config if not config.is_relative_to(runs.ROOT) else Path(os.path.relpath(config, runs.ROOT))
+        near = config if not config.is_relative_to(project.ROOT) else Path(os.path.relpath(config, project.ROOT))
         rows.append(("The training again:", shlex.join(["python", "scripts/fit.py", "--config", str(near)])))
     return rows

@@ -1,4 +1,4 @@
-"""What a coach should know of an evaluation: the verdict, what is good, what is wrong, what to do next."""
+"""Findings of an evaluation for a coach: the verdict, strengths, weaknesses and next steps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
-from bball_pl.evaluate.answers import Answers
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.intervals import wilson
+from bball_pl.evaluate.metrics import Slices, wilson
+from bball_pl.evaluate.predictions import Answers, Selection
 from bball_pl.evaluate.report.confidence import Operating
 from bball_pl.evaluate.report.curves import LearningCurves
-from bball_pl.evaluate.report.selection import Selection
-from bball_pl.evaluate.report.wording import counted, listed, percent, percents, points, shown, thousands
-from bball_pl.evaluate.slices import Slices
+from bball_pl.evaluate.report.remarks import counted, listed, percent, percents, points, shown, thousands
 
 #: With fewer photos an accuracy says next to nothing: at 20 its interval is some 40 points wide.
 FEW = 20

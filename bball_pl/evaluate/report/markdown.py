@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bball_pl.evaluate.report.content import Content, class_rows
-from bball_pl.evaluate.report.remarks import DEFINITIONS, about_left_out, about_slices
-from bball_pl.evaluate.report.wording import (
+from bball_pl.evaluate.report.remarks import (
+    DEFINITIONS,
     NONE,
+    about_left_out,
+    about_slices,
     counted,
     decimal_interval,
     decimals,

@@ -1,0 +1,1 @@
+"""Auditing: copies, leaks, doubtful labels, quality, licences, quarantine and the page."""

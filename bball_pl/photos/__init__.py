@@ -1,0 +1,1 @@
+"""Photos: trees and tables, the journal, decoding, preprocessing and what is known by content."""

@@ -1,0 +1,1 @@
+"""Prediction: photos and videos to answers."""

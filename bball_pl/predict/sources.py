@@ -1,0 +1,187 @@
+"""Photos and videos named on a command line: files, folders, patterns, and a list on standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from bball_pl.photos.tree import IMAGE_SUFFIXES
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".ogv"}
+)
+
+#: The argument that stands for a list on standard input.
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One photo or video.
+
+    Attributes:
+        name: as its user wrote it; a file of a folder has the folder's name before its own.
+        is_video: whether its suffix is that of a video. Whatever else was named is read as a photo.
+    """
+
+    name: str
+    is_video: bool
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return Path(self.name)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that was asked for and is not answered, or not wholly, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Found:
+    """What a command line names, in its order; a file that is named twice, also through a link, is there once."""
+
+    sources: list[Source] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def videos(self) -> int:
+        """Number of videos among the sources."""
+        return sum(source.is_video for source in self.sources)
+
+    @property
+    def real_paths(self) -> set[str]:
+        """The files of the sources, links followed: what must not be written over."""
+        return {os.path.realpath(source.path) for source in self.sources}
+
+    def failure_lines(self) -> Iterator[str]:
+        """Yield how many of the named things failed, and each with its reason; nothing if all went well."""
+        if not self.failures:
+            return
+        failed = {failure.name for failure in self.failures}
+        named = failed | {source.name for source in self.sources}
+        yield f"{len(failed)} of {len(named)} {'files' if self.videos else 'photos'} failed:"
+        for failure in self.failures:
+            yield f"  {failure.name}: {failure.reason}"
+
+
+def find_sources(names: Sequence[str], stdin: BinaryIO, leave_out: Path | None = None) -> Found:
+    """List photos and videos without opening them.
+
+    A file is taken whatever its suffix. A folder gives all files below it with the suffix of a photo or a video, in
+    the order of their names; hidden files are passed over and links followed. A name that is not there but has `*`,
+    `?` or `[` is a pattern, `**` for any number of folders, which gives what a folder with these files would. `-`
+    stands for names on standard input, one a line, or with a zero byte after each, if there is a zero byte.
+
+    Args:
+        names: from the command line.
+        stdin: read to its end if one of the names is `-`.
+        leave_out: a folder whose files are not taken from a folder above it: the pictures that this program draws.
+
+    Returns:
+        The sources, and a failure for every name that gave nothing or cannot be looked into.
+    """
+    found = Found()
+    seen: set[str] = set()
+    drawn = None if leave_out is None else os.path.realpath(leave_out)
+    for entry in _entries(names, stdin, drawn):
+        if isinstance(entry, Failure):
+            found.failures.append(entry)
+            continue
+        real = os.path.realpath(entry)
+        if real not in seen:
+            seen.add(real)
+            found.sources.append(Source(entry, Path(entry).suffix.lower() in VIDEO_SUFFIXES))
+    return found
+
+
+def _entries(names: Sequence[str], stdin: BinaryIO, drawn: str | None) -> Iterator[str | Failure]:
+    for name in names:
+        if name == STDIN:
+            listed = _listed(stdin.read())
+            if not listed:
+                yield Failure(STDIN, "standard input lists nothing")
+            for line in listed:
+                # What a program lists exists under exactly this name: no patterns here.
+                yield from _named(line, drawn)
+        elif glob.has_magic(name) and _mode(Path(name)) is None:
+            yield from _matching(name, drawn)
+        else:
+            yield from _named(name, drawn)
+
+
+def _listed(content: bytes) -> list[str]:
+    parts = content.split(b"\0") if b"\0" in content else [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    return [os.fsdecode(part) for part in parts if part]
+
+
+def _named(name: str, drawn: str | None) -> Iterator[str | Failure]:
+    mode = _mode(Path(name))
+    if mode is None:
+        yield Failure(name, "there is no such file")
+    elif stat.S_ISDIR(mode):
+        empty = True
+        for entry in _below(Path(name), drawn):
+            empty = False
+            yield entry
+        if empty:
+            yield Failure(name, "no photo or video in this folder")
+    elif stat.S_ISREG(mode):
+        yield name
+    else:
+        # Reading a device or a pipe might never end.
+        yield Failure(name, "neither a file nor a folder")
+
+
+def _matching(pattern: str, drawn: str | None) -> Iterator[str | Failure]:
+    # Not Path.glob: it takes no absolute pattern and finds hidden files.
+    matches = sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+    empty = True
+    for match in matches:
+        for entry in _below(match, drawn):
+            empty = False
+            yield entry
+    if empty:
+        yield Failure(pattern, "no photo or video has a name like this")
+
+
+def _below(start: Path, drawn: str | None) -> Iterator[str | Failure]:
+    # With a set of the folders that were entered, a link to a folder above ends the walk instead of prolonging it.
+    entered: set[str] = set()
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        mode = _mode(path)
+        if mode is not None and stat.S_ISDIR(mode):
+            real = os.path.realpath(path)
+            if real in entered or real == drawn:
+                continue
+            entered.add(real)
+            try:
+                children = sorted(path.iterdir(), reverse=True)
+            except OSError as error:
+                yield Failure(str(path), f"the folder cannot be listed ({error.strerror})")
+                continue
+            waiting += [child for child in children if not child.name.startswith(".")]
+        elif path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            # A link that leads nowhere comes through: a photo that is not there is a bad photo, not a missing one.
+            if mode is None or stat.S_ISREG(mode):
+                yield str(path)
+            else:
+                yield Failure(str(path), "neither a file nor a folder")
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return None

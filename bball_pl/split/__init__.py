@@ -1,0 +1,1 @@
+"""Splitting: whole groups to train, val and test, and writing the dataset."""

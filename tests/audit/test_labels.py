@@ -1,0 +1,119 @@
+"""Wrong labels come first, games are never divided, and what cannot be judged is said."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import pytest
+
+from bball_pl.audit.labels import judge_labels, out_of_fold
+
+NAMES = ("dribble", "layup", "shoot")
+
+
+def clouds(count: int, seed: int = 0, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of two views in which the classes lie apart, classes, and games of ten photos."""
+    rng = np.random.default_rng(seed)
+    targets = np.arange(count) % 3
+    centres = rng.normal(0, 1, (3, 2, 1500))
+    features = centres[targets] + rng.normal(0, noise, (count, 2, 1500))
+    return features.astype(np.float16), targets, np.arange(count) // 10
+
+
+def judge(
+    features: np.ndarray, labels: Sequence[str], groups: Sequence[Sequence[Hashable]], seed: int = 0
+) -> tuple[list[int], str]:
+    rows = [10 * place for place in range(len(labels))]
+    judged = judge_labels(rows, labels, groups, lambda chosen: features[[row // 10 for row in chosen]], seed)
+    return [doubt.row // 10 for doubt in judged.doubts], judged.remark
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_come_first(seed: int) -> None:
+    features, targets, games = clouds(300, seed)
+    labels = [NAMES[target] for target in targets]
+    wrong = np.random.default_rng(seed).choice(300, 15, replace=False)
+    for place in wrong:
+        labels[place] = NAMES[(targets[place] + 1) % 3]
+    groups = [[("game", game)] for game in games]
+    judged = judge_labels(range(300), labels, groups, lambda rows: features[list(rows)])
+    first = [doubt.row for doubt in judged.doubts[:15]]
+    assert set(first) == set(wrong.tolist())
+    assert judged.judged == 300
+    assert judged.accuracy == pytest.approx(0.95, abs=0.02)
+    for doubt in judged.doubts[:15]:
+        assert doubt.given == labels[doubt.row]
+        assert doubt.suggested == NAMES[targets[doubt.row]]
+        assert 0 <= doubt.confidence < doubt.suggested_confidence <= 1
+    confidences = [doubt.confidence for doubt in judged.doubts]
+    assert confidences == sorted(confidences)
+
+
+def test_right_labels_are_not_doubted() -> None:
+    features, targets, games = clouds(150)
+    doubted, remark = judge(features, [NAMES[target] for target in targets], [[game] for game in games])
+    assert doubted == []
+    assert remark == ""
+
+
+def test_the_same_seed_gives_the_same_doubts() -> None:
+    features, targets, games = clouds(150, noise=14)
+    labels, groups = [NAMES[target] for target in targets], [[game] for game in games]
+    assert judge(features, labels, groups, 1)[0] == judge(features, labels, groups, 1)[0] != []
+
+
+def test_no_photo_is_judged_by_its_own_game() -> None:
+    # Within a game all photos look the same, and every game has labels of its own at random: whoever has seen the game
+    # knows the label, whoever has not cannot. Two games of the same look are linked by a copy in both.
+    rng = np.random.default_rng(0)
+    games = np.repeat(np.arange(60), 5)
+    looks = rng.normal(0, 1, (30, 1, 64))[games // 2]
+    targets = np.resize([0, 1, 2], 30)[rng.permutation(30)][games // 2]
+    features = (looks + rng.normal(0, 0.01, (300, 1, 64))).astype(np.float32)
+    groups = [[("game", game), ("cluster", game // 2)] for game in games.tolist()]
+    labels = [NAMES[target] for target in targets]
+    linked = judge_labels(range(300), labels, groups, lambda rows: features[list(rows)])
+    alone = judge_labels(range(300), labels, [group[:1] for group in groups], lambda rows: features[list(rows)])
+    assert linked.accuracy < 0.7 < alone.accuracy
+
+
+def test_photos_without_a_group_are_their_own() -> None:
+    features, targets, _ = clouds(90)
+    doubted, remark = judge(features, [NAMES[target] for target in targets], [[] for _ in targets])
+    assert (doubted, remark) == ([], "")
+
+
+def test_what_cannot_be_judged() -> None:
+    features, targets, games = clouds(60)
+    one_game = [["game"] for _ in targets]
+    doubted, remark = judge(features, [NAMES[target] for target in targets], one_game)
+    assert doubted == []
+    assert "two classes" in remark
+    assert judge(features, ["shoot"] * 60, [[game] for game in games])[0] == []
+    assert judge(features[:4], ["shoot", "layup"] * 2, [[]] * 4)[1] != ""
+
+
+def test_a_class_with_too_few_photos_is_left_out_and_named() -> None:
+    features, targets, games = clouds(90)
+    labels = [NAMES[target] for target in targets]
+    labels[:3] = ["dunk"] * 3
+    doubted, remark = judge(features, labels, [[game] for game in games])
+    assert doubted == []
+    assert remark.endswith(": dunk")
+
+
+def test_predictions_are_shares() -> None:
+    features, targets, games = clouds(100, noise=5)
+    shares = out_of_fold(features, targets, games)
+    assert shares.shape == (100, 3)
+    assert shares.min() > 0
+    assert np.allclose(shares.sum(1), 1)
+
+
+def test_more_photos_than_features_answer_alike() -> None:
+    # The rotation into fewer dimensions is only for speed.
+    features, targets, games = clouds(200, noise=3)
+    few = features[:, :, :150]
+    padded = np.concatenate([few, np.zeros((200, 2, 100), np.float16)], 2)
+    assert np.allclose(out_of_fold(few, targets, games), out_of_fold(padded, targets, games), atol=0.005)

@@ -1,0 +1,169 @@
+"""Photos are looked at once: again only if they change, and what an interrupted audit found out is kept."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bball_pl.audit import measure
+from bball_pl.audit.copies import find_clusters
+from bball_pl.audit.measure import look, look_closely
+from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Facts, examine, views
+from bball_pl.photos.store import Store
+
+from helpers.audit_albums import save, scene
+
+
+class Counting:
+    """Counts the photos that are decoded, and may be interrupted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_after: int = 10_000) -> None:
+        self.count, self._stop = 0, stop_after
+        monkeypatch.setattr(measure, "examine", self)
+
+    def __call__(self, content: bytes) -> tuple[Facts, np.ndarray | None]:
+        self.count += 1
+        if self.count > self._stop:
+            raise KeyboardInterrupt
+        return examine(content)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    return [save(tmp_path / "photos" / f"{number}.jpg", scene(number, (96, 64))) for number in range(5)]
+
+
+def test_a_second_look_decodes_nothing(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    photos.append(tmp_path / "bad.jpg")
+    photos[-1].write_bytes(b"no photo")
+    counting = Counting(monkeypatch)
+    store = Store(tmp_path / "cache")
+    first = look(photos, store)
+    store.close()
+    assert counting.count == 6
+    assert first.usable == [0, 1, 2, 3, 4]
+    assert first.facts[5].problem == "not an image"
+    assert all(own.short is not None and own.short.shape == (SHORT,) for own in first.facts[:5])
+    store = Store(tmp_path / "cache")
+    second = look(photos, store)
+    store.close()
+    assert counting.count == 6
+    assert second.sha256s == first.sha256s
+    for one, other in zip(first.facts, second.facts, strict=True):
+        assert (one.problem, one.quality, one.dhash, one.mirrored, one.grey) == (
+            *(other.problem, other.quality, other.dhash, other.mirrored, other.grey),
+        )
+        assert (one.short is None) == (other.short is None)
+        assert one.short is None or other.short is None or np.array_equal(one.short, other.short)
+
+
+def test_only_what_changed_is_looked_at_again(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "cache")
+    before = look(photos, store)
+    counting = Counting(monkeypatch)
+    save(photos[2], scene(77, (96, 64)))
+    moved = photos[3].rename(tmp_path / "moved.jpg")
+    after = look([*photos[:3], moved, photos[4]], store)
+    store.close()
+    assert counting.count == 1, "a photo that was renamed is known by its bytes"
+    assert after.sha256s[2] != before.sha256s[2]
+    assert after.sha256s[:2] + after.sha256s[3:] == before.sha256s[:2] + before.sha256s[3:]
+
+
+def test_an_interrupted_look_is_not_lost(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "_BATCH", 2)
+    store = Store(tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        Counting(patch, stop_after=4)
+        with pytest.raises(KeyboardInterrupt):
+            look(photos, store)
+    store.close()
+    counting = Counting(monkeypatch)
+    store = Store(tmp_path / "cache")
+    assert look(photos, store).usable == [0, 1, 2, 3, 4]
+    store.close()
+    assert counting.count <= 3
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "empty.jpg").touch()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")
+    names = ["folder.jpg", "gone.jpg", "empty.jpg", *(["pipe.jpg"] if hasattr(os, "mkfifo") else [])]
+    seen = look([tmp_path / name for name in names], Store(None))
+    assert seen.usable == []
+    assert [bool(sha256) for sha256 in seen.sha256s] == [False, False, True, *([False] * (len(names) - 3))]
+    assert "not a regular file" in seen.facts[0].problem
+    assert "cannot be read" in seen.facts[1].problem
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there are UTF-16")
+def test_a_name_that_is_not_utf_8_is_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "1.jpg", scene(0, (96, 64))).rename(tmp_path / os.fsdecode(b"\xff.jpg"))
+    store = Store(tmp_path / "cache")
+    look([path], store)
+    counting = Counting(monkeypatch)
+    assert look([path], store).usable == [0]
+    store.close()
+    assert counting.count == 0
+
+
+def test_a_damaged_store_costs_time_only(tmp_path: Path, photos: list[Path]) -> None:
+    store = Store(tmp_path / "cache")
+    look(photos, store)
+    store.close()
+    (file,) = (tmp_path / "cache").glob("*.sqlite")
+    for path in (tmp_path / "cache").iterdir():
+        path.unlink()
+    file.write_bytes(b"this is no database" * 500)
+    store = Store(tmp_path / "cache")
+    assert look(photos, store).usable == [0, 1, 2, 3, 4]
+    store.close()
+    assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM facts").fetchone() == (5,)
+
+
+def test_a_place_that_cannot_be_written_costs_time_only(tmp_path: Path, photos: list[Path]) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    store = Store(tmp_path / "cache")
+    assert look(photos, store).usable == [0, 1, 2, 3, 4]
+    store.close()
+
+
+def test_long_features_do_not_see_left_and_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scene(3, (120, 80))
+    paths = [tmp_path / "one.png", tmp_path / "mirror.png", tmp_path / "other.png"]
+    for path, pixels in zip(paths, (one, one[:, ::-1], scene(4, (120, 80))), strict=True):
+        save(path, np.ascontiguousarray(pixels))
+    monkeypatch.setattr(measure, "LONG_SIDE", 64)
+    store = Store(tmp_path / "cache")
+    features = look_closely(paths, ["a", "b", "c"], store).astype(np.float32)
+    assert features.shape[:2] == (3, VIEWS)
+    scale = features.std()
+    assert np.abs(features[0] - features[1]).mean() < 0.05 * scale
+    assert np.abs(features[0] - features[2]).mean() > 0.2 * scale
+    monkeypatch.setattr(measure, "_network", None)  # all is known: no network is needed
+    assert np.array_equal(look_closely(paths[::-1], ["c", "b", "a"], store), features[::-1].astype(np.float16))
+    store.close()
+
+
+def test_photos_of_any_size(tmp_path: Path) -> None:
+    sizes = [(1, 1), (1, 500), (500, 1), (2, 3), (9, 8)]
+    paths = []
+    for width, height in sizes:
+        paths.append(tmp_path / f"{width}x{height}.png")
+        save(paths[-1], np.zeros((height, width, 3), np.uint8))
+    seen = look(paths, Store(None))
+    assert [(own.quality.width, own.quality.height) for own in seen.facts if own.quality] == sizes
+    assert find_clusters(seen.sha256s, seen.facts) == []
+
+
+def test_views_of_any_photo() -> None:
+    for height, width in ((1, 1), (2, 900), (300, 200)):
+        assert views(np.zeros((height, width, 3), np.uint8), SHORT_SIDE).shape == (VIEWS, SHORT_SIDE, SHORT_SIDE, 3)

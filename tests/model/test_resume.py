@@ -1,0 +1,93 @@
+"""A run that is stopped and resumed ends where a straight run ends, bit for bit."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bball_pl.model.outcomes import read_checkpoint
+
+from helpers.fit_runs import FIT, Signal, environment, fit, only_run, tiny
+
+MakeDataset = Callable[..., Path]
+
+#: Everything random at once. 24 training photos in batches of 8 are 3 steps in an epoch.
+_RANDOM = ["--model.dropout=0.3", "--model.mixup=0.4", "--model.cutmix=1", "--model.ema_decay=0.9"]
+_EPOCHS = 4
+_LAST = 2
+
+
+def options(root: Path, out: Path, workers: int) -> list[str]:
+    return [*tiny(root, out, _EPOCHS), *_RANDOM, f"--data.num_workers={workers}", "--pictures=false"]
+
+
+def assert_same_end(straight: Path, resumed: Path) -> None:
+    assert read_checkpoint(straight / "checkpoints" / "last.ckpt")["global_step"] == _EPOCHS * (_LAST + 1)
+    for name in ("last.ckpt", "best.ckpt"):
+        one, other = (read_checkpoint(run / "checkpoints" / name) for run in (straight, resumed))
+        assert one["global_step"] == other["global_step"]
+        for key in ("state_dict", "current_model_state", "averaging_state"):
+            assert one[key].keys() == other[key].keys()
+            different = [name for name in one[key] if not torch.equal(one[key][name], other[key][name])]
+            assert not different, f"{name} {key}: {different[:3]}"
+        states: list[dict[str, Any]] = [saved["optimizer_states"][0]["state"] for saved in (one, other)]
+        assert all(torch.equal(states[0][place]["exp_avg"], states[1][place]["exp_avg"]) for place in states[0])
+        probes = [saved["callbacks"]["LinearProbe"] for saved in (one, other)]
+        assert torch.equal(probes[0]["val_losses"], probes[1]["val_losses"])
+        assert (probes[0]["best"] is None) == (probes[1]["best"] is None), f"{name}: what the probe is compared with"
+        for mine, yours in zip(probes[0]["best"] or (), probes[1]["best"] or (), strict=True):
+            assert torch.equal(mine, yours), f"{name}: what the probe is compared with"
+    assert (straight / "metrics.json").read_bytes() == (resumed / "metrics.json").read_bytes()
+
+
+@pytest.fixture
+def dataset(make_dataset: MakeDataset) -> Path:
+    return make_dataset({"train": 8, "val": 2, "test": 2}, size=(48, 40))
+
+
+def resume(line: str, out: Path) -> Path:
+    """Paste a command line and return the run that it went on with."""
+    resumed = subprocess.run(
+        shlex.split(line), env=environment(), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "linear probe: frozen" not in resumed.stderr, "the probe's head has long been trained on"
+    run = only_run(out)
+    assert "ckpt_path: null" in (run / "config.yaml").read_text(), "it repeats the whole run, not its second half"
+    return run
+
+
+def test_a_stopped_run_ends_like_a_straight_one(dataset: Path, tmp_path: Path) -> None:
+    fit(options(dataset, tmp_path / "straight", workers=0))
+    straight = only_run(tmp_path / "straight")
+    moments = {
+        "middle": (Signal("training_step", 1, 1, signal.SIGINT), 1),
+        # An epoch whose batches are done is validated before the stop: its figures choose the best epoch.
+        "between": (Signal("training_step", 1, _LAST, signal.SIGTERM), 0),
+    }
+    for name, (moment, workers) in moments.items():
+        out = tmp_path / name
+        stopped = fit(options(dataset, out, workers), expect=128 + moment.signum, send=moment)
+        assert f"stopped by {moment.signum.name}; saved. Resume with:" in stopped.stderr
+        assert "Traceback" not in stopped.stderr
+        printed = re.search(r"Resume with:\n  (.*)", stopped.stderr)
+        assert printed is not None
+        assert_same_end(straight, resume(printed[1], out))
+
+
+def test_a_killed_run_goes_on_after_its_last_whole_epoch(dataset: Path, tmp_path: Path) -> None:
+    fit(options(dataset, tmp_path / "straight", workers=0))
+    fit(options(dataset, tmp_path / "killed", workers=0), expect=-9, send=Signal("training_step", 3, 1, signal.SIGKILL))
+    run = only_run(tmp_path / "killed")
+    last = run / "checkpoints" / "last.ckpt"
+    assert read_checkpoint(last)["global_step"] == 3 * (_LAST + 1), "written after every epoch, not only after the best"
+    line = shlex.join(["python", str(FIT), "--config", str(run / "config.yaml"), "--ckpt_path", str(last)])
+    assert_same_end(only_run(tmp_path / "straight"), resume(line, tmp_path / "killed"))

@@ -1,0 +1,254 @@
+"""Review: the lists of a run's answers, labels that are mended, and where the photos are afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from bball_pl.evaluate.predictions import Answers, write_answers
+from bball_pl.photos.audit_record import audit_folder
+from bball_pl.photos.journal import Journal
+from bball_pl.photos.photos_csv import AppendTable, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.studio.history import Ledger
+from bball_pl.studio.pictures import Registry
+from bball_pl.studio.review.review_sheet import Sheet, answer_tables, class_slot
+
+from helpers.browser import chromium
+from helpers.studio_server import Studio
+from helpers.studio_visits import Visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NAMES = ["shoot", "dribble", "layup"]
+#: Label and answer of each photo with the confidence: six right, four errors, of which two doubt the label.
+ROWS = [
+    *(("shoot", "shoot", 0.9), ("shoot", "shoot", 0.7), ("shoot", "layup", 0.95), ("shoot", "layup", 0.5)),
+    *(("dribble", "dribble", 0.99), ("dribble", "dribble", 0.8), ("dribble", "shoot", 0.45)),
+    *(("layup", "layup", 0.6), ("layup", "layup", 0.9), ("layup", "dribble", 0.85)),
+]
+RUN = "moves/version_0"
+URL = f"/api/review/{RUN}/test"
+
+
+@pytest.fixture
+def home(tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
+    """A dataset with groups, and a run that answered its test photos."""
+    (tmp_path / "data").mkdir()
+    dataset = make_dataset({"train": 1, "test": 4}, name="data/photos")
+    paths = []
+    for number, (label, _, _) in enumerate(ROWS):
+        left = sorted((dataset / "test" / label).glob("*.jpg"))
+        paths.append(left[sum(own == label for own, _, _ in ROWS[:number])].relative_to(dataset).as_posix())
+    groups = [f"game {number % 2}" for number in range(len(ROWS))]
+    write_photos_csv(
+        dataset / "photos.csv",
+        [PhotoRecord(path, row[0], group) for path, row, group in zip(paths, ROWS, groups, strict=True)],
+    )
+    shares = np.array([[(1 - sure) / 2] * 3 for _, _, sure in ROWS], np.float32)
+    for row, (_, said, sure) in enumerate(ROWS):
+        shares[row, NAMES.index(said)] = sure
+    run = tmp_path / "logs" / RUN
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(f"data:\n  root: {dataset}\n", encoding="utf-8")
+    targets = np.array([NAMES.index(label) for label, _, _ in ROWS])
+    write_answers(run / "predictions_test.csv", Answers(NAMES, paths, groups, targets, shares))
+    table = AppendTable(audit_folder(dataset) / "audit.csv", ("path", "kind", "severity", "class", "suggested", "why"))
+    audit_folder(dataset).mkdir(parents=True)
+    for path, kind, severity, label, suggested in (
+        ("train/layup/l0.jpg", "doubtful_label", "0.9", "layup", "shoot"),
+        (paths[0], "doubtful_label", "0.4", "shoot", "layup"),
+        (paths[1], "blurred", "1.0", "shoot", ""),
+    ):
+        table.add(
+            {"path": path, "kind": kind, "severity": severity, "class": label, "suggested": suggested, "why": "so"}
+        )
+    table.close()
+    return tmp_path
+
+
+@pytest.fixture
+def studio(home: Path) -> Iterator[Studio]:
+    with Studio(home) as running:
+        yield running
+
+
+def said(page: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(photo["label"], photo["predicted"]) for photo in page["photos"]]
+
+
+def test_lists_filters_and_orders(studio: Studio) -> None:
+    assert studio.get("/api/review")["runs"] == [{"id": RUN, "splits": ["test"]}]
+    summary = studio.get(URL)
+    assert summary["matrix"] == [[2, 0, 2], [1, 2, 0], [0, 1, 2]]
+    assert (summary["photos"], summary["errors"], summary["doubtful"]) == (10, 4, 2)
+    assert (summary["audit"], summary["changed"]) == (2, 0)
+    assert summary["groups"] == [
+        {"name": "game 0", "photos": 5, "errors": 2},
+        {"name": "game 1", "photos": 5, "errors": 2},
+    ]
+    assert summary["command"].startswith("python scripts/evaluate.py --run ")
+
+    def page(query: str) -> dict[str, Any]:
+        found: dict[str, Any] = studio.get(f"{URL}/photos?{query}")
+        return found
+
+    errors = page("show=errors&order=doubt")
+    assert said(errors) == [("shoot", "layup"), ("layup", "dribble"), ("shoot", "layup"), ("dribble", "shoot")]
+    assert [photo["margin"] for photo in errors["photos"]] == sorted(photo["margin"] for photo in errors["photos"])
+    assert said(page("show=errors&order=unsure"))[0] == ("dribble", "shoot")
+    assert len(page("show=doubtful")["photos"]) == 2
+    assert said(page("true=shoot&predicted=layup")) == [("shoot", "layup")] * 2
+    assert page("true=shoot&predicted=dribble") == {"total": 0, "photos": []}
+    assert page("true=nothing")["total"] == 0
+    assert page("group=game+1&show=errors")["total"] == 2
+    first, rest = page("limit=4"), page("offset=4&limit=99")
+    assert first["total"] == 10
+    assert len({photo["path"] for photo in (*first["photos"], *rest["photos"])}) == 10
+    audit = page("show=audit")["photos"]
+    assert [(photo["path"].split("/")[0], photo["suggested"]) for photo in audit] == [
+        ("train", "shoot"),
+        ("test", "layup"),
+    ]
+    assert audit[0]["probabilities"] is None
+    assert studio.ask("GET", f"{URL}/photos?show=nonsense").status == 422
+    assert studio.ask("GET", "/api/review/moves/version_9/test").status == 404
+    assert studio.ask("GET", f"/api/review/{RUN}/val").status == 404
+
+
+def test_a_label_is_mended_within_its_split_and_taken_back(studio: Studio, home: Path) -> None:
+    dataset = home / "data/photos"
+    photo = studio.get(f"{URL}/photos?show=errors")["photos"][0]
+    change = {"path": photo["path"], "action": "label", "class_name": "layup", "seen": photo["seen"]}
+    changed = studio.post(f"{URL}/change", change)["photo"]
+    assert (changed["label"], changed["now"], changed["changed"]) == ("shoot", "layup", True)
+    name = Path(photo["path"]).name
+    assert (dataset / "test/layup" / name).is_file()
+    assert not (dataset / photo["path"]).exists()
+    rows = {record.path: record for record in read_photos_csv(dataset / "photos.csv")}
+    assert rows[f"test/layup/{name}"].class_name == "layup"
+    assert rows[f"test/layup/{name}"].group == photo["group"]
+    assert studio.ask("GET", f"/api/photos/{changed['id']}/thumb").status == 200
+    assert studio.get(URL)["matrix"] == [[2, 0, 2], [1, 2, 0], [0, 1, 2]], "the figures stay those of the run"
+    assert [own["path"] for own in studio.get(f"{URL}/photos?show=changed")["photos"]] == [photo["path"]]
+
+    again = studio.post(f"{URL}/change", change, 409)
+    assert again["code"] == "conflict"
+    assert again["state"]["now"] == "layup"
+    away = {**change, "action": "quarantine", "class_name": "", "seen": changed["seen"]}
+    gone = studio.post(f"{URL}/change", away)
+    assert gone["photo"]["now"] == "quarantine"
+    assert (home / f"data/quarantine/photos/test/layup/{name}").is_file()
+    assert studio.post(f"{URL}/undo", {"number": gone["number"]})["photo"]["now"] == "layup"
+    assert studio.post(f"{URL}/undo", {"number": 0})["photo"]["now"] == "shoot"
+    assert (dataset / photo["path"]).is_file()
+    assert studio.post(f"{URL}/undo", {"number": 0})["photo"] is None
+    assert studio.get(URL)["changed"] == 0
+
+    photo = studio.get(f"{URL}/photos?show=doubtful")["photos"][0]
+    done = studio.post(f"{URL}/change", {"path": photo["path"], "action": "confirm", "seen": photo["seen"]})["photo"]
+    assert (done["now"], done["changed"], done["confirmed"]) == (photo["label"], True, True)
+    assert studio.get(URL)["changed"] == 1
+    for path in ("../../etc/passwd", "/etc/passwd", "test/shoot", "", "train/shoot/s0.jpg"):
+        studio.post(f"{URL}/change", {"path": path, "action": "quarantine"}, 404)
+
+
+def test_a_table_of_a_stranger_reaches_nothing_outside(home: Path) -> None:
+    (home / "secret.jpg").write_bytes(b"secret")
+    outside = ["../../secret.jpg", str(home / "secret.jpg"), "test/../../../secret.jpg", "test/shoot/gone.jpg"]
+    run = home / "logs" / RUN
+    shares = np.full((4, 3), 1 / 3, np.float32)
+    write_answers(run / "predictions_test.csv", Answers(NAMES, outside, [""] * 4, np.zeros(4, np.int64), shares))
+    with Studio(home) as studio:
+        photos = studio.get(f"{URL}/photos")["photos"]
+        assert [(photo["id"], photo["now"]) for photo in photos] == [("", "gone")] * 4
+        for photo in photos:
+            content = {"path": photo["path"], "action": "quarantine"}
+            studio.post(f"{URL}/change", content, 409)
+    assert (home / "secret.jpg").is_file()
+
+
+def test_photos_that_moved_before_are_found(home: Path) -> None:
+    dataset = home / "data/photos"
+    with Journal(home / "data", "audit") as journal:
+        journal.move(dataset / "test/shoot/s0.jpg", dataset / "test/layup/s0.jpg", "label", "layup")
+        journal.move(dataset / "test/layup/s0.jpg", home / "data/quarantine/photos/s0.jpg", "quarantine")
+    run = home / "logs" / RUN
+    sheet = Sheet(answer_tables(run)["test"], run, lambda _: Ledger(home / "data", Registry()))
+    lines = sheet.lines("changed")
+    assert [line.path for line in lines] == ["test/shoot/s0.jpg"]
+    trail = sheet.trail(lines[0], sheet.passed())
+    assert trail is not None
+    assert sheet.state(lines[0], trail) == ("quarantine", True)
+
+
+@pytest.mark.parametrize(
+    ("place", "label", "slot"),
+    [
+        ("test/shoot/x.jpg", "shoot", 1),
+        ("shoot/x.jpg", "shoot", 0),
+        ("test/a/shoot/x.jpg", "shoot", 2),
+        ("train/train/x.jpg", "train", 1),
+        ("test/x.jpg", "shoot", None),
+        ("shoot", "shoot", None),
+    ],
+)
+def test_which_folder_says_the_class(place: str, label: str, slot: int | None) -> None:
+    assert class_slot(place.split("/"), label) == slot
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, studio: Studio, home: Path) -> None:
+    with Visit(browser, studio.url, "review") as visit:
+        page = visit.page
+        assert page.locator(".list li").count() == 4
+        page.get_by_role("button", name="shoot 投籃 answered as layup 上籃: 2 photos").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => document.querySelectorAll('.list li').length === 2")
+        assert "shoot 投籃 → layup 上籃" in page.locator(".chosen").inner_text()
+        path = page.locator(".review-view .file").inner_text()
+        page.keyboard.press("3")
+        visit.saved()
+        assert (home / "data/photos/test/layup" / Path(path).name).is_file()
+        assert page.locator(".review-view .file").inner_text() != path, "the next one is there"
+        page.keyboard.press("c")
+        visit.saved()
+        page.locator(".stale").wait_for()
+        assert "2 photos were changed" in page.locator(".stale").inner_text()
+        assert "python scripts/evaluate.py --run" in page.locator(".stale pre").inner_text()
+        page.keyboard.press("z")
+        page.keyboard.press("z")
+        visit.saved()
+        assert (home / "data/photos" / path).is_file()
+        assert studio.get(URL)["changed"] == 0
+        page.locator("#show").select_option("audit")
+        page.wait_for_selector("text=The audit thinks it is shoot 投籃.")
+        page.locator("body").click(position={"x": 5, "y": 300})
+        page.keyboard.press("x")
+        visit.saved()
+        assert (home / "data/quarantine/photos/train/layup/l0.jpg").is_file()
+        page.goto(f"{studio.url}/#/review/moves/version_0/test")
+        assert page.locator("#run").input_value() == RUN
+    options: dict[str, Any] = {
+        "viewport": {"width": 375, "height": 812},
+        "is_mobile": True,
+        "has_touch": True,
+        "locale": "zh-TW",
+    }
+    with Visit(browser, studio.url, "review", **options) as visit:
+        assert visit.width() == 375
+        visit.page.get_by_role("button", name="投籃 shoot 被答成 上籃 layup：2 張").tap()
+        visit.page.wait_for_function("() => document.querySelectorAll('.list li').length === 2")
+        visit.page.get_by_role("button", name="標籤正確").tap()
+        visit.saved()
+        assert visit.width() == 375
+        assert "已確認" in visit.page.locator(".list").inner_text()

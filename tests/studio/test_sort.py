@@ -1,0 +1,332 @@
+"""Sort on the server's side: where photos go, who is shown which, what is taken back, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bball_pl.photos.journal import Journal
+from bball_pl.studio.history import ConflictError, Ledger
+from bball_pl.studio.models import Models
+from bball_pl.studio.pictures import Registry
+from bball_pl.studio.sort.networks import Classifier
+from bball_pl.studio.sort.queue import Deck, album_of, class_of, place_for
+from bball_pl.studio.sort.suggestions import Scorer
+
+from helpers.painting import COLOURS
+from helpers.predict_runs import NAMES, colour_checkpoint
+from helpers.studio_server import Studio, paint_inbox, photos_below
+
+CLASSES = ("shoot", "dribble", "layup")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def deck_of(folder: Path, clock: Clock | None = None) -> Deck:
+    """A deck as a fresh start of the studio has it."""
+    return Deck(Ledger(folder / "data", Registry()), folder / "data/inbox", CLASSES, clock or Clock())
+
+
+def names(deck: Deck, tab: str, count: int, have: tuple[str, ...] = ()) -> list[str]:
+    return [Path(trail.place).name for trail in deck.next(tab, have, count)]
+
+
+@pytest.mark.parametrize(
+    ("place", "album", "goes_to"),
+    [
+        ("league/unsorted/game/x.jpg", "league / game", "league/layup/game/x.jpg"),
+        ("unsorted/x.jpg", "", "layup/x.jpg"),
+        ("league/shoot/game/x.jpg", "league / game", "league/layup/game/x.jpg"),
+        ("deep/er/unsorted/a/b/x.jpg", "deep / er / a / b", "deep/er/layup/a/b/x.jpg"),
+        ("game/x.jpg", "game", "layup/game/x.jpg"),
+        ("shoot.jpg", "", "layup/shoot.jpg"),
+        ("unsorted.jpg", "", "layup/unsorted.jpg"),
+    ],
+)
+def test_where_a_photo_goes(place: str, album: str, goes_to: str) -> None:
+    parts = tuple(place.split("/"))
+    assert place_for(parts, "layup", CLASSES) == Path(goes_to)
+    assert album_of(parts, CLASSES) == album
+    assert class_of(Path(goes_to).parts, CLASSES) == "layup"
+    assert place_for(Path(goes_to).parts, "layup", CLASSES) == Path(goes_to), "once is enough"
+
+
+def test_two_tabs_are_never_shown_the_same_photo(tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 10)
+    clock = Clock()
+    deck = deck_of(tmp_path, clock)
+    first = deck.next("a", (), 4)
+    held = [trail.photo for trail in first]
+    second = deck.next("b", (), 4)
+    assert not set(held) & {trail.photo for trail in second}
+    assert len(deck.next("b", [trail.photo for trail in second], 4)) == 2, "the rest"
+    assert deck.next("c", (), 4) == []
+    clock.now = 60
+    deck.next("a", held, 0)
+    clock.now = 120
+    assert {trail.photo for trail in deck.next("c", (), 9)} == {trail.photo for trail in deck.next("c", (), 9)}
+    assert not set(held) & {trail.photo for trail in deck.next("c", (), 9)}, "tab a is still there, b was silent"
+    deck.leave("c")
+    assert len(deck.next("d", (), 9)) == 6
+
+
+def test_decisions_are_counted_and_taken_back_also_after_a_restart(tmp_path: Path) -> None:
+    paths = paint_inbox(tmp_path, 5)
+    deck = deck_of(tmp_path)
+    trails = deck.next("a", (), 5)
+    deck.decide(trails[0].photo, "label", "shoot", 0)
+    deck.decide(trails[1].photo, "label", "shoot", 0)
+    deck.decide(trails[2].photo, "quarantine", "", 0)
+    deck.decide(trails[3].photo, "skip", "", 0)
+    deck.decide(trails[0].photo, "label", "layup", trails[0].number)
+    own = deck.progress()
+    assert (own.left, own.skipped, own.quarantined) == (1, 1, 1)
+    assert own.counts == {"shoot": 1, "dribble": 0, "layup": 1}
+    assert (tmp_path / "data/quarantine/inbox/league/unsorted/game 0/p0004.jpg").is_file()
+
+    again = deck_of(tmp_path)
+    assert again.progress() == own
+    assert [trail.photo for trail in again.skipped()] == [trails[3].photo], "ids outlive a restart"
+    states = []
+    while (undone := again.undo()) is not None:
+        states.append(again.state(undone[0].photo))
+    assert states == ["shoot", "", "", "", ""], "the newest first"
+    assert again.progress().left == 5
+    assert all(path.is_file() for path in paths)
+    assert again.undo() is None
+
+
+def test_a_change_that_was_made_elsewhere_is_not_made_twice(tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 2)
+    deck, other = deck_of(tmp_path), deck_of(tmp_path)
+    photo = deck.next("a", (), 1)[0].photo
+    other.decide(photo, "label", "shoot", 0)
+    with pytest.raises(ConflictError, match="changed elsewhere") as caught:
+        deck.decide(photo, "label", "layup", 0)
+    assert caught.value.trail is not None
+    assert deck.state(photo) == "shoot"
+    assert (tmp_path / "data/inbox/league/shoot/game 0/p0000.jpg").is_file()
+    number = caught.value.trail.number
+    deck.undo(number)
+    with pytest.raises(ConflictError, match="taken back already"):
+        other.undo(number)
+    assert other.state(photo) == ""
+    with pytest.raises(ConflictError, match="no such photo"):
+        deck.decide("nothing", "skip", "", 0)
+
+
+def test_only_the_last_change_of_a_photo_is_taken_back(tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 1)
+    deck = deck_of(tmp_path)
+    trail = deck.next("a", (), 1)[0]
+    _, first = deck.decide(trail.photo, "label", "shoot", 0)
+    deck.decide(trail.photo, "label", "layup", first.number)
+    with pytest.raises(ConflictError, match="changed again since"):
+        deck.undo(first.number)
+
+
+def test_other_programs_may_work_on_the_same_photos(tmp_path: Path) -> None:
+    paths = paint_inbox(tmp_path, 4)
+    deck = deck_of(tmp_path)
+    by_name = {Path(trail.place).name: trail.photo for trail in deck.next("a", (), 4)}
+    with Journal(tmp_path / "data", "audit") as journal:
+        away = journal.move(paths[0], tmp_path / "data/quarantine" / paths[0].name, "quarantine")
+    paths[1].unlink()
+    assert deck.next("b", (), 4) == []
+    assert deck.progress().quarantined == 1, "seen as soon as anybody asks"
+    with pytest.raises(ConflictError, match="changed elsewhere"):
+        deck.decide(by_name["p0000.jpg"], "label", "shoot", 0)
+    with pytest.raises(ConflictError, match="no longer there"):
+        deck.decide(by_name["p0001.jpg"], "label", "shoot", 0)
+    assert deck.undo() is None, "what the audit did is not the studio's to take back"
+    with Journal(tmp_path / "data", "audit") as journal:
+        journal.undo(away.number)
+    deck.look()
+    assert deck.progress().left == 3
+
+
+def test_a_new_file_in_an_old_place_is_another_photo(tmp_path: Path) -> None:
+    path = paint_inbox(tmp_path, 1)[0]
+    deck = deck_of(tmp_path)
+    old = deck.next("a", (), 1)[0]
+    deck.decide(old.photo, "label", "shoot", 0)
+    shutil.copy(tmp_path / "data/inbox/league/shoot/game 0/p0000.jpg", path)
+    for own in (deck, deck_of(tmp_path)):
+        own.look()
+        new = own.next("a", (), 1)[0]
+        assert new.place == "inbox/league/unsorted/game 0/p0000.jpg"
+        assert own.progress().left == 1
+        assert own.progress().counts["shoot"] == 1
+    deck.decide(deck.next("a", (), 1)[0].photo, "label", "shoot", 0)
+    assert (tmp_path / "data/inbox/league/shoot/game 0/p0000-2.jpg").is_file(), "nothing is written over"
+
+
+def test_the_most_doubtful_comes_first(tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 6)
+    deck = deck_of(tmp_path)
+    photos = {Path(trail.place).name: trail.photo for trail in deck.next("a", (), 6)}
+    deck.leave("a")
+    margins = {photos["p0003.jpg"]: 0.1, photos["p0004.jpg"]: 0.9, photos["p0005.jpg"]: 0.05}
+    order = [Path(trail.place).name for trail in deck.next("a", (), 4, "doubt", margins)]
+    assert order == ["p0005.jpg", "p0003.jpg", "p0004.jpg", "p0000.jpg"]
+    deck.leave("a")
+    assert names(deck, "a", 3) == ["p0000.jpg", "p0002.jpg", "p0004.jpg"], "album by album"
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>.jpg",
+    "quote\"'`.jpg",
+    "new\nline.jpg",
+    "投籃 練習.jpg",
+    "-rf.jpg",
+    "=1+1.jpg",
+    "percent%41.jpg",
+    "back\\slash.jpg",
+    " space .jpg",
+    "a,b;c.jpg",
+    os.fsdecode(b"\xff\xfe latin.jpg"),
+    "e\u0301 combining \u202e right to left.jpg",
+]
+
+
+def test_no_name_is_too_odd(tmp_path: Path) -> None:
+    plain = paint_inbox(tmp_path, 1)[0]
+    odd = tmp_path / "data/inbox/<b>odd</b>/unsorted/al'bum\n1"
+    odd.mkdir(parents=True)
+    for name in HOSTILE:
+        shutil.copy(plain, odd / name)
+    plain.unlink()
+    deck = deck_of(tmp_path)
+    for trail in deck.next("a", (), 99):
+        deck.decide(trail.photo, "label", "dribble", 0)
+    sorted_to = tmp_path / "data/inbox/<b>odd</b>/dribble/al'bum\n1"
+    assert {path.name for path in sorted_to.iterdir()} == set(HOSTILE)
+    again = deck_of(tmp_path)
+    while again.undo() is not None:
+        pass
+    assert {path.name for path in odd.iterdir()} == set(HOSTILE)
+    with Studio(tmp_path) as studio:
+        photos = studio.post("/api/sort/next", {"tab": "a", "count": 20})["photos"]
+        assert {photo["name"] for photo in photos} >= {name for name in HOSTILE if name.isprintable()}
+        assert all(studio.ask("GET", f"/api/photos/{photo['id']}/thumb").status == 200 for photo in photos)
+
+
+def test_a_kill_loses_no_photo_and_at_most_the_last_key(tmp_path: Path) -> None:
+    originals = paint_inbox(tmp_path, 60)
+    chance = random.Random(7)
+    studio = Studio(tmp_path)
+    answered: dict[str, str] = {}
+    with studio:
+        for round_ in range(3):
+            if round_:
+                studio.start()
+            killer = threading.Timer(chance.uniform(0.02, 0.25), studio.process.kill)
+            try:
+                csrf = studio.csrf
+                photos = studio.post("/api/sort/next", {"tab": f"t{round_}", "count": 24})["photos"]
+                killer.start()
+                for photo in photos:
+                    class_name = chance.choice(CLASSES)
+                    content = {"tab": "t", "photo": photo["id"], "action": "label", "class_name": class_name}
+                    own = {"Content-Type": "application/json", "X-Studio-CSRF": csrf, "Origin": studio.url}
+                    if studio.ask("POST", "/api/sort/decide", json.dumps(content).encode(), own).status == 200:
+                        answered[photo["name"]] = class_name
+            except OSError:
+                pass
+            killer.join()
+            studio.process.wait()
+            assert photos_below(tmp_path / "data") == sorted(path.name for path in originals), "each photo once"
+        studio.start()
+        assert answered
+        for name, class_name in answered.items():
+            assert list((tmp_path / "data/inbox/league" / class_name).rglob(name)), "what was answered is on disk"
+        done = studio.get("/api/sort")
+        sorted_now = sum(done["counts"].values())
+        assert len(answered) <= sorted_now <= len(answered) + 3, "one key a kill may have been on its way"
+        for _ in range(sorted_now):
+            assert studio.post("/api/sort/undo", {"tab": "t"})["photo"]
+        assert studio.post("/api/sort/undo", {"tab": "t"})["photo"] is None
+        assert all(path.is_file() for path in originals)
+
+
+def test_many_at_once_and_nothing_twice(tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 40)
+    deck = deck_of(tmp_path)
+    photos = [trail.photo for trail in deck.next("a", (), 40)]
+    outcomes: list[str] = []
+
+    def press(photo: str) -> None:
+        try:
+            deck.decide(photo, "label", random.choice(CLASSES), 0)
+            outcomes.append("done")
+        except ConflictError:
+            outcomes.append("conflict")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(press, photos * 2))
+    assert sorted(outcomes) == ["conflict"] * 40 + ["done"] * 40
+    assert len((tmp_path / "data/labels.csv").read_text(encoding="utf-8").splitlines()) == 41
+    assert sum(deck.progress().counts.values()) == 40
+
+
+def test_the_model_suggests_and_a_restart_computes_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paint: Callable[..., Path]
+) -> None:
+    for number, colour in enumerate(COLOURS.values()):
+        paint(tmp_path / f"data/inbox/league/unsorted/a/p{number}.jpg", colour, number)
+    paint(tmp_path / "data/inbox/league/layup/a/known.jpg", COLOURS["layup"], 9)
+    (tmp_path / "data/inbox/league/unsorted/a/broken.jpg").write_bytes(b"no photo")
+    checkpoint = colour_checkpoint(tmp_path / "best.ckpt")
+    looked: list[int] = []
+    original = Classifier.look
+
+    def counting(self: Classifier, paths: list[Path]) -> object:
+        looked.append(len(paths))
+        return original(self, paths)
+
+    monkeypatch.setattr(Classifier, "look", counting)
+    for start in range(2):
+        photos = Registry()
+        deck = Deck(Ledger(tmp_path / "data", photos), tmp_path / "data/inbox", tuple(NAMES))
+        with ThreadPoolExecutor(1) as compute:
+            scorer = Scorer(deck, photos, Models(checkpoint), compute, tmp_path / "cache")
+            scorer.begin([*deck.waiting(), *deck.labelled()])
+            for _ in range(600):
+                if not scorer.open():
+                    break
+                time.sleep(0.05)
+            assert not scorer.problem
+            trails = {Path(trail.place).name: trail.photo for trail in deck.next("a", (), 9)}
+            for number, name in enumerate(NAMES):
+                suggestion = scorer.suggestion(trails[f"p{number}.jpg"])
+                assert suggestion is not None
+                assert max(suggestion.probabilities, key=suggestion.probabilities.__getitem__) == name
+                assert sum(suggestion.probabilities.values()) == pytest.approx(1)
+            assert scorer.suggestion(trails["broken.jpg"]) is None
+            assert [name for _, name in scorer.similar(trails["p2.jpg"], 3)] == ["layup"]
+            scorer.end()
+        assert sum(looked) == 5, f"start {start}"
+
+
+def test_definitions_are_plain_text(tmp_path: Path) -> None:
+    with Studio(tmp_path) as studio:
+        found = studio.get("/api/sort/definitions")
+        chinese = studio.get("/api/sort/definitions?language=zh-Hant")
+    assert [own["heading"] for own in chinese[:3]] == [own["heading"] for own in found[:3]]
+    assert "投籃動作" in chinese[0]["intro"]
+    assert [own["name"] for own in found[:3]] == ["shoot", "dribble", "layup"]
+    assert all(own["intro"] and own["rules"] for own in found[:3])
