@@ -167,7 +167,11 @@ def _lamps(rng: np.random.Generator, image: Image, low: int) -> None:
 def _wall_picture(rng: np.random.Generator, height: int, width: int, horizon: int) -> Image:
     """Return a gym's wall: paint, bricks or panels, pads, windows, a curtain or folded bleachers."""
     base = (int(rng.integers(90, 246)),) * 3
-    tone = (int(base[0] * rng.uniform(0.85, 1)), int(base[0] * rng.uniform(0.85, 1)), int(base[0] * rng.uniform(0.7, 1)))
+    tone = (
+        int(base[0] * rng.uniform(0.85, 1)),
+        int(base[0] * rng.uniform(0.85, 1)),
+        int(base[0] * rng.uniform(0.7, 1)),
+    )
     image = _gradient(rng, height, width, tone, times(tone, float(rng.uniform(0.7, 1.1))))
     pitch = int(rng.integers(5, 60))
     darker = times(tone, float(rng.uniform(0.75, 0.95)))
@@ -275,7 +279,7 @@ def paint_backdrop(rng: np.random.Generator, camera: Camera, style: str, floor: 
     if picture.shape[:2] != (height, width):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     mask: Image = np.zeros((height, width), np.uint8)
-    if row < height and style not in {"plain", "noise"} or (style in {"plain", "noise"} and rng.random() < 0.3):
+    if (row < height and style not in {"plain", "noise"}) or (style in {"plain", "noise"} and rng.random() < 0.3):
         painted = paint_floor(rng, picture, camera, floor, style)
         mask = mask if painted is None else painted
     return Backdrop(style, picture, mask, blur)

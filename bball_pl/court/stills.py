@@ -104,18 +104,31 @@ def _graphic(rng: np.random.Generator, game: Game, height: int, width: int) -> I
         axes, spin = _axes(rng)
         flat = BallMake(ink, ink, ground, float(rng.uniform(0.03, 0.09)), "", ink, 0.0, 0.0)
         if rng.random() < 0.4:
-            flat = BallMake((240, 130, 30), (240, 130, 30), (16, 14, 14), float(rng.uniform(0.03, 0.08)), "", ink, 0.0, 0.0)
+            flat = BallMake(
+                (240, 130, 30), (240, 130, 30), (16, 14, 14), float(rng.uniform(0.03, 0.08)), "", ink, 0.0, 0.0
+            )
         at = np.array([width * rng.uniform(0.3, 0.7), height * rng.uniform(0.3, 0.7)])
         radius = min(height, width) * float(rng.uniform(0.15, 0.5))
         even = _flat_light(game)
         paint_make(picture, at, radius, flat, even, axes, spin)
         if rng.random() < 0.5:
-            cv2.circle(picture, (round(at[0]), round(at[1])), round(radius), (10, 10, 12), int(rng.integers(2, 7)), cv2.LINE_AA)
+            cv2.circle(
+                picture, (round(at[0]), round(at[1])), round(radius), (10, 10, 12), int(rng.integers(2, 7)), cv2.LINE_AA
+            )
     if rng.random() < 0.65:
         words = WORDS[int(rng.integers(len(WORDS)))]
         scale = width / 260 * float(rng.uniform(0.6, 1.5))
         at_words = (int(rng.integers(0, width // 3)), int(rng.integers(height // 5, height)))
-        cv2.putText(picture, words, at_words, cv2.FONT_HERSHEY_TRIPLEX, scale, strong_colour(rng), int(rng.integers(1, 6)), cv2.LINE_AA)
+        cv2.putText(
+            picture,
+            words,
+            at_words,
+            cv2.FONT_HERSHEY_TRIPLEX,
+            scale,
+            strong_colour(rng),
+            int(rng.integers(1, 6)),
+            cv2.LINE_AA,
+        )
     return picture
 
 
@@ -162,10 +175,14 @@ def _scene(rng: np.random.Generator, game: Game, size: tuple[int, int], with_hoo
         if float(depth) > 0.3:
             radius = fine.focal * BALL_RADIUS / float(depth)
             grain = game.noise[:128, :128, 0]
-            events.append((
-                float(depth),
-                lambda target: paint_make(target, pixel, radius, make, game.light, fine.rotation, spin, None, grain),
-            ))
+            events.append(
+                (
+                    float(depth),
+                    lambda target: paint_make(
+                        target, pixel, radius, make, game.light, fine.rotation, spin, None, grain
+                    ),
+                )
+            )
     paint_soup(canvas, fine, soups, events)
     photo: Image = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
     return photo

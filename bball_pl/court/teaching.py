@@ -91,9 +91,7 @@ def _bodies(rng: np.random.Generator, camera: Camera, people: tuple[Somebody, ..
         detail = FINE if tall > (170 if number == 0 else 420) else MIDDLE if tall > 100 else COARSE
         folds = tuple(float(phase) for phase in rng.uniform(0, 2 * np.pi, 6))
         looks = person.player.looks
-        mesh = build_mesh(
-            person.body, person.handed, looks.size, looks.girth, detail, folds, person.player.wear.shorts
-        )
+        mesh = build_mesh(person.body, person.handed, looks.size, looks.girth, detail, folds, person.player.wear.shorts)
         shape_body(mesh, person.player)
         depth = float(camera.project(person.body["pelvis"])[1])
         bodies.append(Body(person, mesh, paint_player(person.player, detail), depth))
@@ -184,7 +182,7 @@ def paint_lesson(rng: np.random.Generator, lesson: Lesson, game: Game) -> Image:
 
 def _ball_event(rng: np.random.Generator, fine: Camera, lesson: Lesson, game: Game) -> list[Event]:
     """Return the painting of the ball at its depth, or nothing if it is behind the lens."""
-    assert lesson.ball is not None  # noqa: S101
+    assert lesson.ball is not None
     make = sample_ball(rng)
     pixel, depth = fine.project(lesson.ball)
     if float(depth) < 0.4:

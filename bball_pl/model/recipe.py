@@ -143,7 +143,6 @@ def freeze_lowest(network: Any, share: float) -> None:
         parameter.requires_grad_(layers[name] >= least)
 
 
-
 def parameter_groups(network: Any, lr: float, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
     """Divide a timm network's parameters by depth and by whether they decay.
 
