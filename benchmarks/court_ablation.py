@@ -4,8 +4,8 @@ python benchmarks/court_ablation.py --photos data/real                          
 python benchmarks/court_ablation.py --photos data/real --rows "[teaching_1k]"
 python benchmarks/court_ablation.py --photos data/real --checkpoints "[court]"  # only look at checkpoints
 
-The photos are folders shoot, dribble, layup and none, or a folder test of them. They measure; nothing is trained on them
-but the regressions of the last columns, in folds.
+The photos are folders shoot, dribble, layup and none, or a folder test of them. They measure; nothing is trained on
+them but the regressions of the last columns, in folds.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ def line(says: str, got: dict[str, float]) -> str:
 
 
 HEADER = (
-    "| | accuracy / balanced, all (95 % interval) | source a alone | AUROC moves against none | none answered with ≥ 0.9 "
-    "| regression on features, 5 folds |\n|---|---|---|---|---|---|"
+    "| | accuracy / balanced, all (95 % interval) | source a alone | AUROC moves against none "
+    "| none answered with ≥ 0.9 | regression on features, 5 folds |\n|---|---|---|---|---|---|"
 )
 
 

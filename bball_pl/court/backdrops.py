@@ -225,6 +225,29 @@ def _street_picture(rng: np.random.Generator, height: int, width: int, horizon: 
     return image
 
 
+def _stands_picture(rng: np.random.Generator, height: int, width: int, horizon: int, style: str) -> Image:
+    """Return what is behind an indoor court for the styles "dark", "arena" and "crowd"."""
+    if style == "dark":
+        ground = (int(rng.integers(0, 34)),) * 3
+        picture = _gradient(rng, height, width, ground, times(ground, 0.4))
+        if rng.random() < 0.5:
+            dim = crowd_picture(rng, height, width, float(rng.uniform(6, 26)), float(rng.uniform(0.1, 0.4)))
+            picture = cv2.addWeighted(picture, 0.5, dim, 0.6, 0.0)
+        _lamps(rng, picture, height)
+        return picture
+    tall = float(rng.uniform(5, 16)) if style == "arena" else float(rng.uniform(14, 60))
+    picture = crowd_picture(rng, height, width, tall, float(rng.uniform(0.3, 1.0)))
+    if style == "arena":
+        for _ in range(int(rng.integers(0, 3))):
+            _board(rng, picture, int(rng.integers(-10, height)), int(rng.integers(6, 22)))
+        if rng.random() < 0.5:
+            _lamps(rng, picture, height // 3)
+    if rng.random() < 0.5:
+        tall_board = int(rng.integers(8, 40))
+        _board(rng, picture, horizon - tall_board, tall_board)
+    return picture
+
+
 def _horizon(camera: Camera) -> int:
     """Return the row at which the floor ends: that of a place on it 14 metres beyond the middle of the picture."""
     ahead = camera.rotation[2] * np.array([1.0, 1.0, 0.0])
@@ -247,8 +270,6 @@ def paint_backdrop(rng: np.random.Generator, camera: Camera, style: str, floor: 
     row = _horizon(camera)
     horizon = int(np.clip(row, 0, height))
     blur = float(rng.uniform(0.6, 5.0))
-    # What is far out of focus needs no detail: painted at half the size.
-    small = (height // 2, width // 2)
     if style == "plain":
         start = _any_colour(rng) if rng.random() < 0.5 else (int(rng.integers(0, 256)),) * 3
         picture = _gradient(rng, height, width, start, times(start, float(rng.uniform(0.5, 1.3))))
@@ -258,24 +279,9 @@ def paint_backdrop(rng: np.random.Generator, camera: Camera, style: str, floor: 
         picture, blur = _wall_picture(rng, height, width, horizon), float(rng.uniform(0.3, 3.5))
     elif style == "street":
         picture, blur = _street_picture(rng, height, width, horizon), float(rng.uniform(0.3, 3.0))
-    elif style == "dark":
-        ground = (int(rng.integers(0, 34)),) * 3
-        picture = _gradient(rng, *small, ground, times(ground, 0.4))
-        if rng.random() < 0.5:
-            dim = crowd_picture(rng, *small, float(rng.uniform(6, 26)), float(rng.uniform(0.1, 0.4)))
-            picture = cv2.addWeighted(picture, 0.5, dim, 0.6, 0.0)
-        _lamps(rng, picture, small[0])
     else:
-        tall = float(rng.uniform(5, 16)) if style == "arena" else float(rng.uniform(14, 60))
-        picture = crowd_picture(rng, *small, tall, float(rng.uniform(0.3, 1.0)))
-        if style == "arena":
-            for _ in range(int(rng.integers(0, 3))):
-                _board(rng, picture, int(rng.integers(-10, small[0])), int(rng.integers(6, 22)))
-            if rng.random() < 0.5:
-                _lamps(rng, picture, small[0] // 3)
-        if rng.random() < 0.5:
-            tall_board = int(rng.integers(8, 40))
-            _board(rng, picture, horizon // 2 - tall_board, tall_board)
+        # What is far out of focus needs no detail: painted at half the size.
+        picture = _stands_picture(rng, height // 2, width // 2, horizon // 2, style)
     if picture.shape[:2] != (height, width):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     mask: Image = np.zeros((height, width), np.uint8)

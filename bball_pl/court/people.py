@@ -127,7 +127,7 @@ def sample_player(rng: np.random.Generator, outfit: Outfit) -> Player:
 
 def civilian(rng: np.random.Generator) -> Player:
     """Return somebody in everyday clothes: a coach, a referee, a spectator, a child in the yard."""
-    shirt, trousers = _shade(rng, _pick(rng, _SHIRTS)), _shade(rng, _pick(rng, _SHIRTS[:6] + ((40, 50, 90),)))
+    shirt, trousers = _shade(rng, _pick(rng, _SHIRTS)), _shade(rng, _pick(rng, (*_SHIRTS[:6], (40, 50, 90))))
     referee = rng.random() < 0.25
     outfit = Outfit(shirt, between(shirt, trousers, 0.4), trousers, shirt, sleeves=True, stripes=bool(referee))
     player = sample_player(rng, outfit)
@@ -137,50 +137,61 @@ def civilian(rng: np.random.Generator) -> Player:
 
 def paint_player(player: Player, detail: Detail) -> Array:
     """Return the colours `[parts, along, around, 3]` of a body's quads, RGB 0–255, before any light."""
-    looks, outfit, wear = player.looks, player.outfit, player.wear
-    colours = paint_body(looks, outfit, detail).copy()
+    colours = paint_body(player.looks, player.outfit, detail).copy()
     u = ((np.array(detail.along)[:-1] + np.array(detail.along)[1:]) / 2)[:, None, None]
-    _, columns = detail.cells
-    turn = (np.arange(columns) + 0.5) * (360.0 / columns)
-    torso = colours[PART_ROW["torso"]]
-    if wear.pattern == "hoops":
-        torso[1:-1:2] = outfit.trim
-    elif wear.pattern == "stripes":
-        torso[:-1, ::3] = outfit.trim
-    elif wear.pattern == "halves":
-        torso[:-1, (turn > 90) & (turn < 270)] = outfit.trim
-    elif wear.pattern == "camouflage":
-        spots = np.random.default_rng(looks.number).random(torso.shape[:2]) < 0.35
-        torso[spots] = between(outfit.jersey, outfit.trim, 0.5)
+    _paint_pattern(colours[PART_ROW["torso"]], player, detail)
     for key in ("b", "o"):
-        legs = colours[PART_ROW[f"shin_{key}"]]
-        if wear.tights is not None:
-            for part in ("thigh", "shin"):
-                tube = colours[PART_ROW[f"{part}_{key}"]]
-                tube[:] = np.where(u < 1 - looks.high_socks, wear.tights, tube) if part == "shin" else wear.tights
-        if wear.trousers is not None:
-            legs[:] = wear.trousers
-            for part in ("thigh", "short"):
-                colours[PART_ROW[f"{part}_{key}"]] = wear.trousers
-        if wear.under is not None:
-            colours[PART_ROW[f"upper_{key}"]] = wear.under
-            fore = colours[PART_ROW[f"fore_{key}"]]
-            fore[:] = np.where(u < 0.92, wear.under, fore)
-        if wear.bands is not None:
-            fore = colours[PART_ROW[f"fore_{key}"]]
-            fore[:] = np.where(u > 0.84, wear.bands, fore)
-            if wear.trousers is None and key == "b":
-                legs[:] = np.where(u < 0.1, wear.bands, legs)
-        if wear.ink is not None and wear.under is None:
-            generator = np.random.default_rng(wear.ink + (key == "o"))
-            for part in ("upper", "fore"):
-                skin = colours[PART_ROW[f"{part}_{key}"]]
-                marks = (generator.random(skin.shape[:2]) < generator.uniform(0.1, 0.5))[..., None]
-                bare = np.abs(skin - np.array(looks.skin)).sum(axis=-1, keepdims=True) < 3
-                skin[:] = np.where(marks & bare, 0.55 * skin + 0.2 * np.array((40, 50, 70)), skin)
-    if wear.trousers is not None:
-        colours[PART_ROW["trunks"]] = wear.trousers
+        _paint_leg(colours, player, key, u)
+        _paint_arm(colours, player, key, u)
+    if player.wear.trousers is not None:
+        colours[PART_ROW["trunks"]] = player.wear.trousers
     return colours
+
+
+def _paint_pattern(torso: Array, player: Player, detail: Detail) -> None:
+    """Paint the jersey's pattern into the torso's colours `[along, around, 3]`, in place."""
+    outfit, pattern = player.outfit, player.wear.pattern
+    turn = (np.arange(detail.cells[1]) + 0.5) * (360.0 / detail.cells[1])
+    if pattern == "hoops":
+        torso[1:-1:2] = outfit.trim
+    elif pattern == "stripes":
+        torso[:-1, ::3] = outfit.trim
+    elif pattern == "halves":
+        torso[:-1, (turn > 90) & (turn < 270)] = outfit.trim
+    elif pattern == "camouflage":
+        spots = np.random.default_rng(player.looks.number).random(torso.shape[:2]) < 0.35
+        torso[spots] = between(outfit.jersey, outfit.trim, 0.5)
+
+
+def _paint_leg(colours: Array, player: Player, key: str, u: Array) -> None:
+    """Paint tights, long trousers and a knee band of a side into a body's colours, in place."""
+    wear = player.wear
+    thigh, shin = colours[PART_ROW[f"thigh_{key}"]], colours[PART_ROW[f"shin_{key}"]]
+    if wear.tights is not None:
+        thigh[:] = wear.tights
+        shin[:] = np.where(u < 1 - player.looks.high_socks, wear.tights, shin)
+    if wear.trousers is not None:
+        for part in ("shin", "thigh", "short"):
+            colours[PART_ROW[f"{part}_{key}"]] = wear.trousers
+    elif wear.bands is not None and key == "b":
+        shin[:] = np.where(u < 0.1, wear.bands, shin)
+
+
+def _paint_arm(colours: Array, player: Player, key: str, u: Array) -> None:
+    """Paint long sleeves, a wrist band and tattoos of a side into a body's colours, in place."""
+    wear = player.wear
+    upper, fore = colours[PART_ROW[f"upper_{key}"]], colours[PART_ROW[f"fore_{key}"]]
+    if wear.under is not None:
+        upper[:] = wear.under
+        fore[:] = np.where(u < 0.92, wear.under, fore)
+    if wear.bands is not None:
+        fore[:] = np.where(u > 0.84, wear.bands, fore)
+    if wear.ink is not None and wear.under is None:
+        generator = np.random.default_rng(wear.ink + (key == "o"))
+        for skin in (upper, fore):
+            marks = (generator.random(skin.shape[:2]) < generator.uniform(0.1, 0.5))[..., None]
+            bare = np.abs(skin - np.array(player.looks.skin)).sum(axis=-1, keepdims=True) < 3
+            skin[:] = np.where(marks & bare, 0.55 * skin + 0.2 * np.array((40, 50, 70)), skin)
 
 
 def shape_body(mesh: Mesh, player: Player) -> None:

@@ -21,8 +21,7 @@ def finish(rng: np.random.Generator, photo: Image, colour: Colour) -> Image:
         photo: as the camera gave it.
         colour: colour of overlays, RGB 0–255.
     """
-    draw = rng.random()
-    if draw < 0.06:
+    if rng.random() < 0.06:
         photo = _toned(rng, photo)
     if rng.random() < 0.06:
         _score(rng, photo, colour)
@@ -58,7 +57,9 @@ def _score(rng: np.random.Generator, photo: Image, colour: Colour) -> None:
     plate[:] = (22, 24, 34)
     half = wide // 2
     plate[:, : half // 3] = colour
-    words = f"{int(rng.integers(20, 120))} - {int(rng.integers(20, 120))}  Q{int(rng.integers(1, 5))} 0{int(rng.integers(1, 9))}:{int(rng.integers(10, 60))}"
+    home, away = (int(rng.integers(20, 120)) for _ in range(2))
+    quarter, minute, second = int(rng.integers(1, 5)), int(rng.integers(1, 9)), int(rng.integers(10, 60))
+    words = f"{home} - {away}  Q{quarter} 0{minute}:{second}"
     at = (half // 3 + 6, round(tall * 0.75))
     cv2.putText(plate, words, at, cv2.FONT_HERSHEY_DUPLEX, tall / 34, (240, 240, 240), 1, cv2.LINE_AA)
     photo[top : top + tall, left : left + wide] = cv2.addWeighted(view, 1 - cover, plate, cover, 0.0)

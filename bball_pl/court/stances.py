@@ -220,52 +220,66 @@ def sample_stance(rng: np.random.Generator, phase: str, size: float = 1.0) -> Ac
     return Action(phase, angles, body, ball, jump, speed)
 
 
+#: Bare distance from a palm to the centre of a ball that it touches, metres.
+_TOUCH = BALL_RADIUS + 0.012
+_FORWARD, _SIDE, _UP = np.eye(3)
+
+
 def _ball(rng: np.random.Generator, phase: str, body: Skeleton, jump: float) -> tuple[Array, Array]:
     """Return place and velocity of the ball, each `[3]`, in the body's axes."""
     palm = palm_of(body)
-    forward, side, up = np.eye(3)
-    still = np.zeros(3)
-    radius = BALL_RADIUS + 0.012
     if phase.startswith("dribble"):
-        room = max(0.0, palm[2] + jump - 2 * BALL_RADIUS - 0.03)
-        # Most photos are taken while the hand is at the ball, or just before.
-        drop = room * (float(rng.beta(0.6, 2.2)) if rng.random() < 0.6 else float(rng.beta(1.3, 1.1)))
-        if drop < 0.06 and rng.random() < 0.4:  # the hand carries the ball at its side
-            way = 0.3 * forward + float(rng.normal(0.35, 0.4)) * side - up * float(rng.uniform(0.2, 1.0))
-            ball = palm + radius * way / np.linalg.norm(way)
-        else:
-            ball = palm + (0.03 + 0.12 * drop) * forward - (radius + drop) * up
-            ball = ball + float(rng.normal(0, 0.03 + 0.08 * drop)) * side
-        return ball, np.array([1.0, 0.0, float(rng.choice([-1.0, 1.0])) * (1.5 + 2.5 * drop)])
-    if phase in {"shoot_release", "shoot_follow"}:
-        flight = float(rng.beta(0.7, 1.6)) * 0.9 if phase == "shoot_release" else float(rng.uniform(0.5, 2.6))
-        rise = 0.83 if flight < 1.2 else 0.7
-        way = 0.55 * forward + rise * up
-        return (
-            palm + radius * (0.35 * forward + 0.93 * up) + flight * way,
-            (0.8 + 5 * min(flight, 0.6)) * way,
-        )
+        return _dribbled(rng, palm, jump)
     if phase.startswith("shoot"):
-        return palm + radius * (0.45 * forward + 0.9 * up) - 0.05 * side, still
-    if phase in {"layup_reach", "layup_high", "layup_cross", "layup_reverse"}:
-        lean = np.array([float(rng.normal(0.35, 0.35)), float(rng.normal(0, 0.3)), 0.9])
-        ball = palm + radius * lean / np.linalg.norm(lean)
-        if rng.random() < 0.28:
-            ball = ball + float(rng.uniform(0.03, 0.4)) * (0.5 * forward + 0.86 * up)
-        return ball, np.array([1.5, 0.0, 1.8])
+        return _shot(rng, phase, palm)
+    if phase.startswith("layup"):
+        return _laid_up(rng, phase, palm)
+    return _held(rng, phase, body, palm)
+
+
+def _dribbled(rng: np.random.Generator, palm: Array, jump: float) -> tuple[Array, Array]:
+    room = max(0.0, palm[2] + jump - 2 * BALL_RADIUS - 0.03)
+    # Most photos are taken while the hand is at the ball, or just before.
+    drop = room * (float(rng.beta(0.6, 2.2)) if rng.random() < 0.6 else float(rng.beta(1.3, 1.1)))
+    if drop < 0.06 and rng.random() < 0.4:  # the hand carries the ball at its side
+        way = 0.3 * _FORWARD + float(rng.normal(0.35, 0.4)) * _SIDE - _UP * float(rng.uniform(0.2, 1.0))
+        ball = palm + _TOUCH * way / np.linalg.norm(way)
+    else:
+        ball = palm + (0.03 + 0.12 * drop) * _FORWARD - (_TOUCH + drop) * _UP
+        ball = ball + float(rng.normal(0, 0.03 + 0.08 * drop)) * _SIDE
+    return ball, np.array([1.0, 0.0, float(rng.choice([-1.0, 1.0])) * (1.5 + 2.5 * drop)])
+
+
+def _shot(rng: np.random.Generator, phase: str, palm: Array) -> tuple[Array, Array]:
+    if phase not in {"shoot_release", "shoot_follow"}:
+        return palm + _TOUCH * (0.45 * _FORWARD + 0.9 * _UP) - 0.05 * _SIDE, np.zeros(3)
+    flight = float(rng.beta(0.7, 1.6)) * 0.9 if phase == "shoot_release" else float(rng.uniform(0.5, 2.6))
+    way = 0.55 * _FORWARD + (0.83 if flight < 1.2 else 0.7) * _UP
+    return palm + _TOUCH * (0.35 * _FORWARD + 0.93 * _UP) + flight * way, (0.8 + 5 * min(flight, 0.6)) * way
+
+
+def _laid_up(rng: np.random.Generator, phase: str, palm: Array) -> tuple[Array, Array]:
     if phase == "layup_scoop":
-        return palm + radius * (0.1 * forward + up), np.array([1.5, 0.0, 1.5])
+        return palm + _TOUCH * (0.1 * _FORWARD + _UP), np.array([1.5, 0.0, 1.5])
     if phase == "layup_gather":
-        return palm + 0.06 * forward - np.array([0, BALL_RADIUS * 0.9, 0]), np.array([2.0, 0.0, 0.8])
+        return palm + 0.06 * _FORWARD - np.array([0, BALL_RADIUS * 0.9, 0]), np.array([2.0, 0.0, 0.8])
+    lean = np.array([float(rng.normal(0.35, 0.35)), float(rng.normal(0, 0.3)), 0.9])
+    ball = palm + _TOUCH * lean / np.linalg.norm(lean)
+    if rng.random() < 0.28:
+        ball = ball + float(rng.uniform(0.03, 0.4)) * (0.5 * _FORWARD + 0.86 * _UP)
+    return ball, np.array([1.5, 0.0, 1.8])
+
+
+def _held(rng: np.random.Generator, phase: str, body: Skeleton, palm: Array) -> tuple[Array, Array]:
+    still = np.zeros(3)
     if phase == "ball_hip":
-        hip = body.joints[ROW["hip_b"]]
-        return hip + np.array([0.06, 0.2, 0.1]), still
+        return body.joints[ROW["hip_b"]] + np.array([0.06, 0.2, 0.1]), still
     if phase == "pass_chest":
         flight = 0.0 if rng.random() < 0.5 else float(rng.uniform(0.05, 1.4))
-        return palm + radius * forward - 0.09 * side + flight * forward, 7.0 * forward * (flight > 0)
+        return palm + _TOUCH * _FORWARD - 0.09 * _SIDE + flight * _FORWARD, 7.0 * _FORWARD * (flight > 0)
     if phase in {"ball_chest", "ball_belly"}:
-        return palm + 0.05 * forward - (BALL_RADIUS * 0.95) * side, still
-    return palm + radius * up, still
+        return palm + 0.05 * _FORWARD - (BALL_RADIUS * 0.95) * _SIDE, still
+    return palm + _TOUCH * _UP, still
 
 
 def hand_on_ball(action: Action, size: float) -> Action:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -15,7 +17,7 @@ from bball_pl.court.backdrops import (
 )
 from bball_pl.court.balls import BallMake, paint_make, print_on, sample_ball
 from bball_pl.court.camera import Array, Image
-from bball_pl.court.figure import paint_soup
+from bball_pl.court.figure import Light, paint_soup
 from bball_pl.court.game import Game
 from bball_pl.court.hoop import RING_X, RING_Z, hoop_soup
 from bball_pl.court.move_poses import BALL_RADIUS
@@ -56,7 +58,8 @@ def _plain(rng: np.random.Generator, height: int, width: int) -> Image:
         boards = cv2.resize(boards, (width, height), interpolation=cv2.INTER_LINEAR)
         wood = np.array([206, 160, 108]) * rng.uniform(0.4, 1.1)
         plank = 1 - 0.25 * ((np.arange(height) % int(rng.integers(14, 60))) < 2)[:, None]
-        return ((0.7 + 0.5 * boards) * plank)[..., None].__mul__(wood).clip(0, 255).astype(np.uint8)
+        lit: Image = (((0.7 + 0.5 * boards) * plank)[..., None] * wood).clip(0, 255).astype(np.uint8)
+        return lit
     return cv2.GaussianBlur(noise_picture(rng, height, width), (0, 0), float(rng.uniform(2, 9)))
 
 
@@ -132,10 +135,8 @@ def _graphic(rng: np.random.Generator, game: Game, height: int, width: int) -> I
     return picture
 
 
-def _flat_light(game: Game) -> object:
+def _flat_light(game: Game) -> Light:
     """Return a light without direction: a drawing has no shades."""
-    from dataclasses import replace
-
     none = np.zeros(3)
     return replace(game.light, key_colour=none, side_colour=none, sky=np.full(3, 1.25), bounce=np.full(3, 1.25))
 

@@ -61,7 +61,7 @@ def pretrain(
     """
     if not sizes or len(sizes) != len(epochs) or min(epochs) < 1:
         raise ConfigError(
-            f"--sizes {list(sizes)} and --epochs {list(epochs)}: expected one number of epochs, 1 or more, for each size"
+            f"--sizes {list(sizes)} and --epochs {list(epochs)}: expected for each size a number of epochs, 1 or more"
         )
     root = data or project.ROOT / "data" / f"court_{scenes}_{seed}"
     result = write_demo(root, scenes, max(8, round(_TEST_SHARE * scenes)), seed, workers, court="teaching")
