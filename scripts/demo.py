@@ -2,6 +2,7 @@
 
 python scripts/demo.py
 python scripts/demo.py --train 90 --test 30 --out data/demo_small
+python scripts/demo.py --court teaching --train 3000 --out data/teaching
 python scripts/demo.py --contact_sheet contact_sheet.jpg
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Literal
 
 from jsonargparse import auto_cli
 
@@ -27,19 +29,22 @@ def demo(
     workers: int | None = None,
     force: bool = False,
     contact_sheet: Path | None = None,
+    court: Literal["demo", "teaching"] = "demo",
 ) -> None:
     """Render the demo court: a dataset of basketball scenes to try everything with before the first real photo.
 
     Args:
-        train: number of training photos, shared evenly by the three moves.
+        train: number of training photos, shared evenly by the classes.
         test: number of test photos, from other games than the training photos.
         seed: the same seed gives the same bytes.
         out: folder of the dataset; it must not hold anything else.
         workers: number of processes; one per core unless given. It changes no byte.
         force: replace another demo in that folder. Nothing but a demo is ever replaced.
         contact_sheet: also write a sheet of sample photos to this JPEG file.
+        court: demo is an album of the three moves; teaching is made to learn from before there are real photos, in
+            framings, places and light of all kinds, with a class none.
     """
-    result = write_demo(out, train, test, seed, workers, force)
+    result = write_demo(out, train, test, seed, workers, force, court=court)
     if result.written:
         print(f"{result.photos} photos in {result.root}")
     else:

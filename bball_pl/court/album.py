@@ -6,9 +6,10 @@ import hashlib
 import multiprocessing
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -17,8 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bball_pl.court.game import sample_game
+from bball_pl.court.camera import Image
+from bball_pl.court.game import Game, sample_game
 from bball_pl.court.photograph import encode, take_photo
+from bball_pl.court.press import encode_for_web
+from bball_pl.court.teaching import CLASSES, take_lesson_photo
 from bball_pl.errors import PhotoError
 from bball_pl.moves import MOVES
 from bball_pl.photos.photos_csv import PhotoRecord
@@ -26,6 +30,36 @@ from bball_pl.photos.photos_csv import PhotoRecord
 #: Photos per game: an album of a weekend game, in which each move is seen equally often.
 PHOTOS_PER_GAME = 30
 SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Court:
+    """A way to render photos.
+
+    Attributes:
+        name: what `--court` calls it.
+        classes: class names, in the order in which photos take turns.
+        source: what photos.csv says of the photos' origin.
+        take: from generator, game and class name to a photo RGB uint8 `[H, W, 3]`.
+        encode: from generator and photo to the bytes of a JPEG file.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    source: str
+    take: Callable[[np.random.Generator, Game, str], Image]
+    encode: Callable[[np.random.Generator, Image], bytes]
+
+
+#: The demo court is the album of a weekend league, as a user's own photos are; the teaching court is made to carry
+#: over to photos of other places, and has a class for what is none of the moves.
+COURTS: dict[str, Court] = {
+    court.name: court
+    for court in (
+        Court("demo", tuple(move.name for move in MOVES), "demo court", take_photo, encode),
+        Court("teaching", CLASSES, "teaching court", take_lesson_photo, encode_for_web),
+    )
+}
 
 #: In a worker process: set when the parent was interrupted.
 _stop: Event | None = None
@@ -49,12 +83,13 @@ def difference_hash(data: bytes) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
-def _render_game(root: Path, split: str, first: int, stop: int, seed: int) -> list[PhotoRecord]:
+def _render_game(root: Path, split: str, first: int, stop: int, seed: int, court: str) -> list[PhotoRecord]:
     """Write the photos `first` to `stop` - 1 of a split, all of one game, below `root`.
 
     Every generator is keyed by what it is for, never by who asks first: worker count and order change no byte.
     """
     cv2.setNumThreads(1)
+    kind = COURTS[court]
     block = first // PHOTOS_PER_GAME
     key = (seed, SPLITS.index(split))
     name = f"{split}-game-{block:03d}"
@@ -63,18 +98,18 @@ def _render_game(root: Path, split: str, first: int, stop: int, seed: int) -> li
     for index in range(first, stop):
         if _stop is not None and _stop.is_set():
             break
-        move = MOVES[index % len(MOVES)].name
+        class_name = kind.classes[index % len(kind.classes)]
         rng = np.random.default_rng([*key, 1, index])
-        data = encode(rng, take_photo(rng, game, move))
-        place = f"{split}/{move}/{index:06d}.jpg"
-        (root / place).write_bytes(data)
+        data = kind.encode(rng, kind.take(rng, game, class_name))
+        relative = f"{split}/{class_name}/{index:06d}.jpg"
+        (root / relative).write_bytes(data)
         records.append(
             PhotoRecord(
-                path=place,
-                class_name=move,
+                path=relative,
+                class_name=class_name,
                 group=name,
-                source="demo court",
-                author="bball_pl demo court",
+                source=kind.source,
+                author=f"bball_pl {kind.source}",
                 licence="CC0-1.0",
                 licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
                 sha256=hashlib.sha256(data).hexdigest(),
@@ -112,9 +147,11 @@ def _games(counts: tuple[int, int]) -> list[tuple[str, int, int]]:
     ]
 
 
-def render_games(root: Path, counts: tuple[int, int], seed: int, workers: int) -> Iterator[list[PhotoRecord]]:
+def render_games(
+    root: Path, counts: tuple[int, int], seed: int, workers: int, court: str = "demo"
+) -> Iterator[list[PhotoRecord]]:
     """Write every game's photos below `root`; yield each game's rows as soon as it is done, in any order."""
-    render = partial(_render_game, root, seed=seed)
+    render = partial(_render_game, root, seed=seed, court=court)
     games = _games(counts)
     workers = min(workers, len(games))
     if workers == 1:

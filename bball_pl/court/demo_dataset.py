@@ -11,10 +11,9 @@ from pathlib import Path
 from joblib import cpu_count
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bball_pl.court.album import SPLITS, render_games
+from bball_pl.court.album import COURTS, SPLITS, render_games
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import UMASK, write_text
-from bball_pl.moves import MOVES
 from bball_pl.photos.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
 
 #: Raised when the same seed gives other bytes than before, so that an old demo is not taken for the new one.
@@ -29,6 +28,7 @@ class _Demo:
     test: int
     seed: int
     renderer: int = RENDERER
+    court: str = "demo"
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,10 @@ def _read_demo(root: Path) -> _Demo | None:
     """Return what the demo.json in `root` says, or None if there is none that this program wrote."""
     try:
         kept = json.loads((root / "demo.json").read_text(encoding="utf-8"))
-        return _Demo(**{name: int(kept["demo"][name]) for name in asdict(_Demo(0, 0, 0))})
-    except (OSError, ValueError, KeyError, TypeError):
+        numbers = {name: int(kept["demo"][name]) for name in ("train", "test", "seed", "renderer")}
+        # Demos from before there was another court do not name theirs.
+        return _Demo(**numbers, court=str(kept["demo"].get("court", "demo")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -113,7 +115,7 @@ def _clear_way(root: Path, demo: _Demo, force: bool) -> bool:
     if not force:
         state = "an incomplete demo" if found == demo else "another demo"
         raise DatasetError(
-            f"{root} holds {state} (train {found.train}, test {found.test}, seed {found.seed}). "
+            f"{root} holds {state} (train {found.train}, test {found.test}, seed {found.seed}, {found.court} court). "
             "Add --force true to replace it, or give another --out."
         )
     return False
@@ -127,37 +129,44 @@ def write_demo(
     workers: int | None = None,
     force: bool = False,
     show_progress: bool = True,
+    court: str = "demo",
 ) -> DemoResult:
-    """Write a dataset of rendered photos: `<out>/{train,test}/<move>/NNNNNN.jpg`, photos.csv and demo.json.
+    """Write a dataset of rendered photos: `<out>/{train,test}/<class>/NNNNNN.jpg`, photos.csv and demo.json.
 
     The bytes depend on `seed` and on a photo's split and number only: photo 7 of a demo of 30 is photo 7 of a demo of
     900. Train and test share no game. The folder appears under its name when it is complete, never before.
 
     Args:
         out: folder of the dataset.
-        train: number of training photos, 3 or more; the moves share them evenly.
-        test: number of test photos, 3 or more.
+        train: number of training photos, one for each class or more; the classes share them evenly.
+        test: number of test photos, one for each class or more.
         seed: 0 or more.
         workers: number of processes; None takes as many as this process may use cores.
         force: replace a demo that is already in `out`; nothing else is ever replaced.
         show_progress: draw a progress bar on standard error.
+        court: a key of `COURTS`: "demo" is an album of the three moves, "teaching" is made to learn from before there
+            are real photos, with a class "none".
 
     Raises:
-        ConfigError: if `train` or `test` is below 3, `seed` below 0, or `workers` below 1.
+        ConfigError: if `court` is unknown, `train` or `test` has no photo for each class, `seed` is below 0, or
+            `workers` below 1.
         DatasetError: if `out` is a file or holds anything else than the same demo and `force` does not allow to
             replace it.
     """
+    if court not in COURTS:
+        raise ConfigError(f"--court is {court}; expected one of {', '.join(COURTS)}")
+    classes = COURTS[court].classes
     for name, value, least in (
-        ("train", train, 3),
-        ("test", test, 3),
+        ("train", train, len(classes)),
+        ("test", test, len(classes)),
         ("seed", seed, 0),
         ("workers", 1 if workers is None else workers, 1),
     ):
         if value < least:
-            why = ": each of the three moves needs a photo" if least == 3 else ""
+            why = f": each of the classes {', '.join(classes)} needs a photo" if least > 1 else ""
             raise ConfigError(f"--{name} is {value}; it must be {least} or more{why}.")
     out = out.resolve()
-    demo = _Demo(train, test, seed)
+    demo = _Demo(train, test, seed, court=court)
     if _clear_way(out, demo, force):
         return DemoResult(out, train + test, written=False)
     workers = workers if workers is not None else cpu_count()
@@ -166,8 +175,8 @@ def write_demo(
     building = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
     try:
         for split in SPLITS:
-            for move in MOVES:
-                (building / split / move.name).mkdir(parents=True)
+            for class_name in classes:
+                (building / split / class_name).mkdir(parents=True)
         records: list[PhotoRecord] = []
         columns = (
             TextColumn("[progress.description]{task.description}"),
@@ -176,8 +185,8 @@ def write_demo(
             TimeRemainingColumn(),
         )
         with Progress(*columns, disable=not show_progress) as progress:
-            task = progress.add_task("demo court", total=train + test)
-            for rows in render_games(building, (train, test), seed, workers):
+            task = progress.add_task(COURTS[court].source, total=train + test)
+            for rows in render_games(building, (train, test), seed, workers, court):
                 records.extend(rows)
                 progress.advance(task, len(rows))
         records.sort(key=lambda record: (SPLITS.index(record.path.split("/")[0]), record.path.rsplit("/", 1)[1]))

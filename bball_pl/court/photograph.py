@@ -35,7 +35,7 @@ _SHARP_BEHIND = 2.0
 QUALITIES = (70, 93)
 
 
-def _hall(camera: Camera, game: Game) -> tuple[Image, Image]:
+def paint_hall(camera: Camera, game: Game) -> tuple[Image, Image]:
     """Return the empty hall RGB uint8 `[H, W, 3]`, its floor mirroring the walls, and the floor's mask `[H, W]`."""
     width, height = camera.size
     canvas = np.zeros((height, width, 3), np.uint8)
@@ -59,7 +59,7 @@ def _hall(camera: Camera, game: Game) -> tuple[Image, Image]:
     return canvas, mask
 
 
-def _darken_and_mirror(
+def darken_and_mirror(
     canvas: Image, floor: Image, camera: Camera, game: Game, meshes: list[Mesh], paints: list[Array]
 ) -> None:
     """Put the bodies' shadows and mirror images on the floor of `canvas`, in place, at half size: both are soft."""
@@ -87,7 +87,7 @@ def _darken_and_mirror(
     cv2.add(covered, layer, dst=canvas)
 
 
-def _streak(image: Image, length: float, turn: float) -> Image:
+def streak(image: Image, length: float, turn: float) -> Image:
     """Return an image blurred along a line of `length` pixels in direction `turn` radians."""
     size = max(3, int(np.ceil(length)) | 1)
     kernel = np.zeros((size, size), np.float32)
@@ -126,10 +126,10 @@ def paint_scene(rng: np.random.Generator, scene: Scene, game: Game) -> Image:
         game: the album.
     """
     camera = scene.camera
-    canvas, floor = _hall(camera, game)
+    canvas, floor = paint_hall(camera, game)
     people = [scene.main, *(person for person in scene.others if is_in_picture(camera, person.body.joints))]
     dressed = [_dressed(rng, camera, person, 180 if person is scene.main else 330) for person in people]
-    _darken_and_mirror(canvas, floor, camera, game, [mesh for mesh, _ in dressed], [paint for _, paint in dressed])
+    darken_and_mirror(canvas, floor, camera, game, [mesh for mesh, _ in dressed], [paint for _, paint in dressed])
 
     fine = camera.scaled(_FINER)
     main_depth = float(camera.project(scene.main.body["pelvis"])[1])
@@ -160,7 +160,7 @@ def paint_scene(rng: np.random.Generator, scene: Scene, game: Game) -> Image:
     if far:
         paint_soup(canvas, camera, far, far_events)
     if rng.random() < 0.16:  # the photographer followed the player
-        canvas = _streak(canvas, float(rng.uniform(4, 14)), float(rng.normal(0, 0.12)))
+        canvas = streak(canvas, float(rng.uniform(4, 14)), float(rng.normal(0, 0.12)))
     else:
         canvas = cv2.GaussianBlur(canvas, (0, 0), game.defocus * float(rng.uniform(0.7, 1.2)))
 
@@ -200,7 +200,7 @@ def develop(rng: np.random.Generator, photo: Image, game: Game) -> Image:
     height, width = photo.shape[:2]
     photo = cv2.GaussianBlur(photo, (0, 0), game.softness * float(rng.uniform(0.8, 1.2)))
     if rng.random() < 0.22:
-        photo = _streak(photo, float(rng.uniform(2, 5)), float(rng.uniform(0, np.pi)))
+        photo = streak(photo, float(rng.uniform(2, 5)), float(rng.uniform(0, np.pi)))
     small = cv2.resize(photo, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
     bright = cv2.GaussianBlur(cv2.subtract(small, np.full_like(small, 205)), (0, 0), 3.0)
     photo = cv2.add(photo, cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR))

