@@ -17,8 +17,8 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from bball_pl import project
 from bball_pl.errors import ConfigError, exit_on_error, quiet_pipe
+from bball_pl.model.court_weights import answering_checkpoint
 from bball_pl.predict.sources import find_sources
 
 
@@ -47,7 +47,8 @@ def predict(
 
     Args:
         sources: photos, videos, folders, patterns in quotes, or - for a list on standard input.
-        run: folder of a run, whose best checkpoint answers; the newest run unless given.
+        run: folder of a run, whose best checkpoint answers; the newest run unless given, and before there is a run
+            the model that the package brings along, which has seen no real photo.
         ckpt: a checkpoint file instead.
         format: a table on a terminal and CSV elsewhere unless given; for a file its suffix decides.
         out: writes the answers to this file, or to predictions.csv in this folder, when all are there.
@@ -66,7 +67,7 @@ def predict(
     found = find_sources(sources, sys.stdin.buffer, leave_out=annotate)
     if not found.sources:
         raise ConfigError("\n".join(["there is nothing to answer:", *list(found.failure_lines())[1:]]))
-    checkpoint = ckpt or project.best_checkpoint(run or project.newest_run())
+    checkpoint = answering_checkpoint(run, ckpt)
     # Not above: torch takes seconds, and a misspelt name should be told at once.
     from bball_pl.predict.predict import answer_all
 

@@ -15,6 +15,7 @@ from scipy.special import log_softmax, softmax
 
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.files import write_text
+from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
 
 #: Accuracy that the answers above the threshold should have, unless the user says otherwise.
 TARGET_ACCURACY = 0.95
@@ -253,6 +254,8 @@ class Judge:
         calibration = read_calibration(checkpoint)
         if calibration is None:
             note = f"confidences are not calibrated: {checkpoint} has no calibration. Make it with scripts/evaluate.py"
+            if is_court_checkpoint(checkpoint):
+                note = CAUTION
             return cls(class_names, threshold=threshold or 0.0, note=note)
         if threshold is not None:
             return cls(class_names, calibration.temperature, threshold)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
-
+from bball_pl import project
 from bball_pl.errors import RunError, WeightsError
 from bball_pl.files import write_bytes
+
+if TYPE_CHECKING:
+    # Torch takes seconds to import, and where the file lies can be said without it.
+    from torch import Tensor
 
 #: The backbone that weights are shipped for: about 7 MB, and the one whose ImageNet weights pip brings.
 BACKBONE = "tf_efficientnet_lite0"
@@ -42,6 +42,22 @@ def is_court_checkpoint(path: str | os.PathLike[str]) -> bool:
     return Path(path).resolve().parent == shipped.resolve()
 
 
+def answering_checkpoint(run: Path | None = None, ckpt: Path | None = None) -> Path:
+    """Return the checkpoint that answers: the named one, the newest run's best, or the shipped one if there is no run.
+
+    Raises:
+        RunError: if the named run has no best checkpoint.
+    """
+    if ckpt is not None:
+        return ckpt
+    if run is not None:
+        return project.best_checkpoint(run)
+    try:
+        return project.best_checkpoint(project.newest_run())
+    except RunError:
+        return court_checkpoint()
+
+
 def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], temperature: float = 1.0) -> None:
     """Write a checkpoint as a safetensors file with 16-bit weights and everything that an answer needs.
 
@@ -56,6 +72,9 @@ def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], 
     Raises:
         WeightsError: if the head is not one linear layer of the network.
     """
+    import torch
+    from safetensors.torch import save
+
     about = {**checkpoint["bball_pl"], "court": facts}
     about.pop("data", None)
     state = {
@@ -88,6 +107,9 @@ def read_weights(path: Path) -> dict[str, Any]:
     Raises:
         RunError: if the file cannot be read, or holds weights without this project's description.
     """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
