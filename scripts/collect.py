@@ -21,7 +21,7 @@ from docstring_parser import parse
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from bball_pl.collect.client import Web
-from bball_pl.collect.facebook import HOW, TOKEN, Facebook
+from bball_pl.collect.facebook import INSTRUCTIONS, TOKEN, Facebook
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Bar, Job, summary_lines
 from bball_pl.collect.local import Clips, Local
@@ -44,7 +44,7 @@ def facebook(
         api_version: of the Graph API.
         **settings: see `_from_web`.
     """
-    token = secret_from_environment(TOKEN, HOW)
+    token = secret_from_environment(TOKEN, INSTRUCTIONS)
     _from_web(lambda web: Facebook(web, token, page, albums or (), licence, api_version), **settings)
 
 
@@ -161,7 +161,7 @@ def _run(
     with web:
         source = make(web)
         root = out or ROOT / "data" / "inbox" / source.name
-        with Inbox(root, source.name, dry_run) as inbox, Bar(source, web.pace) as bar:
+        with Inbox(root, source.name, dry_run) as inbox, Bar(source, web) as bar:
             summary = Job(source, inbox, web, workers, limit, refresh, dry_run, bar.show).run()
     for line in summary_lines(summary, root, dry_run):
         print(line)

@@ -15,7 +15,7 @@ import pytest
 
 from bball_pl.collect.client import Web
 from bball_pl.collect.facebook import Facebook
-from bball_pl.collect.rate_limit import Pace
+from bball_pl.collect.rate_limit import RateLimiter
 from bball_pl.errors import exit_on_error
 
 from helpers.collect_servers import FakeTime, Graph, Photos, graph_error, picture, rows
@@ -52,10 +52,10 @@ def league(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grap
 
     def web(contact: str = "", **options: float) -> Web:
         time = FakeTime()
-        return Web(contact, Pace(time.sleep, time.clock), private=[graph.endpoint, photos.endpoint], **options)  # type: ignore[arg-type]
+        return Web(contact, RateLimiter(time.sleep, time.clock), private=[graph.endpoint, photos.endpoint], **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(script, "Web", web)
-    monkeypatch.setattr(script.graph, "Facebook", functools.partial(Facebook, host=graph.url))
+    monkeypatch.setattr(script, "Facebook", functools.partial(Facebook, host=graph.url))
     monkeypatch.setenv("FACEBOOK_TOKEN", TOKEN)
     yield graph
     graph.close()
@@ -90,8 +90,8 @@ def test_photos_of_this_machine_arrive_with_their_rows(tmp_path: Path, paint: Ca
             "--licences names free",
         ),
         (("openverse", "--words", " "), "--words"),
-        (("local", "nowhere"), "nowhere is not there"),
-        (("video", "nowhere.mp4"), "nowhere.mp4 is not there"),
+        (("local", "nowhere"), "nowhere does not exist"),
+        (("video", "nowhere.mp4"), "nowhere.mp4 does not exist"),
         (("local", ".", "--workers", "0"), "--workers is 0"),
     ],
 )
