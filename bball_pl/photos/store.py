@@ -67,7 +67,7 @@ class PhotoStore:
         self._path = None if folder is None else folder / name
         self._lock = threading.Lock()
         self._database = _open(self._path)
-        self._folders: dict[Path, bytes] = {}
+        self._folders: dict[str, bytes] = {}
 
     def __enter__(self) -> PhotoStore:
         return self
@@ -182,11 +182,11 @@ class PhotoStore:
 
     def _key(self, path: Path) -> bytes:
         # Links to a folder lead to the same photos. Resolved once per folder, because that takes longer than the query.
-        folder = self._folders.get(path.parent)
-        if folder is None:
-            folder = self._folders[path.parent] = os.fsencode(os.path.realpath(path.parent))
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.fsencode(os.path.realpath(folder))
         # Bytes: a name need not be UTF-8.
-        return os.path.join(folder, os.fsencode(path.name))  # noqa: PTH118
+        return os.path.join(self._folders[folder], os.fsencode(name))  # noqa: PTH118
 
 
 def _blobs(by_network: Mapping[str, Mapping[str, np.ndarray]], dtype: type[np.floating]) -> list[tuple]:
