@@ -48,8 +48,8 @@ def demo(
         workers: number of processes (default: one per core); it changes no byte.
         force: replace another demo in that folder; nothing but a demo is ever replaced.
         contact_sheet: JPEG file for a sheet of sample photos.
-        court: demo is an album of the three moves; teaching is for training before there are real photos, with framings,
-            halls and light of all kinds and a class none.
+        court: demo is an album of the three moves; teaching is for training before there are real photos, with
+            framings, halls and light of all kinds and a class none.
     """
     from bball_pl.court.contact_sheet import write_contact_sheet
     from bball_pl.court.demo_dataset import write_demo
@@ -371,8 +371,8 @@ def predict(
 
     Args:
         sources: photos, videos, folders, patterns in quotes, or - for a list on standard input.
-        run: folder of a run, whose best checkpoint is used (default: the newest run; before the first run the model that
-            comes with the program, which was trained on rendered scenes only).
+        run: folder of a run, whose best checkpoint is used (default: the newest run; before the first run the model
+            that comes with the program, which was trained on rendered scenes only).
         ckpt: a checkpoint file instead of a run.
         format: output format (default: by the suffix of --out; else a table on a terminal and CSV elsewhere).
         out: file for the answers, or a folder for predictions.csv; written when all are there.

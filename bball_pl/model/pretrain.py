@@ -39,17 +39,17 @@ def pretrain(
 
     Args:
         scenes: number of rendered scenes to train on; a twentieth more is rendered to look at the result with.
-        seed: of scenes and training.
-        backbone: timm name.
-        weights: what the first stage starts from, as --model.weights of fit; pip for tf_efficientnet_lite0 and hub
-            for others unless given.
+        seed: random seed of scenes and training.
+        backbone: name of a timm network.
+        weights: initial weights of the first stage, as --model.weights of fit (default: pip for tf_efficientnet_lite0,
+            hub for others).
         sizes: side of the photos in pixels, one for each stage; small ones first are faster.
         epochs: passes over the scenes, one number for each stage.
-        data: folder of the scenes; data/court_SCENES_SEED unless given.
-        name: the runs are lightning_logs/NAME_SIZE/version_N.
-        out: file to write; exports/BACKBONE.court.safetensors unless given.
-        temperature: by which the logits of the written file are divided.
-        workers: processes that render; one per core unless given.
+        data: folder of the scenes (default: data/court_SCENES_SEED).
+        name: experiment; the runs are lightning_logs/NAME_SIZE/version_N.
+        out: file to write (default: exports/BACKBONE.court.safetensors).
+        temperature: divisor of the logits of the written file.
+        workers: number of rendering processes (default: one per core).
         options: further options of fit for every stage, in quotes: "--trainer.devices 4 --trainer.strategy ddp".
 
     Returns:
@@ -92,7 +92,8 @@ def pretrain(
         "scenes": scenes, "seed": seed, "renderer": RENDERER, "version": __version__, "starting_from": start,
         "sizes": list(sizes), "epochs": list(epochs), "temperature": temperature, "commands": commands,
         "command": f"pretrain --scenes {scenes} --seed {seed} --backbone {backbone} "
-        f"--sizes {' '.join(map(str, sizes))} --epochs {' '.join(map(str, epochs))}", "caution": CAUTION, "licence": "Apache-2.0",
+        f"--sizes {' '.join(map(str, sizes))} --epochs {' '.join(map(str, epochs))}", "caution": CAUTION,
+        "licence": "Apache-2.0",
     }  # fmt: skip
     write_weights(read_checkpoint(best), target, facts, temperature)
     print(f"weights: {target} ({target.stat().st_size / 1e6:.1f} MB); {CAUTION}")
