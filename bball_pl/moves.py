@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bball_pl.project import ROOT
+from bball_pl.project import PACKAGE
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def sort_class_names(found: list[str]) -> list[str]:
     return names if sorted(found) == sorted(names) else sorted(found)
 
 
-MOVES_FILE = ROOT / "docs" / "moves.md"
+#: Written definitions of the moves; moves.zh-Hant.md beside it is the translation.
+MOVES_FILE = PACKAGE / "moves.md"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Definition:
 
 
 def read_definitions(path: Path = MOVES_FILE) -> list[Definition]:
-    """Return the sections of the file in their order; none if the file is not there, as in an installed package."""
+    """Return the sections of the file in their order; none if the file is not there."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:

@@ -59,12 +59,12 @@ class About:
 
 ABOUT: dict[Kind, About] = {
     "unreadable": About(
-        "cannot be read", "training stops at such a file", "replace the file, or move it away with --fix true"
+        "cannot be read", "training stops at such a file", "replace the file, or move it away with --fix"
     ),
     "leak_copy": About(
         "same picture in two splits",
         "what is measured on was trained or chosen on: the figures look better than they are",
-        "keep the copy that is measured on; --fix true moves the others",
+        "keep the copy that is measured on; --fix moves the others",
     ),
     "leak_group": About(
         "game or album in two splits",
@@ -75,7 +75,7 @@ ABOUT: dict[Kind, About] = {
         "same picture in two classes", "one of the labels is wrong", "decide, and remove the other copy"
     ),
     "exact_duplicate": About(
-        "same file twice", "it counts twice, in training and in the figures", "keep one; --fix true moves the others"
+        "same file twice", "it counts twice, in training and in the figures", "keep one; --fix moves the others"
     ),
     "near_duplicate": About(
         "same picture, changed", "it counts twice, and a split may divide the copies", "keep the largest"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -11,10 +11,9 @@ from sklearn.cluster import KMeans
 
 from bball_pl.export.coreml import finish
 from bball_pl.export.metadata import About, Interface
+from bball_pl.export.options import Compression
 from bball_pl.verify.mil_program import read_program
 from bball_pl.verify.runners import quietly
-
-Compression = Literal["int8", "palette8", "palette6", "palette4"]
 
 #: Steps of the histogram that a palette is fitted to: finer than fp16 weights of a layer differ.
 _BINS = 4096

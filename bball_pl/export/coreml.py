@@ -14,12 +14,10 @@ import torch
 from bball_pl.errors import ConfigError
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface
+from bball_pl.export.options import Compute, Route, Target
 from bball_pl.verify.runners import quietly
 
-Route = Literal["trace", "export", "onnx"]
-Target = Literal["iOS13", "iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
 Form = Literal["mlprogram", "neuralnetwork"]
-Compute = Literal["fp16", "fp32"]
 
 _NEURAL_NETWORK_TARGETS = ("iOS13", "iOS14")
 

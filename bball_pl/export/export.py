@@ -18,10 +18,11 @@ from bball_pl.errors import ConfigError
 from bball_pl.evaluate.calibration import file_sha256, read_calibration
 from bball_pl.evaluate.evaluation import labelled_photos
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.formats import STEM, Export, ExportSettings, VerifiedFiles
+from bball_pl.export.formats import STEM, Export, VerifiedFiles
 from bball_pl.export.kit import write_kit
 from bball_pl.export.metadata import About, about_checkpoint, interface_for
 from bball_pl.export.model_card import write_card
+from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder, write_text
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.outcomes import read_checkpoint
@@ -61,7 +62,7 @@ def export_summary(export: Export) -> Group:
         lines.extend(
             Text(f"{file.name}: {gate.name}: found {gate.value}, expected {gate.limit}", "red") for gate in failed
         )
-    lines.extend(Text(f"{file.name} loses too much and was left out; --force true keeps it") for file in export.refused)
+    lines.extend(Text(f"{file.name} loses too much and was left out; --force keeps it") for file in export.refused)
     return Group(table, *lines)
 
 

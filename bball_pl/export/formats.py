@@ -10,11 +10,12 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bball_pl.export.compress import Compression, write_compressed
-from bball_pl.export.coreml import Compute, Form, Route, Target, remove_file_or_package, write_coreml
+from bball_pl.export.compress import write_compressed
+from bball_pl.export.coreml import Form, remove_file_or_package, write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.metadata import About, Interface, InterfaceName, Labels
+from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import write_onnx
+from bball_pl.export.options import Compression, Compute, ExportSettings, Target
 from bball_pl.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
 from bball_pl.verify.parity import (
     ACCURACY_LIMIT,
@@ -30,41 +31,6 @@ from bball_pl.verify.runners import CoreMLRunner, Runner, runner_for
 
 #: Stem of every exported file: the name that an app's code sees.
 STEM = "BasketballMoves"
-
-Format = Literal["onnx", "mlpackage", "mlmodel", "aimodel"]
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """What is to be exported, and how.
-
-    Attributes:
-        formats: onnx, mlpackage (ML Program), mlmodel (NeuralNetwork for iOS 13 and 14), aimodel (Core AI, beta).
-        target: oldest system for the ML Program.
-        route: from torch to Core ML.
-        compute: precision of the ML Program.
-        interface: names of features and labels.
-        labels: the labels of the default interface.
-        compress: compressed copies of the ML Program.
-        force: ship a compressed copy even if it loses too much.
-        photos: number of test photos to verify on; 0 takes all.
-        author: who trained the model.
-        licence: under which it may be used.
-        description: one sentence.
-    """
-
-    formats: Sequence[Format] = ("onnx", "mlpackage", "mlmodel")
-    target: Target = "iOS16"
-    route: Route = "trace"
-    compute: Compute = "fp16"
-    interface: InterfaceName = "default"
-    labels: Labels = "name"
-    compress: Sequence[Compression] = ()
-    force: bool = False
-    photos: int = 60
-    author: str = "not stated"
-    licence: str = "not stated"
-    description: str = "Says which basketball move a photo shows."
 
 
 @dataclass

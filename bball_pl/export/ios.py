@@ -15,10 +15,10 @@ from bball_pl.export.formats import STEM
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
 from bball_pl.files import staged_folder, write_text
 from bball_pl.moves import MOVES
-from bball_pl.project import ROOT
+from bball_pl.project import CLONE
 
 #: The app package that takes the model.
-APP = ROOT / "ios" / f"{STEM}.swiftpm"
+APP = CLONE / "ios" / f"{STEM}.swiftpm"
 #: Where the app looks for model and contract, below the package. Git keeps nothing of it.
 PLACE = Path("Resources", "Model", "Export")
 CONTRACT = "ModelContract.json"

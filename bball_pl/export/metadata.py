@@ -7,17 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bball_pl import __version__, project
 from bball_pl.errors import ConfigError
 from bball_pl.evaluate.calibration import Calibration, file_sha256
+from bball_pl.export.options import InterfaceName, Labels
 from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.moves import MOVES, display_name
 from bball_pl.photos.preprocess import PreprocessSpec
-
-InterfaceName = Literal["default", "seed_2018"]
-Labels = Literal["name", "bilingual"]
 
 
 @dataclass(frozen=True)

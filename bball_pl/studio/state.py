@@ -17,7 +17,7 @@ from fastapi import HTTPException
 
 from bball_pl import project
 from bball_pl.errors import ConfigError
-from bball_pl.moves import MOVES
+from bball_pl.moves import MOVES, MOVES_FILE
 from bball_pl.photos.journal import home_of
 from bball_pl.project import LOGS, ROOT
 from bball_pl.studio.history import Ledger
@@ -61,7 +61,7 @@ class Settings:
     token: str = field(default="", repr=False)
     language: str = ""
     class_names: tuple[str, ...] = tuple(move.name for move in MOVES)
-    moves: Path = ROOT / "docs" / "moves.md"
+    moves: Path = MOVES_FILE
     suggest: bool = True
 
     def __post_init__(self) -> None:

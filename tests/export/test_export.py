@@ -21,9 +21,9 @@ from bball_pl.export import compress
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.export import export_checkpoint
-from bball_pl.export.formats import ExportSettings
 from bball_pl.export.metadata import about_checkpoint, interface_for
 from bball_pl.export.onnx import write_onnx
+from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
@@ -116,7 +116,7 @@ def test_the_routes_give_the_same_answers(exported: Exported, tmp_path: Path, su
 
 
 def test_the_app_of_2018_takes_the_new_file(exported: Exported, tmp_path: Path) -> None:
-    options = ["--interface", "seed_2018", "--formats", "[mlmodel]", "--photos", 6]
+    options = ["--interface", "seed_2018", "--formats", "mlmodel", "--photos", 6]
     script("--run", exported.run, "--out", tmp_path, *options)
     spec = ct.utils.load_spec(str(tmp_path / "small" / "BasketballMoves.mlmodel"))
     assert [feature.name for feature in spec.description.input] == ["image"]
@@ -177,7 +177,7 @@ def test_what_is_not_proven_ends_with_status_3_and_another_name(
 ) -> None:
     original = DeployModel.forward
     monkeypatch.setattr(DeployModel, "forward", lambda self, image: original(self, image.flip(1)))
-    options = ["--run", exported.run, "--out", tmp_path, "--formats", "[onnx]", "--photos", "12"]
+    options = ["--run", exported.run, "--out", tmp_path, "--formats", "onnx", "--photos", "12"]
     monkeypatch.setattr(sys, "argv", ["export.py", *map(str, options)])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "scripts" / "export.py"), run_name="__main__")
@@ -191,7 +191,7 @@ def test_what_is_not_proven_ends_with_status_3_and_another_name(
 
 def test_a_core_ai_asset_is_proven_by_apples_own_runtime(exported: Exported, tmp_path: Path) -> None:
     pytest.importorskip("coreai", reason="Apple's beta packages are not installed: pip install 'bball_pl[coreai]'")
-    script("--run", exported.run, "--out", tmp_path, "--formats", "[aimodel]", "--photos", 6)
+    script("--run", exported.run, "--out", tmp_path, "--formats", "aimodel", "--photos", 6)
     folder = tmp_path / "small"
     (row,) = json.loads((folder / "parity.json").read_text())["files"]
     assert row["name"] == "BasketballMoves.aimodel"
@@ -291,14 +291,14 @@ def test_inspecting_prints_the_interface(exported: Exported) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--formats", "[mlmodel]", "--route", "onnx"], ["--route onnx", "--formats"]),
-        (["--formats", "[onnx]", "--compress", "[int8]"], ["--compress", "mlpackage"]),
-        (["--formats", "[]"], ["--formats"]),
-        (["--formats", "[onnx]", "--ios", "true"], ["--ios", "mlpackage"]),
+        (["--formats", "mlmodel", "--route", "onnx"], ["--route onnx", "--formats"]),
+        (["--formats", "onnx", "--compress", "int8"], ["--compress", "mlpackage"]),
+        (["--formats"], ["--formats"]),
+        (["--formats", "onnx", "--ios"], ["--ios", "mlpackage"]),
         (["--target", "iOS13"], ["iOS13", "iOS15"]),
         (["--name", "../away"], ["../away", "--out"]),
         (["--root", "nowhere"], ["nowhere"]),
-        (["--compress", "[int9]"], ["int9"]),
+        (["--compress", "int9"], ["int9"]),
     ],
 )
 def test_settings_that_do_not_go_together(

@@ -74,7 +74,7 @@ def exported_run(base: Path) -> Exported:
                 Image.fromarray(edge_photo(colour, seed)).save(folder / f"{number}.png")
     fit([*tiny(root, base / "out", epochs=3), "--pictures=false", "--name=small", "--data.augment=none"])
     run = only_run(base / "out", "small")
-    script("--run", run, "--report", "false", path=ROOT / "scripts" / "evaluate.py")
+    script("--run", run, "--no-report", path=ROOT / "scripts" / "evaluate.py")
     options: list[object] = ["--author", "A. Coach", "--licence", "CC BY 4.0", "--description", "球 moves"]
     done = script("--run", run, "--out", base / "exports", *options)
     return Exported(root, run, base / "exports" / "small", options, done.stdout + done.stderr)

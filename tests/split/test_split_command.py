@@ -77,7 +77,7 @@ def test_the_script_makes_a_dataset_and_adds_to_it(tmp_path: Path) -> None:
     root, out = inbox(tmp_path / "inbox", range(12)), tmp_path / "photos"
     command = [sys.executable, str(ROOT / "scripts/split.py"), str(root), "--out", str(out), "--val", "0.2"]
     command += ["--test", "0.2"]
-    planned = subprocess.run([*command, "--dry_run", "true"], capture_output=True, text=True, check=True)
+    planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     assert "72 photos would be added" in planned.stdout
     assert not out.exists()
     made = subprocess.run(command, capture_output=True, text=True, check=True)

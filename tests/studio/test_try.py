@@ -21,7 +21,7 @@ from bball_pl import project
 from bball_pl.evaluate.calibration import UNSURE, Judge
 from bball_pl.evaluate.explain import grad_cam
 from bball_pl.export.export import export_checkpoint
-from bball_pl.export.formats import ExportSettings
+from bball_pl.export.options import ExportSettings
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
 from bball_pl.studio.models import Models

@@ -91,7 +91,7 @@ def _defaults() -> dict[str, Any]:
         for name, parameter in inspect.signature(owner).parameters.items():
             if parameter.default is not inspect.Parameter.empty:
                 usual[f"{group}.{name}"] = parameter.default
-    usual.update(_flat(yaml.safe_load((project.ROOT / "configs" / "fit.yaml").read_text(encoding="utf-8"))))
+    usual.update(_flat(yaml.safe_load((project.CONFIGS / "fit.yaml").read_text(encoding="utf-8"))))
     return usual
 
 

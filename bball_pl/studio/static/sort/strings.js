@@ -29,7 +29,7 @@ export const strings = {
     empty: "There is nothing to sort yet", empty_text: "Photos that wait are in {inbox}. Fill it from albums, open collections or videos, in a terminal:",
     empty_own: "Or put photos into {inbox} by hand, one folder for each source.",
     links: "{n} links were left out: nothing is shown or moved through them.", links_one: "1 link was left out: nothing is shown or moved through it.",
-    no_definitions: "There is no page with definitions (docs/moves.md).", definitions: "What counts as which?", close: "Close",
+    no_definitions: "There is no page with definitions (bball_pl/moves.md).", definitions: "What counts as which?", close: "Close",
     unsorted: "not sorted",
   },
   "zh-Hant": {
@@ -59,7 +59,7 @@ export const strings = {
     empty: "目前沒有要分類的照片", empty_text: "待分類的照片放在 {inbox}。可以在終端機從相簿、開放圖庫或影片收集：",
     empty_own: "也可以自己把照片放進 {inbox}，每個來源一個資料夾。",
     links: "略過了 {n} 個連結：不會透過連結顯示或移動檔案。",
-    no_definitions: "找不到動作定義的頁面（docs/moves.md）。", definitions: "怎麼分辨？", close: "關閉",
+    no_definitions: "找不到動作定義的頁面（bball_pl/moves.md）。", definitions: "怎麼分辨？", close: "關閉",
     unsorted: "未分類",
   },
 };
