@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -62,24 +61,26 @@ def evaluate(
         format: of the report.
         out: folder for the results; the run's own unless given.
     """
-    from bball_pl.evaluate.evaluation import Evaluator
+    from bball_pl.evaluate import evaluation as evaluations
     from bball_pl.evaluate.results import write_evaluation
+    from bball_pl.evaluate.trained_model import TrainedModel
 
     if run is not None and ckpt is not None:
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
-    checkpoint = ckpt if ckpt is not None else project.best_checkpoint(run or project.newest_run())
-    evaluator = Evaluator(checkpoint.absolute(), tta, batch_size, device, precision)
-    calibration = evaluator.calibration(target_accuracy, recalibrate)
-    command = _command(named=run is not None or ckpt is not None, run=evaluator.run)
-    evaluation = replace(evaluator.evaluate(split, root, calibration), command=command)
-    folder = out if out is not None else evaluator.folder(split, root)
+    model = TrainedModel.open(ckpt or run or project.newest_run(), tta=tta, batch_size=batch_size, device=device, precision=precision)
+    command = _command(named=run is not None or ckpt is not None, run=model.run)
+    evaluation = evaluations.evaluate(
+        model, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
+    )
+    folder = out if out is not None else evaluations.results_folder(model, split, root)
     write_evaluation(folder, evaluation)
     console = Console()
     console.print(evaluation_summary(evaluation))
     if report:
         from bball_pl.evaluate.report import gallery_rows, write_report
 
-        heat_maps = evaluator.heat_maps(evaluation, gallery_rows(evaluation.answers)) if grad_cam else None
+        rows = gallery_rows(evaluation.answers)
+        heat_maps = evaluations.heat_maps(model, evaluation, rows) if grad_cam else None
         path = write_report(evaluation, folder / f"report.{format}", heat_maps, format)
         console.print(f"report: {path}", soft_wrap=True, highlight=False, markup=False)
     else:

@@ -19,9 +19,10 @@ from rich.console import Console
 
 from bball_pl import project
 from bball_pl.errors import ConfigError, exit_on_error
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.compress import Compression
 from bball_pl.export.coreml import Compute, Route, Target
-from bball_pl.export.export import export_checkpoint, export_summary
+from bball_pl.export.export import export_model, export_summary
 from bball_pl.export.formats import ExportSettings, Format
 from bball_pl.export.metadata import InterfaceName, Labels
 
@@ -84,9 +85,8 @@ def export(
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
     if ios and formats is not None and "mlpackage" not in formats:
         raise ConfigError("--ios puts the ML Program into the app; add mlpackage to --formats")
-    checkpoint = (ckpt if ckpt is not None else project.best_checkpoint(run or project.newest_run())).absolute()
-    own = project.run_of_checkpoint(checkpoint)
-    folder = name or (own.parent.name if own is not None else checkpoint.stem)
+    model = TrainedModel.open(ckpt or run, device="cpu")
+    folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
     if Path(folder).name != folder or folder in {".", ".."}:
         raise ConfigError(f"--name {folder!r} is not a folder's name; use --out DIR for the place")
     settings = ExportSettings(
@@ -103,7 +103,7 @@ def export(
         licence=licence,
         description=description,
     )
-    result = export_checkpoint(checkpoint, out.absolute() / folder, settings, root)
+    result = export_model(model, out.absolute() / folder, settings, root)
     console.print(export_summary(result))
     console.print(f"export: {result.folder}", soft_wrap=True, highlight=False, markup=False)
     if not result.passed:

@@ -18,7 +18,6 @@ from typing import Literal
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from bball_pl.errors import ConfigError, exit_on_error, quiet_pipe
-from bball_pl.model.court_weights import answering_checkpoint
 from bball_pl.predict.sources import find_sources
 
 
@@ -67,13 +66,14 @@ def predict(
     found = find_sources(sources, sys.stdin.buffer, leave_out=annotate)
     if not found.sources:
         raise ConfigError("\n".join(["there is nothing to answer:", *list(found.failure_lines())[1:]]))
-    checkpoint = answering_checkpoint(run, ckpt)
-    # Not above: torch takes seconds, and a misspelt name should be told at once.
-    from bball_pl.predict.predict import answer_all
+    # Not above: torch takes seconds, and a misspelt name should be reported at once.
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.predict.predict import predict_all
 
-    summary = answer_all(
-        found, checkpoint, format, out, annotate, threshold, fps, smooth, batch_size, device, precision
+    model = TrainedModel.open(
+        ckpt or run, threshold=threshold, batch_size=batch_size, device=device, precision=precision
     )
+    summary = predict_all(model, found, format, out, annotate, fps, smooth)
     for line in (summary, *found.failure_lines()):
         print(line, file=sys.stderr)
     if found.failures:

@@ -15,7 +15,6 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 
 from bball_pl import __version__, project
-from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import wilson
 from bball_pl.evaluate.predictions import Answers
@@ -168,8 +167,8 @@ def _dataset(evaluation: Evaluation) -> list[tuple[str, str]]:
     if data.get("sha256"):
         rows.append(("dataset's SHA-256", str(data["sha256"])))
     rows.append(("checkpoint", str(evaluation.checkpoint)))
-    if evaluation.checkpoint.is_file():
-        rows.append(("checkpoint's SHA-256", file_sha256(evaluation.checkpoint)))
+    if evaluation.checkpoint_sha256:
+        rows.append(("checkpoint's SHA-256", evaluation.checkpoint_sha256))
     rows.append(("test-time augmentation", str(metrics.get("tta", "none"))))
     if evaluation.seconds > 0:
         rate = len(evaluation.answers) / evaluation.seconds
