@@ -67,7 +67,9 @@ def evaluate(
 
     if run is not None and ckpt is not None:
         raise ConfigError("--run and --ckpt were both given; a checkpoint is enough")
-    model = TrainedModel.open(ckpt or run or project.newest_run(), tta=tta, batch_size=batch_size, device=device, precision=precision)
+    model = TrainedModel.open(
+        ckpt or run or project.newest_run(), tta=tta, batch_size=batch_size, device=device, precision=precision
+    )
     command = _command(named=run is not None or ckpt is not None, run=model.run)
     evaluation = evaluations.evaluate(
         model, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command

@@ -14,6 +14,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from bball_pl.errors import ConfigError, RunError
+from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share
+from bball_pl.evaluate.predictions import Answers
 from bball_pl.files import write_text
 
 #: Default accuracy that the answers above the threshold should have.
@@ -152,6 +154,69 @@ def calibrate(logits: np.ndarray, targets: np.ndarray, target_accuracy: float, c
         nll_after=nll(logits / temperature, targets),
         checkpoint_sha256=checkpoint_sha256,
     )
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Reliability of answers of similar confidence.
+
+    Attributes:
+        low: lower edge of the bin, 0–1.
+        high: upper edge of the bin, 0–1.
+        confidence: mean confidence of the answers, 0–1.
+        accuracy: share of right answers.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: Share
+
+
+def reliability(probabilities: np.ndarray, targets: np.ndarray) -> list[Bin]:
+    """Return the bins of the calibration error, without the empty ones.
+
+    Args:
+        probabilities: float `[N, classes]`, rows sum to 1.
+        targets: int64 `[N]`.
+    """
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == targets
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1, dtype=np.float32)
+    # A bin includes its lower edge; full certainty belongs to the last one.
+    index = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, CALIBRATION_BINS - 1)
+    bins = []
+    for number in np.unique(index).tolist():
+        inside = index == number
+        accuracy = Share(int(correct[inside].sum()), int(inside.sum()))
+        bins.append(Bin(float(edges[number]), float(edges[number + 1]), float(confidence[inside].mean()), accuracy))
+    return bins
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Coverage and accuracy of a split at the threshold of "unsure".
+
+    Attributes:
+        threshold: lowest calibrated confidence that is answered, 0–1.
+        target_accuracy: accuracy that the threshold was fitted for, 0–1.
+        coverage: share of the photos that are answered.
+        accuracy: share of right answers among them; None if no photo is answered.
+    """
+
+    threshold: float
+    target_accuracy: float
+    coverage: Share
+    accuracy: Share | None
+
+
+def operating_point(answers: Answers, calibration: Calibration | None) -> OperatingPoint | None:
+    """Apply the threshold of a calibration to a split; None without a threshold."""
+    if calibration is None or calibration.threshold is None:
+        return None
+    answered = answers.confidence >= calibration.threshold
+    coverage = Share(int(answered.sum()), len(answers))
+    accuracy = Share.of(answers.correct[answered])
+    return OperatingPoint(calibration.threshold, calibration.target_accuracy, coverage, accuracy)
 
 
 def calibration_file(checkpoint: str | os.PathLike[str]) -> Path:

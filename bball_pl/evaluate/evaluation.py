@@ -16,9 +16,9 @@ from scipy.special import softmax
 from bball_pl import project
 from bball_pl.data.validation import read_split_csv
 from bball_pl.errors import ConfigError, DatasetError, PhotoError
-from bball_pl.evaluate.calibration import TARGET_ACCURACY, Calibration, calibrate, write_calibration
+from bball_pl.evaluate.calibration import TARGET_ACCURACY, Calibration, calibrate, operating_point, write_calibration
 from bball_pl.evaluate.explain import grad_cam
-from bball_pl.evaluate.metrics import compute_metrics, probability_figures, wilson
+from bball_pl.evaluate.metrics import compute_metrics, probability_figures
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
@@ -315,14 +315,13 @@ def results_folder(model: TrainedModel, split: str, root: Path | None = None) ->
 
 
 def _unsure(answers: Answers, calibration: Calibration | None) -> dict[str, object] | None:
-    if calibration is None or calibration.threshold is None:
+    point = operating_point(answers, calibration)
+    if point is None:
         return None
-    answered = answers.confidence >= calibration.threshold
-    right, number = int(answers.correct[answered].sum()), int(answered.sum())
     return {
-        "threshold": calibration.threshold,
-        "target_accuracy": calibration.target_accuracy,
-        "answered": number / len(answers),
-        "accuracy": right / number if number else None,
-        "accuracy_ci95": wilson(right, number) if number else None,
+        "threshold": point.threshold,
+        "target_accuracy": point.target_accuracy,
+        "answered": point.coverage.value,
+        "accuracy": point.accuracy.value if point.accuracy else None,
+        "accuracy_ci95": point.accuracy.interval if point.accuracy else None,
     }
