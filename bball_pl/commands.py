@@ -293,23 +293,28 @@ def evaluate(
     if compare is not None:
         _compare(compare[0], compare[1], split, out)
         return
-    from bball_pl.evaluate.evaluation import Evaluator
+    from bball_pl.evaluate import evaluation as evaluations
     from bball_pl.evaluate.results import evaluation_summary, write_evaluation
+    from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.terminal import console, say, say_next
 
-    evaluator = Evaluator(project.chosen_checkpoint(run, ckpt), tta, batch_size, device, precision)
-    calibration = evaluator.calibration(target_accuracy, recalibrate)
+    model = TrainedModel.open(
+        project.chosen_checkpoint(run, ckpt), tta=tta, batch_size=batch_size, device=device, precision=precision
+    )
     # "The newest run" is another one tomorrow.
-    named = run is not None or ckpt is not None or evaluator.run is None
-    command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(evaluator.run), project.ROOT)])
-    evaluation = replace(evaluator.evaluate(split, root, calibration), command=command)
-    folder = out if out is not None else evaluator.folder(split, root)
+    named = run is not None or ckpt is not None or model.run is None
+    command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(model.run), project.ROOT)])
+    evaluation = evaluations.evaluate(
+        model, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
+    )
+    folder = out if out is not None else evaluations.results_folder(model, split, root)
     write_evaluation(folder, evaluation)
     console.print(evaluation_summary(evaluation))
     if report:
         from bball_pl.evaluate.report import gallery_rows, write_report
 
-        heat_maps = evaluator.heat_maps(evaluation, gallery_rows(evaluation.answers)) if grad_cam else None
+        rows = gallery_rows(evaluation.answers)
+        heat_maps = evaluations.heat_maps(model, evaluation, rows) if grad_cam else None
         say(f"report: {write_report(evaluation, folder / f'report.{format}', heat_maps, format)}")
     else:
         say(f"results: {folder}")
@@ -384,7 +389,6 @@ def predict(
         device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
         precision: 32 gives the same figures everywhere; bf16 is faster on hardware that has it; auto uses it there.
     """
-    from bball_pl.model.court_weights import answering_checkpoint
     from bball_pl.predict.sources import find_sources
 
     if run is not None and ckpt is not None:
@@ -394,13 +398,14 @@ def predict(
     found = find_sources(sources, sys.stdin.buffer, leave_out=annotate)
     if not found.sources:
         raise ConfigError("\n".join(["there is nothing to classify:", *list(found.failure_lines())[1:]]))
-    checkpoint = answering_checkpoint(run, ckpt)
     # Not above: torch takes seconds, and a misspelt name should be reported at once.
-    from bball_pl.predict.predict import answer_all
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.predict.predict import predict_all
 
-    summary = answer_all(
-        found, checkpoint, format, out, annotate, threshold, fps, smooth, batch_size, device, precision
+    model = TrainedModel.open(
+        ckpt or run, threshold=threshold, batch_size=batch_size, device=device, precision=precision
     )
+    summary = predict_all(model, found, format, out, annotate, fps, smooth)
     for line in (summary, *found.failure_lines()):
         print(line, file=sys.stderr)
     if found.failures:
@@ -447,9 +452,10 @@ def export(
     folder = name or (checkpoint_run.parent.name if checkpoint_run is not None else checkpoint.stem)
     if Path(folder).name != folder or folder in {".", ".."}:
         raise ConfigError(f"--name {folder!r} is not the name of a folder; use --out DIR for its place")
-    from bball_pl.export.export import export_checkpoint, export_summary
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.export.export import export_model, export_summary
 
-    result = export_checkpoint(checkpoint, out.absolute() / folder, settings, root)
+    result = export_model(TrainedModel.open(checkpoint, device="cpu"), out.absolute() / folder, settings, root)
     console.print(export_summary(result))
     say(f"export: {result.folder}")
     if not result.passed:

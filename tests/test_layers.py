@@ -32,6 +32,8 @@ def test_no_module_imports_from_a_stage_to_its_right() -> None:
     assert set(found) <= set(STAGES)
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
+        if path == PACKAGE / "__init__.py":
+            continue  # the public names, imported on first use
         parts = path.relative_to(PACKAGE).parts
         order = [*STAGES, *COMMANDS]
         rank = order.index(parts[0].removesuffix(".py")) if parts[0].removesuffix(".py") in order else -1

@@ -6,27 +6,22 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bball_pl import project
 from bball_pl.errors import ConfigError
-from bball_pl.evaluate.calibration import file_sha256, read_calibration
-from bball_pl.evaluate.evaluation import labelled_photos
+from bball_pl.evaluate.evaluation import split_photos
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.formats import STEM, Export, VerifiedFiles
 from bball_pl.export.kit import write_kit
-from bball_pl.export.metadata import About, about_checkpoint, interface_for
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.model_card import write_card
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder, write_text
-from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.outcomes import read_checkpoint
-from bball_pl.photos.tree import FoundPhoto
 from bball_pl.verify.parity import choose_photos, reference_answers
 
 
@@ -70,47 +65,50 @@ def export_summary(export: Export) -> Group:
 REJECTED = ".rejected"
 
 
-def export_checkpoint(
-    checkpoint: Path, target: Path, settings: ExportSettings, root: Path | None = None, console: Console | None = None
+def export_model(
+    model: TrainedModel,
+    target: Path,
+    settings: ExportSettings,
+    root: Path | None = None,
+    console: Console | None = None,
 ) -> Export:
-    """Write an export folder and verify every file in it; what fails is left under a name that ends in `.rejected`.
+    """Write an export folder and verify every file in it; a failed export keeps a folder that ends in `.rejected`.
 
     Args:
-        checkpoint: the file.
+        model: the trained model, on the CPU; its network is taken over and cannot train afterwards.
         target: the folder.
-        settings: what and how.
-        root: the dataset with the test photos; None for the checkpoint's own.
-        console: for progress.
+        settings: formats and options.
+        root: dataset with the test photos. Default: the training dataset.
+        console: for progress. Default: standard error.
 
     Raises:
-        RunError: if the checkpoint cannot be read or the disk is full.
+        RunError: if the disk is full.
         DatasetError: if there are no test photos to verify on.
-        ConfigError: if the settings do not go together.
+        ConfigError: if the settings contradict each other.
     """
     console = console or Console(stderr=True)
-    calibration = read_calibration(checkpoint)
-    if calibration is None:
+    if model.calibration is None:
         console.print("no calibration beside the checkpoint: temperature 1 (scripts/evaluate.py makes one)")
-    about = about_checkpoint(checkpoint, calibration, settings.author, settings.licence, settings.description)
+    about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     _check(settings)
-    data = read_checkpoint(checkpoint)["bball_pl"].get("data", {})
-    photos = choose_photos(_test_photos(checkpoint, about, data, root), settings.photos)
-    reference = reference_answers(MoveClassifier.from_checkpoint(checkpoint), about.temperature, photos)
-    model = DeployModel(MoveClassifier.from_checkpoint(checkpoint), about.temperature).eval()
+    photos = choose_photos(split_photos(model, "test", root)[0], settings.photos)
+    # First the answers: the deployed model changes the network's padding and memory format.
+    reference = reference_answers(model, photos)
+    deployed = DeployModel(model.classifier, about.temperature).eval()
     with staged_folder(target) as staging:
-        work = VerifiedFiles(staging.folder, model, interface, about, reference, settings, console)
+        work = VerifiedFiles(staging.folder, deployed, interface, about, reference, settings, console)
         work.write()
-        write_card(staging.folder / "MODEL_CARD.md", about, interface, work.files, data)
+        write_card(staging.folder / "MODEL_CARD.md", about, interface, work.files, model.data)
         if "mlpackage" in settings.formats:
             write_kit(staging.folder / "parity_kit", reference, about.spec, interface)
         export = Export(target, work.files, len(photos), about, interface, work.refused)
-        _write_parity(staging.folder / "parity.json", checkpoint, settings, export)
+        _write_parity(staging.folder / "parity.json", model, settings, export)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)
             export.folder = staging.target
     if export.passed:
-        # What an earlier try left would be taken for this one's.
+        # A rejected folder of an earlier attempt would be taken for the result of this one.
         shutil.rmtree(target.with_name(target.name + REJECTED), ignore_errors=True)
     return export
 
@@ -126,19 +124,11 @@ def _check(settings: ExportSettings) -> None:
         raise ConfigError("--compress and --compute fp32 contradict each other; leave one out")
 
 
-def _test_photos(checkpoint: Path, about: About, data: dict[str, Any], root: Path | None) -> list[FoundPhoto]:
-    if root is None and "root" not in data:
-        raise ConfigError(f"{checkpoint} does not say where its photos were. Pass --root DIR with test photos.")
-    own = root is None or ("root" in data and root.resolve() == Path(data["root"]).resolve())
-    run = project.run_of_checkpoint(checkpoint) if own else None
-    return labelled_photos("test", about.class_names, root or Path(data["root"]), run).photos
-
-
-def _write_parity(path: Path, checkpoint: Path, settings: ExportSettings, export: Export) -> None:
+def _write_parity(path: Path, model: TrainedModel, settings: ExportSettings, export: Export) -> None:
     facts = {
         "passed": export.passed,
-        "checkpoint": checkpoint.name,
-        "checkpoint_sha256": file_sha256(checkpoint),
+        "checkpoint": model.checkpoint.name,
+        "checkpoint_sha256": model.sha256,
         "photos": export.photos,
         "settings": asdict(settings),
         "files": [{**asdict(file), "passed": file.passed} for file in export.files],

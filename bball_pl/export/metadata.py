@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bball_pl import __version__, project
 from bball_pl.errors import ConfigError
-from bball_pl.evaluate.calibration import Calibration, file_sha256
 from bball_pl.export.options import InterfaceName, Labels
-from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.moves import MOVES, display_name
 from bball_pl.photos.preprocess import PreprocessSpec
+
+if TYPE_CHECKING:
+    from bball_pl.evaluate.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,31 @@ class About:
     test: dict[str, Any] | None
     checkpoint_sha256: str
 
+    @classmethod
+    def of_model(cls, model: TrainedModel, author: str, licence: str, description: str) -> About:
+        """Collect the facts of a trained model.
+
+        Args:
+            model: the model.
+            author: name of whoever trained it.
+            licence: licence that it may be used under.
+            description: one sentence.
+        """
+        return cls(
+            author=author,
+            licence=licence,
+            description=description,
+            class_names=list(model.class_names),
+            spec=model.spec,
+            backbone=model.classifier.hparams["backbone"],
+            temperature=model.rule.temperature,
+            threshold=None if model.calibration is None else model.calibration.threshold,
+            trained=model.trained,
+            dataset_sha256=model.data.get("sha256", ""),
+            test=_test_figures(model),
+            checkpoint_sha256=model.sha256,
+        )
+
     @property
     def test_accuracy(self) -> str:
         """The accuracy on test photos as text, with its interval."""
@@ -124,43 +148,9 @@ class About:
         }
 
 
-def about_checkpoint(
-    checkpoint: Path, calibration: Calibration | None, author: str, licence: str, description: str
-) -> About:
-    """Gather what is known of a checkpoint.
-
-    Args:
-        checkpoint: the file.
-        calibration: of this checkpoint.
-        author: who trained it.
-        licence: under which it may be used.
-        description: one sentence.
-
-    Raises:
-        RunError: if the checkpoint cannot be read.
-    """
-    saved = read_checkpoint(checkpoint)["bball_pl"]
-    modified = datetime.datetime.fromtimestamp(checkpoint.stat().st_mtime, datetime.UTC).date().isoformat()
-    return About(
-        author=author,
-        licence=licence,
-        description=description,
-        class_names=list(saved["class_names"]),
-        spec=PreprocessSpec.from_dict(saved["spec"]),
-        backbone=saved["backbone"],
-        temperature=calibration.temperature if calibration is not None else 1.0,
-        threshold=calibration.threshold if calibration is not None else None,
-        trained=saved.get("created", modified),
-        dataset_sha256=saved.get("data", {}).get("sha256", ""),
-        test=_test_figures(checkpoint),
-        checkpoint_sha256=file_sha256(checkpoint),
-    )
-
-
-def _test_figures(checkpoint: Path) -> dict[str, Any] | None:
+def _test_figures(model: TrainedModel) -> dict[str, Any] | None:
     # The figures in a run's folder are those of its best checkpoint.
-    run = project.run_of_checkpoint(checkpoint)
-    if run is None or checkpoint.name != project.BEST or not (run / project.METRICS).is_file():
+    if model.run is None or model.checkpoint.name != project.BEST or not (model.run / project.METRICS).is_file():
         return None
-    metrics: dict[str, Any] = json.loads((run / project.METRICS).read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = json.loads((model.run / project.METRICS).read_text(encoding="utf-8"))
     return metrics if metrics.get("split") == "test" else None

@@ -269,13 +269,17 @@ class MoveClassifier(L.LightningModule):
         )
 
     @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike[str]) -> MoveClassifier:
+    def from_checkpoint(cls, checkpoint: str | os.PathLike[str] | dict[str, Any]) -> MoveClassifier:
         """Build the classifier that a checkpoint holds, on the CPU, in evaluation mode, without weights from outside.
+
+        Args:
+            checkpoint: its file, or what `read_checkpoint` returned.
 
         Raises:
             RunError: if the file is missing, cannot be read, or was not written by this project.
         """
-        checkpoint = read_checkpoint(path)
+        if not isinstance(checkpoint, dict):
+            checkpoint = read_checkpoint(checkpoint)
         hyperparameters = {**checkpoint["hyper_parameters"], "weights": "none", "compile": False}
         classifier = cls(**hyperparameters)
         classifier.load_state_dict(checkpoint["state_dict"])

@@ -87,8 +87,8 @@ def answer_bar(width: int, answer: Answer, unit: float, corner: str = "") -> np.
     image = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(image)
     names = list(answer.probabilities)
-    unsure = answer.text == UNSURE
-    said = UNSURE if unsure else _latin(answer.text, names)
+    unsure = answer.label == UNSURE
+    said = UNSURE if unsure else _latin(answer.label, names)
     note = f"most likely {_latin(answer.predicted, names)}" if unsure else f"{answer.confidence:.0%} confident"
     left, middle, right = 16 * unit, 0.44 * width, width - 16 * unit
     if corner:

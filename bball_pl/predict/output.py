@@ -77,7 +77,7 @@ class CsvWriter(_LineWriter):
         answer = row.answer
         shares = [f"{share:.6f}" for share in answer.probabilities.values()]
         moment = ["", "", ""] if row.seconds is None else [row.frame, f"{row.seconds:.3f}", row.smoothed]
-        self._line([row.path, answer.text, answer.predicted, f"{answer.confidence:.6f}", *shares, *moment])
+        self._line([row.path, answer.label, answer.predicted, f"{answer.confidence:.6f}", *shares, *moment])
 
     def _line(self, cells: Sequence[object]) -> None:
         self._writer.writerow(cells)
@@ -92,7 +92,7 @@ class JsonWriter(_LineWriter):
         answer = row.answer
         entry = {
             "path": row.path,
-            "answer": answer.text,
+            "answer": answer.label,
             "predicted": answer.predicted,
             "confidence": round(answer.confidence, 6),
             "probabilities": {name: round(share, 6) for name, share in answer.probabilities.items()},
@@ -122,11 +122,11 @@ class TableWriter:
         if row.frame is not None:
             return
         answer = row.answer
-        ranking = answer.ranking[:1] if answer.text == UNSURE else answer.ranking[1:2]
+        ranking = answer.ranking[:1] if answer.label == UNSURE else answer.ranking[1:2]
         otherwise = ", ".join(f"{display_name(name)} {share:.0%}" for name, share in ranking)
         # Text, not str: rich would take [brackets] in a file's name for a style.
-        style = "yellow" if answer.text == UNSURE else ""
-        said = Text(display_name(answer.text), style)
+        style = "yellow" if answer.label == UNSURE else ""
+        said = Text(display_name(answer.label), style)
         self._table.add_row(Text(row.path), said, f"{answer.confidence:.0%}", Text(otherwise))
 
     def timeline(self, lines: Iterable[str]) -> None:

@@ -19,14 +19,14 @@ class Segment:
     Attributes:
         start: time of its first sample, in seconds.
         end: time of the next segment's first sample or the end of the video, in seconds.
-        text: the answer.
+        label: the answer.
         confidence: mean of the smoothed confidences of its samples, 0–1.
         samples: number of frames that were answered.
     """
 
     start: float
     end: float
-    text: str
+    label: str
     confidence: float
     samples: int
 
@@ -76,14 +76,14 @@ def find_segments(seconds: Sequence[float], answers: Sequence[Answer], end: floa
         end: of the video, in seconds.
     """
     segments: list[Segment] = []
-    place = 0
-    for text, group in groupby(answers, key=lambda answer: answer.text):
-        confidences = [answer.confidence for answer in group]
-        following = place + len(confidences)
+    first = 0
+    for label, run in groupby(answers, key=lambda answer: answer.label):
+        confidences = [answer.confidence for answer in run]
+        following = first + len(confidences)
         stop = seconds[following] if following < len(seconds) else end
         mean = sum(confidences) / len(confidences)
-        segments.append(Segment(seconds[place], stop, text, mean, len(confidences)))
-        place = following
+        segments.append(Segment(seconds[first], stop, label, mean, len(confidences)))
+        first = following
     return segments
 
 
@@ -94,7 +94,7 @@ def timeline_lines(name: str, segments: Sequence[Segment]) -> Iterator[str]:
     for segment in segments:
         # Chinese characters are two columns wide: after the numbers, names need no alignment.
         span = f"{clock(segment.start):>9} – {clock(segment.end):>9}"
-        yield f"  {span}  {segment.confidence:4.0%}  {display_name(segment.text)}"
+        yield f"  {span}  {segment.confidence:4.0%}  {display_name(segment.label)}"
 
 
 def clock(seconds: float) -> str:

@@ -1,92 +1,73 @@
-"""Checkpoints that answer in the studio, loaded when somebody asks and kept while they are used."""
+"""Trained models in the studio's memory: opened on demand, kept while they are used."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bball_pl.errors import RunError
 
 if TYPE_CHECKING:
-    from bball_pl.evaluate.calibration import Judge
-    from bball_pl.evaluate.trained_model import Engine
+    from bball_pl.evaluate.trained_model import TrainedModel
 
-#: Checkpoints in memory at once: two runs side by side, and the one that sorts.
+#: Models in memory at once: two runs compared in Try, and the one that suggests classes in Sort.
 _KEPT = 3
 
-
-@dataclass(frozen=True)
-class Loaded:
-    """A checkpoint in memory.
-
-    Attributes:
-        path: its file.
-        sha256: of the file's bytes.
-        engine: gives logits; to be used in the thread of the networks only.
-        judge: makes answers of them, with the calibration if there is one.
-    """
-
-    path: Path
-    sha256: str
-    engine: Engine
-    judge: Judge
-
-    @property
-    def class_names(self) -> list[str]:
-        """In the order of the logits."""
-        return self.engine.class_names
+#: Name, time of change in ns and size in bytes of each of several files.
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Models:
-    """Holds checkpoints.
+    """Trained models by the path of their checkpoint.
 
     Args:
-        current: the checkpoint that is used where none is named; None if there is none.
+        current: checkpoint for requests that name none; None if there is none.
     """
 
     def __init__(self, current: Path | None) -> None:
         self.current = current
-        self._loaded: OrderedDict[tuple[Path, int, int], Loaded] = OrderedDict()
+        self._opened: OrderedDict[Path, tuple[Stamp, TrainedModel]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def load(self, checkpoint: Path | None = None) -> Loaded:
-        """Return a checkpoint, reading it if it is not in memory or its file has changed since.
+    def load(self, checkpoint: Path | None = None) -> TrainedModel:
+        """Return a trained model; it is opened again when its checkpoint or its calibration has changed.
 
-        It takes seconds: call it in the thread of the networks.
+        Opening takes seconds: call it in the thread of the networks.
 
         Args:
-            checkpoint: its file; the current one unless given.
+            checkpoint: its file. Default: the current one.
 
         Raises:
-            RunError: if there is no current checkpoint, or the file cannot be read.
+            RunError: if there is no current checkpoint, or the checkpoint or its calibration cannot be read.
         """
+        # Torch takes seconds to import; the page is served before.
+        from bball_pl.evaluate.calibration import calibration_file
+        from bball_pl.evaluate.trained_model import TrainedModel
+
         path = checkpoint or self.current
         if path is None:
             raise RunError("there is no checkpoint yet; make one with: python scripts/fit.py")
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise RunError(f"{path} cannot be read ({error.strerror})") from None
-        key = path, stat.st_mtime_ns, stat.st_size
+        files = stamp(path, calibration_file(path))
         with self._lock:
-            if key not in self._loaded:
-                for old in [own for own in self._loaded if own[0] == path]:
-                    del self._loaded[old]
-                self._loaded[key] = _read(path)
-                while len(self._loaded) > _KEPT:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(key)
-            return self._loaded[key]
+            known = self._opened.get(path)
+            if known is None or known[0] != files:
+                known = files, TrainedModel.open(path, batch_size=16)
+                self._opened[path] = known
+            self._opened.move_to_end(path)
+            while len(self._opened) > _KEPT:
+                self._opened.popitem(last=False)
+            return known[1]
 
 
-def _read(path: Path) -> Loaded:
-    # Torch takes seconds to import; the page is there before.
-    from bball_pl.evaluate.calibration import Judge, file_sha256
-    from bball_pl.evaluate.trained_model import Engine
-    from bball_pl.model.classifier import MoveClassifier
-
-    engine = Engine(MoveClassifier.from_checkpoint(path), batch_size=16)
-    return Loaded(path, file_sha256(path), engine, Judge.of_checkpoint(path, engine.class_names))
+def stamp(*paths: Path) -> Stamp:
+    """Return the stamp of the files that exist: equal stamps mean equal content."""
+    found = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found.append((path.name, status.st_mtime_ns, status.st_size))
+    return tuple(found)

@@ -11,8 +11,7 @@ import numpy as np
 from scipy.special import softmax
 
 from bball_pl.errors import PhotoError, VerificationError
-from bball_pl.evaluate.trained_model import Engine
-from bball_pl.model.classifier import MoveClassifier
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode
 from bball_pl.photos.tree import FoundPhoto
 from bball_pl.verify.runners import OnnxRunner, Runner, file_facts
@@ -118,20 +117,19 @@ def choose_photos(photos: Sequence[FoundPhoto], number: int) -> list[FoundPhoto]
     return chosen
 
 
-def reference_answers(classifier: MoveClassifier, temperature: float, photos: Sequence[FoundPhoto]) -> Reference:
+def reference_answers(model: TrainedModel, photos: Sequence[FoundPhoto]) -> Reference:
     """Answer photos with the trained model, in 32 bits.
 
     Raises:
         VerificationError: if a photo cannot be decoded.
     """
     rows = []
-    for photo, answer in Engine(classifier, device="cpu").run(photos, lambda photo: decode(photo.path)):
+    for photo, answer in model.logits(photos, lambda photo: decode(photo.path)):
         if isinstance(answer, PhotoError):
             raise VerificationError(f"{photo.relative}: {answer}. Every photo of the proof must be sound.")
         rows.append(answer)
-    index = {name: place for place, name in enumerate(classifier.class_names)}
-    targets = np.array([index[photo.class_name] for photo in photos], np.int64)
-    return Reference(list(photos), targets, softmax(np.stack(rows) / temperature, axis=1), classifier.class_names)
+    targets = np.array([model.class_names.index(photo.class_name) for photo in photos], np.int64)
+    return Reference(list(photos), targets, softmax(np.stack(rows) / model.rule.temperature, axis=1), model.class_names)
 
 
 def compare_file(

@@ -20,8 +20,8 @@ from bball_pl.evaluate.predictions import read_answers
 from bball_pl.export import compress
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.export import export_checkpoint
-from bball_pl.export.metadata import about_checkpoint, interface_for
+from bball_pl.export.export import export_model
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
@@ -98,8 +98,9 @@ def test_the_same_checkpoint_gives_the_same_bytes(exported: Exported, tmp_path: 
 
 @pytest.mark.parametrize("suffix", ["mlpackage", "mlmodel"])
 def test_the_routes_give_the_same_answers(exported: Exported, tmp_path: Path, suffix: str) -> None:
-    about = about_checkpoint(exported.checkpoint, None, "", "", "")
-    model = DeployModel(MoveClassifier.from_checkpoint(exported.checkpoint)).eval()
+    trained = exported.model()
+    about = About.of_model(trained, "", "", "")
+    model = DeployModel(trained.classifier).eval()
     interface = interface_for(model.class_names)
     onnx_file = write_onnx(model, tmp_path / "m.onnx", interface, about)
     form: Any = "mlprogram" if suffix == "mlpackage" else "neuralnetwork"
@@ -133,7 +134,7 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     from bball_pl.export import formats
 
     program = ExportSettings(formats=["mlpackage"], compress=["int8", "palette6"], photos=6)
-    kept = export_checkpoint(exported.checkpoint, tmp_path / "kept", program)
+    kept = export_model(exported.model(), tmp_path / "kept", program)
     assert {path.name for path in (tmp_path / "kept").glob("*.mlpackage")} == {
         "BasketballMoves.mlpackage",
         "BasketballMoves-int8.mlpackage",
@@ -142,7 +143,7 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     sizes = [file.megabytes for file in kept.files]
     assert sizes[0] > sizes[1] > sizes[2]
     monkeypatch.setattr(formats, "COMPRESSED_ACCURACY_LIMIT", -1.0)
-    left = export_checkpoint(exported.checkpoint, tmp_path / "left", program)
+    left = export_model(exported.model(), tmp_path / "left", program)
     assert left.passed
     assert [file.name for file in left.refused] == [
         "BasketballMoves-int8.mlpackage",
@@ -150,7 +151,7 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     ]
     assert [path.name for path in (tmp_path / "left").glob("*.mlpackage")] == ["BasketballMoves.mlpackage"]
     forced = ExportSettings(formats=["mlpackage"], compress=["int8"], photos=6, force=True)
-    assert export_checkpoint(exported.checkpoint, tmp_path / "forced", forced).passed
+    assert export_model(exported.model(), tmp_path / "forced", forced).passed
     assert (tmp_path / "forced" / "BasketballMoves-int8.mlpackage").is_dir()
 
 
@@ -161,7 +162,7 @@ def test_compression_spares_the_layer_that_makes_the_logits(
     # The head of the small network counts as small; that of inception_v3 does not.
     monkeypatch.setattr(compress, "_SMALL", 0)
     program = exported.folder / "BasketballMoves.mlpackage"
-    about = about_checkpoint(exported.checkpoint, None, "", "", "")
+    about = About.of_model(exported.model(), "", "", "")
     interface = interface_for(about.class_names)
     path = compress.write_compressed(program, tmp_path / "small.mlpackage", compression, interface, about)
     weighty = [own for own in read_program(path).operations if own.op_type in {"conv", "linear"}]
@@ -216,7 +217,7 @@ def test_a_core_ai_asset_with_swapped_channels_is_rejected(
     original = DeployModel.forward
     monkeypatch.setattr(DeployModel, "forward", lambda self, image: original(self, image.flip(1)))
     settings = ExportSettings(formats=["aimodel"], photos=12)
-    assert not export_checkpoint(exported.checkpoint, tmp_path / "small", settings).passed
+    assert not export_model(exported.model(), tmp_path / "small", settings).passed
     assert [path.name for path in tmp_path.iterdir()] == ["small.rejected"]
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bball_pl.evaluate.trained_model import TrainedModel
+
 from helpers.fit_runs import ROOT, environment, fit, only_run, tiny
 from helpers.painting import COLOURS
 
@@ -29,6 +31,10 @@ class Exported:
     def checkpoint(self) -> Path:
         """The best checkpoint."""
         return self.run / "checkpoints" / "best.ckpt"
+
+    def model(self) -> TrainedModel:
+        """Open the best checkpoint."""
+        return TrainedModel.open(self.checkpoint, device="cpu")
 
 
 def edge_photo(colour: tuple[int, int, int], seed: int) -> np.ndarray:

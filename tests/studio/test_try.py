@@ -18,9 +18,10 @@ from PIL import Image
 from rich.console import Console
 
 from bball_pl import project
-from bball_pl.evaluate.calibration import UNSURE, Judge
+from bball_pl.evaluate.calibration import UNSURE, DecisionRule, read_calibration
 from bball_pl.evaluate.explain import grad_cam
-from bball_pl.export.export import export_checkpoint
+from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.export.export import export_model
 from bball_pl.export.options import ExportSettings
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
@@ -48,7 +49,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split, more in (("train", 50), ("test", 0)):
             paint_photo(base / "photos" / split / name / "0.png", colour, place + more)
     settings = ExportSettings(photos=3)
-    exported = export_checkpoint(checkpoint, base / "exports/tiny", settings, base / "photos", Console(quiet=True))
+    model = TrainedModel.open(checkpoint, device="cpu")
+    exported = export_model(model, base / "exports/tiny", settings, base / "photos", Console(quiet=True))
     assert exported.passed
     for name in ("broken", ".partial"):
         (base / "exports" / name).mkdir()
@@ -83,7 +85,8 @@ def test_it_answers_as_predict_does(
         (tmp_path / name).write_bytes(png(pixels))
     out, _ = predict([tmp_path, "--run", base / "lightning_logs" / OWN, "--format", "csv"], monkeypatch, capsys)
     rows = {Path(row["path"]).name: row for row in rows_of(out)}
-    judge = Judge.of_checkpoint(base / "lightning_logs" / OWN / "checkpoints/best.ckpt", list(COLOURS))
+    calibration = read_calibration(base / "lightning_logs" / OWN / "checkpoints/best.ckpt")
+    rule = DecisionRule.of_calibration(list(COLOURS), calibration)
     said = set()
     for name in photos:
         (answer,) = own.post("/api/try/answer", (tmp_path / name).read_bytes(), model=OWN).json["answers"]
@@ -92,7 +95,7 @@ def test_it_answers_as_predict_does(
             assert share == pytest.approx(float(row[f"prob_{label}"]), abs=2e-6)
         text = UNSURE if answer["unsure"] else answer["predicted"]
         assert text == row["answer"]
-        assert text == judge.answer(np.array(list(shares(answer).values()))).text
+        assert text == rule.answer(np.array(list(shares(answer).values()))).label
         assert answer["threshold"] == 0.8
         assert answer["calibration"] == "fitted"
         said.add(text)

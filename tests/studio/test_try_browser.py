@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bball_pl.evaluate.calibration import file_sha256, read_calibration
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.metadata import about_checkpoint, interface_for
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
-from bball_pl.model.classifier import MoveClassifier
 
 from helpers.browser import chromium
 from helpers.predict_runs import calibrated
@@ -48,13 +47,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     base = tmp_path_factory.mktemp("try")
     checkpoint = calibrated(make_run(base / "lightning_logs", OWN, 5.0), 1.3, 0.8)
     make_run(base / "lightning_logs", RAW, 2.0)
-    about = about_checkpoint(checkpoint, read_calibration(checkpoint), "", "", "")
-    model = DeployModel(MoveClassifier.from_checkpoint(checkpoint), about.temperature).eval()
+    model = TrainedModel.open(checkpoint, device="cpu")
+    about = About.of_model(model, "", "", "")
+    deployed = DeployModel(model.classifier, about.temperature).eval()
     folder = base / "exports" / "tiny"
     folder.mkdir(parents=True)
-    write_onnx(model, folder / "BasketballMoves.onnx", interface_for(about.class_names), about)
+    write_onnx(deployed, folder / "BasketballMoves.onnx", interface_for(about.class_names), about)
     files = [{"name": "BasketballMoves.onnx", "passed": True}]
-    parity = {"passed": True, "checkpoint_sha256": file_sha256(checkpoint), "files": files}
+    parity = {"passed": True, "checkpoint_sha256": model.sha256, "files": files}
     (folder / "parity.json").write_text(json.dumps(parity))
     with studio(base / "lightning_logs", checkpoint) as running:
         yield running

@@ -16,6 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from bball_pl.errors import VerificationError
+from bball_pl.evaluate.calibration import DecisionRule
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface, interface_for
@@ -82,7 +84,9 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
         head.weight.copy_(probe.weight)
         head.bias.copy_(probe.bias)
     about = About("a", "l", "d", NAMES, spec, "test_resnet", 1.3, 0.6, "2026-11-23", "0" * 64, None, "1" * 64)
-    reference = reference_answers(classifier, about.temperature, photos)
+    reference = reference_answers(
+        TrainedModel(classifier, DecisionRule(NAMES, about.temperature), device="cpu"), photos
+    )
     assert reference.accuracy == 1.0
     return Right(photos, about, reference, classifier.state_dict())
 

@@ -81,9 +81,7 @@ class Sheet:
     @cached_property
     def matrix(self) -> list[list[int]]:
         """Photos by label and answer, as the run counted them."""
-        size = len(self.names)
-        places = self.answers.targets * size + self.answers.predicted
-        counts: list[list[int]] = np.bincount(places, minlength=size * size).reshape(size, size).tolist()
+        counts: list[list[int]] = self.answers.confusion.tolist()
         return counts
 
     @cached_property

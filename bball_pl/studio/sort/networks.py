@@ -13,9 +13,10 @@ import torch
 
 from bball_pl.audit.measure import FrozenFeatures, short_network
 from bball_pl.errors import BballError, PhotoError
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode, read_photo
 from bball_pl.photos.measurements import SHORT_SIDE, squashed
-from bball_pl.studio.models import Loaded, Models
+from bball_pl.studio.models import Models
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,17 @@ class Classifier:
     """The classifier of a run.
 
     Args:
-        loaded: its checkpoint.
+        model: the trained model.
         class_names: what is sorted into; a classifier of other classes has no opinion on them.
     """
 
-    def __init__(self, loaded: Loaded, class_names: Sequence[str]) -> None:
-        self.name, self.answers = loaded.sha256, True
-        self._loaded = loaded
-        self._knows = set(loaded.class_names) == set(class_names)
+    def __init__(self, model: TrainedModel, class_names: Sequence[str]) -> None:
+        self.name, self.answers = model.sha256, True
+        self._model = model
+        self._knows = set(model.class_names) == set(class_names)
 
     def look(self, paths: Sequence[Path]) -> list[tuple[str, Score]]:
         """Answer photos; the features are what the last layer sees."""
-        engine = self._loaded.engine
         seen: list[torch.Tensor] = []
         sha256s: dict[Path, str] = {}
 
@@ -75,10 +75,10 @@ class Classifier:
             sha256s[path] = hashlib.sha256(content).hexdigest()
             return decode(content)
 
-        head = engine.classifier.network.head
+        head = self._model.classifier.network.head
         hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().flatten(1).float().cpu()))
         try:
-            answers = list(engine.run(paths, load))
+            answers = list(self._model.logits(paths, load))
         finally:
             hook.remove()
         rows = iter(torch.cat(seen).numpy()) if seen else iter(())
@@ -92,10 +92,10 @@ class Classifier:
 
     def probabilities(self, logits: np.ndarray) -> dict[str, float]:
         """Return calibrated probabilities by class; nothing for a classifier of other classes."""
-        if not self._knows or len(logits) != len(self._loaded.class_names):
+        if not self._knows or len(logits) != len(self._model.class_names):
             return {}
-        shares = self._loaded.judge.probabilities(logits)
-        return dict(zip(self._loaded.class_names, map(float, shares), strict=True))
+        shares = self._model.rule.probabilities(logits)
+        return dict(zip(self._model.class_names, map(float, shares), strict=True))
 
 
 class Seer:

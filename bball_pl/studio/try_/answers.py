@@ -15,9 +15,10 @@ import numpy as np
 
 from bball_pl.errors import BballError
 from bball_pl.evaluate.calibration import UNSURE, Answer
+from bball_pl.evaluate.explain import grad_cam
 from bball_pl.studio.pictures import decode_upload
 from bball_pl.studio.state import Context
-from bball_pl.studio.try_.engines import OpenEngines, PhotoEngine, Timed, largest_difference
+from bball_pl.studio.try_.engines import Engine, OpenEngines, Timed, largest_difference
 from bball_pl.studio.try_.exports import CHECKPOINT, ExportedFile
 
 #: Long side of the photo in the page, in pixels: sharp in a column of half a screen.
@@ -128,16 +129,16 @@ class Answering:
             RunError: if the checkpoint cannot be read.
             ConfigError: if the backbone has no feature maps.
         """
-        engine = self._engines.checkpoint(checkpoint)
+        model = self._context.models.load(checkpoint)
         photo = decode_upload(content)
-        names = list(engine.judge.class_names)
-        name = class_name if class_name in names else engine.answer(photo).answer.predicted
+        names = model.class_names
+        name = class_name if class_name in names else next(model.predict(photo)).predicted
         started = time.perf_counter()
-        heat = engine.explain(photo, names.index(name))
+        (heat,) = grad_cam(model.classifier, [photo], [names.index(name)])
         took = 1e3 * (time.perf_counter() - started)
         return {"class": name, "nothing": not bool(heat.any()), "overlay": heat_overlay(heat), "ms": took}
 
-    def _row(self, name: str, engine: PhotoEngine, timed: Timed, own: PhotoEngine, reference: Answer) -> dict[str, Any]:
+    def _row(self, name: str, engine: Engine, timed: Timed, own: Engine, reference: Answer) -> dict[str, Any]:
         answer = timed.answer
         if not math.isfinite(answer.confidence):
             return {"engine": name, "error": "the probabilities are not numbers: the file is damaged"}
@@ -146,8 +147,8 @@ class Answering:
             "probabilities": [{"name": label, "share": share} for label, share in answer.probabilities.items()],
             "predicted": answer.predicted,
             "confidence": answer.confidence,
-            "unsure": answer.text == UNSURE,
-            "threshold": engine.judge.threshold,
+            "unsure": answer.label == UNSURE,
+            "threshold": engine.rule.threshold,
             "calibration": engine.calibration,
             # By what the file itself says: parity.json beside it could be of another.
             "own": engine.checkpoint_sha256 == own.checkpoint_sha256 if engine.checkpoint_sha256 else None,
