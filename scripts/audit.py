@@ -54,30 +54,29 @@ def audit(
         home: folder of the journal labels.csv and of quarantine/; data/, or the one above the tree, unless given.
         cache_dir: folder where what is known of photos is kept.
     """
-    from bball_pl.audit.audit import audit_tree, unsorted
-    from bball_pl.audit.fix import check_kinds, confirmed_photos
+    from bball_pl.audit.audit import Audit
+    from bball_pl.audit.fix import check_kinds, fix_lines
     from bball_pl.audit.fix import fix as move_away
-    from bball_pl.audit.outputs import audit_table, fix_lines, remarks, write_outputs
-    from bball_pl.photos.journal import home_of
+    from bball_pl.audit.outputs import audit_table, remarks, write_outputs
     from bball_pl.photos.store import PhotoStore
+    from bball_pl.photos.tree import PhotoTree
 
     if undo and fix:
         raise ConfigError("--fix and --undo were both given; pass one of them")
     chosen = kinds or list(FIXED)
     check_kinds(chosen)
-    place = home if home is not None else home_of(root)
     if undo:
-        _undo(root, place)
+        _undo(root, home)
         return
-    confirmed = confirmed_photos(place) if place.is_dir() else ()
     store = PhotoStore(cache_dir)
     try:
-        found = audit_tree(root, store, class_names, labels, limits, imbalance, seed, Console(stderr=True), confirmed)
+        tree = PhotoTree.scan(root, class_names, home)
+        found = Audit.of(tree, store, labels, limits, imbalance, seed, Console(stderr=True))
     finally:
         store.close()
     undo_command = _command("audit.py", root, *(["--home", home] if home is not None else []), "--undo", "true")
     try:
-        moved = move_away(found, place, chosen) if fix else []
+        moved = move_away(found, chosen) if fix else []
     except DatasetError as error:
         raise DatasetError(f"{error}\nWhat was moved before that is taken back with:\n  {undo_command}") from error
     if fix:
@@ -91,20 +90,19 @@ def audit(
     for line in remarks(found):
         print(line)
     print(f"report: {paths[PAGE]}\ntable: {paths[TABLE]}")
-    if unsorted(found) == len(found.album.photos):
+    if tree.unsorted == len(tree.photos):
         print(f"next: sort them by docs/moves.md, then audit again\n  {_command('studio.py', '--inbox', root)}")
-    elif found.album.has_splits:
+    elif tree.has_splits:
         print(f"next:\n  {_command('fit.py', '--data.root', root)}")
     else:
         print(f"next:\n  {_command('split.py', root, '--out', ROOT / 'data' / 'NAME')}")
 
 
-def _undo(root: Path, home: Path) -> None:
+def _undo(root: Path, home: Path | None) -> None:
     from bball_pl.audit.fix import undo
-    from bball_pl.audit.outputs import undo_lines
 
     undone = undo(root, home)
-    print(*undo_lines(undone), sep="\n")
+    print(*undone.lines, sep="\n")
     if undone.refused:
         raise DatasetError(f"{len(undone.refused)} moves were not taken back:\n  " + "\n  ".join(undone.refused))
 

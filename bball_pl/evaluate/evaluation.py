@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,11 @@ from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.trained_model import Engine, Precision, Tta
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.outcomes import read_checkpoint
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
-from bball_pl.photos.journal import whereabouts
+from bball_pl.photos.labels_csv import whereabouts
 from bball_pl.photos.photos_csv import read_photos_csv
-from bball_pl.photos.tree import FoundPhoto, scan_dataset
+from bball_pl.photos.tree import Photo, PhotoTree
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class LabelledPhotos:
     """
 
     root: Path
-    photos: list[FoundPhoto]
+    photos: list[Photo]
     sources: dict[str, str]
 
 
@@ -122,17 +123,17 @@ def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Pat
     return LabelledPhotos(root, sorted(photos, key=lambda photo: photo.relative), _sources(root))
 
 
-def _followed(photos: Sequence[FoundPhoto], root: Path) -> list[FoundPhoto]:
+def _followed(photos: Sequence[Photo], root: Path) -> list[Photo]:
     """Follow photos that were labelled anew since the run to their new class; those in quarantine are left out."""
     moved = whereabouts(root)
+    now_there = {photo.relative: photo for photo in PhotoTree.scan(root).photos} if moved else {}
     found = []
     for photo in photos:
         now = moved.get(photo.relative, photo.relative)
         if photo.path.is_file() or now == photo.relative:
             found.append(photo)
         elif now is not None:
-            class_name = PurePosixPath(now).parts[1]
-            found.append(FoundPhoto(root / now, now, photo.split, class_name, photo.group))
+            found.append(replace(now_there.get(now, photo), split=photo.split, group=photo.group))
     return found
 
 
@@ -257,7 +258,7 @@ class Evaluator:
             seconds=seconds,
         )
 
-    def logits(self, photos: Sequence[FoundPhoto], what: str) -> np.ndarray:
+    def logits(self, photos: Sequence[Photo], what: str) -> np.ndarray:
         """Answer photos with a progress bar: float32 `[N, classes]`, in their order.
 
         Raises:
@@ -326,7 +327,7 @@ class Evaluator:
             raise DatasetError(f"{self.checkpoint} does not say where its photos were. Pass --root DIR.")
         return Path(self.data["root"])
 
-    def _targets(self, photos: Sequence[FoundPhoto]) -> np.ndarray:
+    def _targets(self, photos: Sequence[Photo]) -> np.ndarray:
         index = {name: place for place, name in enumerate(self.engine.class_names)}
         return np.array([index[photo.class_name] for photo in photos], np.int64)
 

@@ -25,7 +25,7 @@ from bball_pl.export.model_card import write_card
 from bball_pl.files import staged_folder, write_text
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.outcomes import read_checkpoint
-from bball_pl.photos.tree import FoundPhoto
+from bball_pl.photos.tree import Photo
 from bball_pl.verify.parity import choose_photos, reference_answers
 
 
@@ -125,7 +125,7 @@ def _check(settings: ExportSettings) -> None:
         raise ConfigError("--compress and --compute fp32 contradict each other; leave one out")
 
 
-def _test_photos(checkpoint: Path, about: About, data: dict[str, Any], root: Path | None) -> list[FoundPhoto]:
+def _test_photos(checkpoint: Path, about: About, data: dict[str, Any], root: Path | None) -> list[Photo]:
     if root is None and "root" not in data:
         raise ConfigError(f"{checkpoint} does not say where its photos were. Pass --root DIR with test photos.")
     own = root is None or ("root" in data and root.resolve() == Path(data["root"]).resolve())
