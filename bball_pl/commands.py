@@ -102,36 +102,35 @@ def audit(
         home: folder of the journal labels.csv and of quarantine/ (default: data/, or the folder above the tree).
         cache_dir: folder of the cache of measurements.
     """
-    from bball_pl.audit.audit import audit_tree, unsorted
+    from bball_pl.audit.audit import Audit
     from bball_pl.audit.checks import FIXED
-    from bball_pl.audit.fix import check_kinds, confirmed_photos
+    from bball_pl.audit.fix import check_kinds, fix_lines
     from bball_pl.audit.fix import fix as move_away
-    from bball_pl.audit.outputs import audit_table, fix_lines, remarks, write_outputs
+    from bball_pl.audit.outputs import audit_table, remarks, write_outputs
     from bball_pl.photos.audit_record import PAGE, TABLE, audit_folder
-    from bball_pl.photos.journal import home_of
     from bball_pl.photos.measurements import Limits
     from bball_pl.photos.store import PhotoStore
+    from bball_pl.photos.tree import PhotoTree
     from bball_pl.terminal import console, log, say, say_next
 
     if undo and fix:
         raise ConfigError("--fix and --undo are both given; pass one of them")
     chosen = kinds or list(FIXED)
     check_kinds(chosen)
-    journal_home = home if home is not None else home_of(root)
     if undo:
-        _undo(root, journal_home)
+        _undo(root, home)
         return
     given: dict[str, Any] = {"side": min_side, "blur": max_blur, "light": min_light}
     limits = replace(Limits(), **{name: value for name, value in given.items() if value is not None})
-    confirmed = confirmed_photos(journal_home) if journal_home.is_dir() else ()
     store = PhotoStore(cache_dir)
     try:
-        audited = audit_tree(root, store, class_names, labels, limits, imbalance, seed, log, confirmed)
+        tree = PhotoTree.scan(root, class_names, home)
+        audited = Audit.of(tree, store, labels, limits, imbalance, seed, log)
     finally:
         store.close()
     undo_command = next_step("audit", root, *(["--home", home] if home is not None else []), "--undo")
     try:
-        moved = move_away(audited, journal_home, chosen) if fix else []
+        moved = move_away(audited, chosen) if fix else []
     except DatasetError as error:
         raise DatasetError(
             f"{error}\nFiles that were moved before the error are restored by:\n  {undo_command}"
@@ -145,22 +144,21 @@ def audit(
     paths = write_outputs(out if out is not None else audit_folder(root), audited, commands)
     console.print(audit_table(audited))
     say(*remarks(audited), f"report: {paths[PAGE]}", f"table: {paths[TABLE]}")
-    if unsorted(audited) == len(audited.album.photos):
+    if tree.unsorted == len(tree.photos):
         say("sort the photos, then audit again")
         say_next(next_step("studio", "--inbox", root))
-    elif audited.album.has_splits:
+    elif tree.has_splits:
         say_next(next_step("fit", "--data.root", root))
     else:
         say_next(next_step("split", root, "--out", project.ROOT / "data" / "NAME"))
 
 
-def _undo(root: Path, home: Path) -> None:
+def _undo(root: Path, home: Path | None) -> None:
     from bball_pl.audit.fix import undo
-    from bball_pl.audit.outputs import undo_lines
     from bball_pl.terminal import say
 
     undone = undo(root, home)
-    say(*undo_lines(undone))
+    say(*undone.lines)
     if undone.refused:
         raise DatasetError(f"{len(undone.refused)} moves were not undone:\n  " + "\n  ".join(undone.refused))
 
@@ -197,19 +195,18 @@ def split(
         dry_run: print the plan; write nothing.
     """
     from bball_pl.photos.store import PhotoStore
-    from bball_pl.split.write import make_split, split_lines, split_table
+    from bball_pl.split.write import SplitSettings, split_lines, split_table
+    from bball_pl.split.write import split as split_tree
     from bball_pl.terminal import console, log, say, say_next
 
+    settings = SplitSettings(root, out, val, test, seed, how, groups, near_duplicates, class_names, dry_run)
     store = PhotoStore(project.ROOT / "data" / ".cache")
-    shares = {"train": 1 - val - test, "val": val, "test": test}
     try:
-        made = make_split(
-            root, out, store, shares, seed, how, near_duplicates, groups == "folder", class_names, dry_run, log
-        )
+        made = split_tree(settings, store, log)
     finally:
         store.close()
     console.print(split_table(made))
-    say(*split_lines(made, out, dry_run))
+    say(*split_lines(made, settings))
     if not dry_run:
         say_next(next_step("audit", out), next_step("fit", "--data.root", out))
 

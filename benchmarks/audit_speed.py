@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bball_pl.court.demo_dataset import write_demo
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.photos_csv import read_photos_csv, write_photos_csv
-from bball_pl.photos.tree import scan_dataset
 from bball_pl.project import ROOT
 
 #: Demo court that has nothing to do with the one of `scripts/demo.py`.

@@ -15,6 +15,7 @@ import numpy as np
 from bball_pl.collect.sanitise import sniff
 from bball_pl.collect.source import Candidate, CollectError, LeftOut, SkippedError
 from bball_pl.errors import PhotoError
+from bball_pl.photos.tree import is_litter
 from bball_pl.photos.video import Video
 
 VIDEO_SUFFIXES = frozenset(
@@ -189,7 +190,7 @@ class Local:
                     parts = [
                         part for part in info.filename.replace("\\", "/").split("/") if part not in {"", ".", ".."}
                     ]
-                    if info.is_dir() or not parts or any(part.startswith((".", "__MACOSX")) for part in parts):
+                    if info.is_dir() or not parts or any(map(is_litter, parts)):
                         continue
                     key = f"{file}|{info.filename}|{info.CRC}"
                     yield from self._member(opened, info, key, inside.joinpath(*parts))
@@ -240,8 +241,8 @@ class Local:
 def _files(folder: Path) -> Iterator[Path]:
     # Links to folders are not followed: a link to a parent folder would never end.
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        yield from (Path(parent) / name for name in sorted(names) if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_litter(name))
+        yield from (Path(parent) / name for name in sorted(names) if not is_litter(name))
 
 
 def _read(file: Path, limit: int) -> bytes:

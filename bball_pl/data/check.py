@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from bball_pl.files import signature
 from bball_pl.photos.decode import read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore, in_batches
-from bball_pl.photos.tree import FoundDataset, FoundPhoto, Photo
+from bball_pl.photos.tree import Photo, PhotoTree
 
 OnBadPhoto = Literal["error", "skip"]
 
@@ -28,7 +29,7 @@ _Verdict = tuple[str, str]
 
 
 def check_photos(
-    dataset: FoundDataset,
+    dataset: PhotoTree,
     cache: PhotoCache,
     store: PhotoStore,
     specs: Mapping[str, PreprocessSpec],
@@ -65,12 +66,10 @@ def check_photos(
         )
     if bad and console is not None:
         console.print(f"Left out {len(bad)} photos that cannot be used:\n  " + "\n  ".join(bad), markup=False)
-    targets = {name: target for target, name in enumerate(dataset.class_names)}
     photos: dict[str, list[Photo]] = {"train": [], "val": [], "test": []}
     for found, (sha256, reason) in zip(dataset.photos, verdicts, strict=True):
         if not reason:
-            target = targets[found.class_name]
-            photos[found.split].append(Photo(found.path, found.relative, found.class_name, target, found.group, sha256))
+            photos[found.split].append(replace(found, sha256=sha256))
     _refuse_empty_classes(dataset, photos)
     _refuse_two_classes(photos)
     _refuse_leaks(photos)
@@ -94,7 +93,7 @@ def fill_cache(photos: Sequence[Photo], cache: PhotoCache, spec: PreprocessSpec,
 
 
 def _verdicts(
-    photos: Sequence[FoundPhoto],
+    photos: Sequence[Photo],
     cache: PhotoCache,
     store: PhotoStore,
     specs: Mapping[str, PreprocessSpec],
@@ -108,11 +107,11 @@ def _verdicts(
         path: (sha256, problem) for path, sha256 in sha256s.items() if (problem := problems.get(sha256)) is not None
     }
 
-    def is_done(photo: FoundPhoto) -> bool:
+    def is_done(photo: Photo) -> bool:
         sha256, problem = verdicts.get(photo.path, ("", ""))
         return bool(sha256) and (bool(problem) or cache.holds(sha256, specs[photo.split]))
 
-    def check(photo: FoundPhoto) -> tuple[Path, _Verdict]:
+    def check(photo: Photo) -> tuple[Path, _Verdict]:
         return photo.path, _check(photo, cache, specs[photo.split])
 
     todo = [photo for photo in photos if not is_done(photo)]
@@ -125,7 +124,7 @@ def _verdicts(
     return [verdicts[photo.path] for photo in photos]
 
 
-def _check(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
+def _check(photo: Photo, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
     try:
         content = read_photo(photo.path)
     except PhotoError as error:
@@ -138,7 +137,7 @@ def _check(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Verdi
     return sha256, ""
 
 
-def _refuse_empty_classes(dataset: FoundDataset, photos: Mapping[str, Sequence[Photo]]) -> None:
+def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Photo]]) -> None:
     splits = [split for split in photos if (dataset.root / split).is_dir()]
     for split in splits:
         counts = dict.fromkeys(dataset.class_names, 0)

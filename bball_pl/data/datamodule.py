@@ -25,9 +25,10 @@ from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler, resume_po
 from bball_pl.data.validation import split_train, stratified_subset
 from bball_pl.errors import DatasetError
 from bball_pl.photos.audit_record import audit_remark
+from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_dataset
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.photos.tree import Photo
 from bball_pl.project import ROOT
 
 DATA = ROOT / "data"
@@ -210,7 +211,7 @@ class PhotoDataModule(L.LightningDataModule):
         specs = {"train": self._train_spec, "val": self.spec, "test": self.spec}
         with PhotoStore(self._cache_dir) as store:
             photos = check_photos(dataset, self._cache, store, specs, self.on_bad_photo, console)
-        if not dataset.has_val:
+        if not (self.root / "val").is_dir():
             photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
         self.photos = photos
 

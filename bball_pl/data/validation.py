@@ -15,7 +15,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import write_text
-from bball_pl.photos.tree import FoundPhoto, Photo
+from bball_pl.photos.tree import Photo
 
 # When no fold of one drawing has every class on both sides, others are drawn before the folds are made larger.
 _DRAWINGS = 4
@@ -97,7 +97,7 @@ def write_split_csv(path: str | os.PathLike[str], photos: Mapping[str, Sequence[
     write_text(path, text.getvalue())
 
 
-def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> dict[str, list[FoundPhoto]]:
+def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> dict[str, list[Photo]]:
     """Read the photos of each split as `write_split_csv` recorded them.
 
     Args:
@@ -112,14 +112,14 @@ def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read ({error}). It is written by scripts/fit.py.") from error
-    splits: dict[str, list[FoundPhoto]] = {}
+    splits: dict[str, list[Photo]] = {}
     for line, row in enumerate(rows, start=2):
         if set(row) != set(_COLUMNS) or None in row.values():
             raise DatasetError(f"{path}, line {line}: expected the columns {','.join(_COLUMNS)}.")
         relative = PurePosixPath(row["path"])
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise DatasetError(f"{path}, line {line}: {row['path']!r} is not below the dataset's folder.")
-        photo = FoundPhoto(root / relative, str(relative), row["split"], row["class"], row["group"])
+        photo = Photo(root / relative, str(relative), row["split"], row["class"], row["group"])
         splits.setdefault(row["split"], []).append(photo)
     return splits
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,11 @@ from bball_pl.evaluate.metrics import compute_metrics, probability_figures
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
-from bball_pl.photos.journal import whereabouts
+from bball_pl.photos.labels_csv import whereabouts
 from bball_pl.photos.photos_csv import read_photos_csv
-from bball_pl.photos.tree import FoundPhoto, scan_dataset
+from bball_pl.photos.tree import Photo, PhotoTree
 
 #: Photos explained at once: their full-size pixels are in memory together.
 _EXPLAINED = 8
@@ -134,7 +135,7 @@ def evaluate(
     )
 
 
-def split_photos(model: TrainedModel, split: str, root: Path | None = None) -> tuple[list[FoundPhoto], Path]:
+def split_photos(model: TrainedModel, split: str, root: Path | None = None) -> tuple[list[Photo], Path]:
     """Return the photos of a split and the folder of their dataset.
 
     The run's `split.csv` decides on the training dataset, the folders on any other.
@@ -159,7 +160,7 @@ def is_training_dataset(model: TrainedModel, root: Path) -> bool:
     return "root" in model.data and root.resolve() == Path(model.data["root"]).resolve()
 
 
-def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Path | None) -> list[FoundPhoto]:
+def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Path | None) -> list[Photo]:
     """Return the photos of a split, sorted by relative path.
 
     Args:
@@ -198,17 +199,17 @@ def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Pat
     return sorted(photos, key=lambda photo: photo.relative)
 
 
-def _relabelled(photos: Sequence[FoundPhoto], root: Path) -> list[FoundPhoto]:
+def _relabelled(photos: Sequence[Photo], root: Path) -> list[Photo]:
     """Return the photos with the class that the journal gives them now, without the quarantined ones."""
     moved = whereabouts(root)
+    now_there = {photo.relative: photo for photo in PhotoTree.scan(root).photos} if moved else {}
     found = []
     for photo in photos:
         now = moved.get(photo.relative, photo.relative)
         if photo.path.is_file() or now == photo.relative:
             found.append(photo)
         elif now is not None:
-            class_name = PurePosixPath(now).parts[1]
-            found.append(FoundPhoto(root / now, now, photo.split, class_name, photo.group))
+            found.append(replace(now_there.get(now, photo), split=photo.split, group=photo.group))
     return found
 
 
@@ -242,7 +243,7 @@ def _calibration(model: TrainedModel, target_accuracy: float, again: bool, conso
     return calibration
 
 
-def _logits(model: TrainedModel, photos: Sequence[FoundPhoto], title: str, console: Console) -> np.ndarray:
+def _logits(model: TrainedModel, photos: Sequence[Photo], title: str, console: Console) -> np.ndarray:
     """Return the logits of photos, float32 `[N, classes]`, in their order, with a progress bar."""
     rows: list[np.ndarray] = []
     unreadable: list[str] = []
@@ -261,7 +262,7 @@ def _logits(model: TrainedModel, photos: Sequence[FoundPhoto], title: str, conso
     return np.stack(rows)
 
 
-def _targets(model: TrainedModel, photos: Sequence[FoundPhoto]) -> np.ndarray:
+def _targets(model: TrainedModel, photos: Sequence[Photo]) -> np.ndarray:
     return np.array([model.class_names.index(photo.class_name) for photo in photos], np.int64)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bball_pl.photos.tree import IMAGE_SUFFIXES
+from bball_pl.photos.tree import IMAGE_SUFFIXES, is_litter
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".ogv"}
@@ -171,7 +171,7 @@ def _below(start: Path, drawn: str | None) -> Iterator[str | Failure]:
             except OSError as error:
                 yield Failure(str(path), f"the folder cannot be listed ({error.strerror})")
                 continue
-            waiting += [child for child in children if not child.name.startswith(".")]
+            waiting += [child for child in children if not is_litter(child.name)]
         elif path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
             # A link that leads nowhere comes through: a photo that is not there is a bad photo, not a missing one.
             if mode is None or stat.S_ISREG(mode):

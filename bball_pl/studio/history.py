@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bball_pl.errors import DatasetError
-from bball_pl.photos.journal import Entry, Journal, quarantine_place
+from bball_pl.photos.journal import Journal, quarantine_place
+from bball_pl.photos.labels_csv import Entry
 from bball_pl.studio.pictures import Registry
 
 #: Who the studio is in labels.csv.

@@ -18,7 +18,7 @@ from fastapi import HTTPException
 from bball_pl import project
 from bball_pl.errors import ConfigError
 from bball_pl.moves import MOVES, MOVES_FILE
-from bball_pl.photos.journal import home_of
+from bball_pl.photos.labels_csv import home_of
 from bball_pl.project import LOGS, ROOT
 from bball_pl.studio.history import Ledger
 from bball_pl.studio.models import Models

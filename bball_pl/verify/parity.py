@@ -13,7 +13,7 @@ from scipy.special import softmax
 from bball_pl.errors import PhotoError, VerificationError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode
-from bball_pl.photos.tree import FoundPhoto
+from bball_pl.photos.tree import Photo
 from bball_pl.verify.runners import OnnxRunner, Runner, file_facts
 
 #: Largest difference of a probability between the trained model and a file that computes in 32 bits.
@@ -39,7 +39,7 @@ class Reference:
         class_names: in the order of the columns.
     """
 
-    photos: list[FoundPhoto]
+    photos: list[Photo]
     targets: np.ndarray
     probabilities: np.ndarray
     class_names: list[str]
@@ -104,12 +104,12 @@ class FileParity:
         return all(gate.passed for gate in self.gates)
 
 
-def choose_photos(photos: Sequence[FoundPhoto], number: int) -> list[FoundPhoto]:
+def choose_photos(photos: Sequence[Photo], number: int) -> list[Photo]:
     """Return about `number` photos, evenly over the classes and over each class's list; all of them if it is 0."""
     if number <= 0 or number >= len(photos):
         return list(photos)
     names = sorted({photo.class_name for photo in photos})
-    chosen: list[FoundPhoto] = []
+    chosen: list[Photo] = []
     for name in names:
         mine = [photo for photo in photos if photo.class_name == name]
         share = min(len(mine), -(-number // len(names)))
@@ -117,7 +117,7 @@ def choose_photos(photos: Sequence[FoundPhoto], number: int) -> list[FoundPhoto]
     return chosen
 
 
-def reference_answers(model: TrainedModel, photos: Sequence[FoundPhoto]) -> Reference:
+def reference_answers(model: TrainedModel, photos: Sequence[Photo]) -> Reference:
     """Answer photos with the trained model, in 32 bits.
 
     Raises:

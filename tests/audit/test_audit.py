@@ -326,7 +326,8 @@ def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(t
 
 def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bball_pl.audit import fix as fixing
-    from bball_pl.photos.journal import Entry, Journal
+    from bball_pl.photos.journal import Journal
+    from bball_pl.photos.labels_csv import Entry
 
     root = faulty(tmp_path / "photos")
     before = listing(root)
@@ -343,10 +344,10 @@ def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "move", killed)
         with pytest.raises(KeyboardInterrupt):
-            fixing.fix(look_at(root, store), tmp_path)
-    assert len(fixing.fix(look_at(root, store), tmp_path)) == 2
+            fixing.fix(look_at(root, store))
+    assert len(fixing.fix(look_at(root, store))) == 2
     store.close()
-    assert [len(fixing.undo(root, tmp_path).back) for _ in range(3)] == [2, 1, 0]
+    assert [len(fixing.undo(root).back) for _ in range(3)] == [2, 1, 0]
     assert listing(root) == before
 
 
@@ -355,7 +356,7 @@ def test_planted_faults_in_rendered_games(tmp_path: Path) -> None:
     planted = plant(tmp_path / "demo", tmp_path / "planted", seed=1, copies=12, leaks=6, strays=2, labels=0)
     audit = look_at(planted.root)
     expected = {frozenset(pair) for pair in (*planted.copies.items(), *planted.leaks.items())}
-    clusters = {frozenset(audit.album.photos[row].relative for row in rows) for rows in audit.copies.clusters}
+    clusters = {frozenset(photo.relative for photo in cluster) for cluster in audit.copies.clusters}
     assert clusters == expected
     assert found(audit, "leak_copy") == set(planted.leaks.values())
     assert found(audit, "near_duplicate") == set(planted.copies)
@@ -369,9 +370,7 @@ def test_the_record_knows_what_has_changed(tmp_path: Path, cache: Path) -> None:
     assert record is not None
 
     def photos() -> list[tuple[str, str, str]]:
-        audit = look_at(root)
-        pairs = zip(audit.album.photos, audit.seen.sha256s, strict=True)
-        return [(photo.class_name, photo.relative, sha256) for photo, sha256 in pairs]
+        return [(photo.class_name, photo.relative, photo.sha256) for photo in look_at(root).tree.photos]
 
     assert record.changed(photos()) == []
     assert record.changed(photos()[::-1]) == []

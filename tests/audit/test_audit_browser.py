@@ -13,7 +13,7 @@ import pytest
 from bball_pl.audit import audit_page as chosen
 from bball_pl.audit.audit import Audit
 from bball_pl.audit.audit_page import render_page
-from bball_pl.audit.checks import Finding
+from bball_pl.audit.checks import check_labels
 from bball_pl.audit.labels import Doubt, Judgement
 from bball_pl.audit.outputs import write_outputs
 from bball_pl.photos.audit_record import PAGE
@@ -27,16 +27,13 @@ if TYPE_CHECKING:
 
 def with_doubts(audit: Audit, count: int = 6) -> Audit:
     """Doubt the first labels, without the network that an audit would ask."""
-    names = audit.album.class_names
+    names = audit.tree.class_names
     doubts = []
-    for place, row_ in enumerate(audit.seen.usable[:count]):
-        photo = audit.album.photos[row_]
-        other = "shoot" if photo.class_name == "layup" else names[(names.index(photo.class_name) + 1) % 3]
-        doubts.append(Doubt(row_, photo.class_name, other, 0.05 + place / 50, 0.9 - place / 50))
-        audit.findings.append(
-            Finding("doubtful_label", photo.relative, 0.9, "90 %", "", photo.class_name, other, "look")
-        )
-    audit.judgement = Judgement(doubts, len(audit.seen.usable), 0.9, "not judged, for too few photos or groups: dunk")
+    for number, photo in enumerate(audit.usable[:count]):
+        likely = "shoot" if photo.class_name == "layup" else names[(names.index(photo.class_name) + 1) % 3]
+        doubts.append(Doubt(photo, likely, 0.05 + number / 50, 0.9 - number / 50))
+    audit.judgement = Judgement(doubts, len(audit.usable), 0.9, "not judged, for too few photos or groups: dunk")
+    audit.findings += check_labels(audit)
     return audit
 
 

@@ -17,7 +17,8 @@ from bball_pl.photos.tree import Photo
 
 def photo(name: str, target: int, group: str = "", sha256: str = "") -> Photo:
     relative = f"train/{target}/{name}.jpg"
-    return Photo(Path("/data") / relative, relative, str(target), target, group, sha256 or f"sha of {relative}")
+    sha256 = sha256 or f"sha of {relative}"
+    return Photo(Path("/data") / relative, relative, "train", str(target), group, sha256, target)
 
 
 @st.composite

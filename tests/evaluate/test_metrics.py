@@ -216,7 +216,9 @@ def test_ten_thousand_photos_take_about_a_second() -> None:
 
 
 def test_results_on_disk_belong_to_the_photos(tmp_path: Path) -> None:
-    photos = [Photo(tmp_path / f"{n}.jpg", f"test/layup/a,{n}.jpg", "layup", 2, f"game{n}", "") for n in range(3)]
+    photos = [
+        Photo(tmp_path / f"{n}.jpg", f"test/layup/a,{n}.jpg", "test", "layup", f"game{n}", target=2) for n in range(3)
+    ]
     logits = torch.tensor([[0.0, 0.0, 3.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     outcomes = Outcomes(torch.arange(3), torch.full((3,), 2), logits)
     metrics = write_results(tmp_path, "test", photos, outcomes, NAMES)

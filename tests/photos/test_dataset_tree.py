@@ -13,9 +13,10 @@ from rich.console import Console
 from bball_pl.data.check import check_photos
 from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError
+from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_dataset
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.photos.tree import Photo
 
 Make = Callable[..., Path]
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from bball_pl.photos.journal import Journal
+from bball_pl.photos.tree import PhotoTree
 from bball_pl.studio.history import ConflictError, Ledger
 from bball_pl.studio.models import Models
 from bball_pl.studio.pictures import Registry
 from bball_pl.studio.sort.networks import Classifier
-from bball_pl.studio.sort.queue import Deck, album_of, class_of, place_for
+from bball_pl.studio.sort.queue import Deck
 from bball_pl.studio.sort.suggestions import Scorer
 
 from helpers.painting import COLOURS
@@ -55,14 +56,16 @@ def names(deck: Deck, tab: str, count: int, have: tuple[str, ...] = ()) -> list[
         ("game/x.jpg", "game", "layup/game/x.jpg"),
         ("shoot.jpg", "", "layup/shoot.jpg"),
         ("unsorted.jpg", "", "layup/unsorted.jpg"),
+        ("league/unsorted/shoot/x.jpg", "league / shoot", "league/layup/shoot/x.jpg"),
+        ("league/shoot/dribble/x.jpg", "league / dribble", "league/layup/dribble/x.jpg"),
     ],
 )
 def test_where_a_photo_goes(place: str, album: str, goes_to: str) -> None:
-    parts = tuple(place.split("/"))
-    assert place_for(parts, "layup", CLASSES) == Path(goes_to)
-    assert album_of(parts, CLASSES) == album
-    assert class_of(Path(goes_to).parts, CLASSES) == "layup"
-    assert place_for(Path(goes_to).parts, "layup", CLASSES) == Path(goes_to), "once is enough"
+    tree, parts = PhotoTree(Path("inbox"), list(CLASSES), []), place.split("/")
+    assert tree.relabelled(parts, "layup") == Path(goes_to)
+    assert tree.album_of(parts) == album
+    assert tree.class_of(Path("inbox", goes_to)) == "layup"
+    assert tree.relabelled(Path(goes_to).parts, "layup") == Path(goes_to), "once is enough"
 
 
 def test_two_tabs_are_never_shown_the_same_photo(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import write_onnx
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.linear_probe import fit_probe
-from bball_pl.photos.tree import FoundPhoto
+from bball_pl.photos.tree import Photo
 from bball_pl.verify.inspection import Expected, inspect_coreml, inspect_onnx
 from bball_pl.verify.parity import FP32_LIMIT, Reference, compare_file, reference_answers
 from bball_pl.verify.runners import runner_for
@@ -40,7 +40,7 @@ SUFFIXES = ["mlpackage", "mlmodel", "onnx"]
 class Right:
     """A small classifier that tells the photos apart, and all that a right export of it needs."""
 
-    photos: list[FoundPhoto]
+    photos: list[Photo]
     about: About
     reference: Reference
     state: dict[str, Tensor]
@@ -64,7 +64,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
         name = NAMES[list(COLOURS).index(NAMES[place % 3])]
         path = folder / f"{place}.png"
         Image.fromarray(photo).save(path)
-        photos.append(FoundPhoto(path, path.name, "test", name, ""))
+        photos.append(Photo(path, path.name, "test", name, ""))
     torch.manual_seed(0)
     classifier = MoveClassifier(NAMES, "test_resnet", "none", 32).eval()
     spec = classifier.spec

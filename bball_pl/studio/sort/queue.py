@@ -2,103 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
 from typing import Literal
 
-from bball_pl.moves import UNSORTED
-from bball_pl.photos.journal import Entry
-from bball_pl.photos.photos_csv import QUARANTINE
-from bball_pl.photos.tree import IMAGE_SUFFIXES
+from bball_pl.photos.labels_csv import Entry
+from bball_pl.photos.tree import PhotoTree
 from bball_pl.studio.history import ConflictError, Ledger, Trail
-
-
-@dataclass
-class Tree:
-    """What lies in a tree.
-
-    Attributes:
-        unsorted: photos in no class folder, by album and name.
-        sorted: photos in a class folder.
-        links: number of links that are left out: nothing is shown or moved through them.
-    """
-
-    unsorted: list[Path] = field(default_factory=list)
-    sorted: list[Path] = field(default_factory=list)
-    links: int = 0
-
-
-def scan_tree(root: Path, class_names: Sequence[str], home: Path) -> Tree:
-    """List the photos of a tree without opening them; hidden files, links and the quarantine are passed over.
-
-    Args:
-        root: the folder; one that is not there has no photos.
-        class_names: names of the class folders.
-        home: the folder of the journal, which the quarantine is in.
-    """
-    tree = Tree()
-    for path in _files(root, home / QUARANTINE, tree):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            (tree.sorted if class_of(path.relative_to(root).parts, class_names) else tree.unsorted).append(path)
-    return tree
-
-
-def class_of(parts: Sequence[str], class_names: Sequence[str]) -> str:
-    """Return the class that a photo's place below the tree says; empty if it is not sorted."""
-    slot = _slot(parts, class_names)
-    return parts[slot] if slot is not None and parts[slot] != UNSORTED else ""
-
-
-def place_for(parts: Sequence[str], class_name: str, class_names: Sequence[str]) -> Path:
-    """Return the place of a photo below its tree when it has a class.
-
-    The folder `unsorted`, or the class that it had before, gives way to the class; in a tree without such folders the
-    class comes first, and below it everything is as it was.
-
-    Args:
-        parts: of its place below the tree.
-        class_name: the class from now on.
-        class_names: names of the class folders.
-    """
-    slot = _slot(parts, class_names)
-    if slot is None:
-        return Path(class_name, *parts)
-    return Path(*parts[:slot], class_name, *parts[slot + 1 :])
-
-
-def album_of(parts: Sequence[str], class_names: Sequence[str]) -> str:
-    """Return what a photo is from, for a reader: its source and album, without the folder that says its class."""
-    slot = _slot(parts, class_names)
-    return " / ".join(part for place, part in enumerate(parts[:-1]) if place != slot)
-
-
-def _slot(parts: Sequence[str], class_names: Sequence[str]) -> int | None:
-    folders = parts[:-1]
-    return next((place for place, part in enumerate(folders) if part == UNSORTED or part in class_names), None)
-
-
-def _files(folder: Path, left_out: Path, tree: Tree) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink():
-            tree.links += 1
-        elif entry.is_dir():
-            if Path(entry.path) != left_out:
-                yield from _files(Path(entry.path), left_out, tree)
-        elif entry.is_file():
-            yield Path(entry.path)
-
 
 Order = Literal["doubt", "album"]
 
@@ -146,6 +60,7 @@ class Deck:
         self.inbox = inbox.absolute()
         self.class_names = tuple(class_names)
         self.links = 0
+        self._tree = PhotoTree(self.inbox, list(class_names), [])
         self._clock = clock
         self._states: dict[str, str] = {}
         self._waiting: dict[str, None] = {}
@@ -159,9 +74,10 @@ class Deck:
         """Read the tree again: photos may have come, and others gone, by other hands."""
         with self.ledger.lock:
             self.ledger.sync()
-            tree = scan_tree(self.inbox, self.class_names, self.ledger.home)
-            self.links = tree.links
-            trails = [self.ledger.at(path, self.inbox) for path in (*tree.unsorted, *tree.sorted)]
+            self._tree = PhotoTree.scan(self.inbox, self.class_names, self.ledger.home, movable=True)
+            self.links = self._tree.links
+            photos = sorted(self._tree.photos, key=lambda photo: bool(photo.class_name))
+            trails = [self.ledger.at(photo.path, self.inbox) for photo in photos]
             gone = [self.ledger.at(self.ledger.home / own.place, self.inbox) for own in self._quarantined()]
             self._states.clear()
             self._waiting.clear()
@@ -237,8 +153,7 @@ class Deck:
                 raise ConflictError("there is no such photo any more")
             to = None
             if action == "label":
-                home, parts = self._parts(trail)
-                to = home / place_for(parts, class_name, self.class_names)
+                to = self.inbox / self._tree.relabelled(self._parts(trail), class_name)
             entry = self.ledger.change(trail, action, class_name, to, seen)
             self._leases.pop(photo, None)
             return trail, entry
@@ -291,7 +206,7 @@ class Deck:
 
     def album(self, trail: Trail) -> str:
         """Return what a photo is from, for a reader."""
-        return album_of(self._parts(trail)[1], self.class_names)
+        return self._tree.album_of(self._parts(trail))
 
     def _quarantined(self) -> list[Trail]:
         return [own for own in self.ledger.trails() if own.action == QUARANTINED and self._is_own(own.first)]
@@ -299,12 +214,12 @@ class Deck:
     def _is_own(self, place: str) -> bool:
         return (self.ledger.home / place).is_relative_to(self.inbox)
 
-    def _parts(self, trail: Trail) -> tuple[Path, tuple[str, ...]]:
-        """Return the inbox and a photo's place below it; that of a photo in quarantine is the one that it left."""
+    def _parts(self, trail: Trail) -> tuple[str, ...]:
+        """Return a photo's place below the inbox; that of a photo in quarantine is the one that it left."""
         path = self.ledger.home / trail.place
         if not path.is_relative_to(self.inbox):
             path = self.ledger.home / trail.first
-        return self.inbox, path.relative_to(self.inbox).parts
+        return path.relative_to(self.inbox).parts
 
     def _changed(self, trail: Trail) -> None:
         if trail.photo in self._states or self._is_own(trail.first):
@@ -327,6 +242,7 @@ class Deck:
         path = self.ledger.home / trail.place
         if not path.is_relative_to(self.inbox):
             return QUARANTINED
-        if name := class_of(path.relative_to(self.inbox).parts, self.class_names):
+        decided = next((entry.class_name for entry in reversed(trail.changes) if entry.class_name), "")
+        if name := self._tree.class_of(path, decided):
             return name
         return SKIPPED if trail.action == SKIPPED else ""

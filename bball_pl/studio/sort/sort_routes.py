@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, StringConstraints
 
 from bball_pl.moves import read_definitions
-from bball_pl.photos.journal import Entry
+from bball_pl.photos.labels_csv import Entry
 from bball_pl.studio.history import ConflictError, Trail
 from bball_pl.studio.sort.queue import Deck, Order
 from bball_pl.studio.sort.suggestions import Scorer
