@@ -17,7 +17,7 @@ from bball_pl.evaluate.explain import grad_cam
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.studio.models import Loaded, Models
 from bball_pl.studio.try_.exports import ExportedFile
-from bball_pl.verify.runners import file_facts, runner_for
+from bball_pl.verify.runners import runner_for
 
 #: Apple's Core AI takes seconds for a photo on Linux; a first, slower one would double them.
 _SLOW = ".aimodel"
@@ -128,16 +128,16 @@ class FileEngine:
         started = time.perf_counter()
         try:
             self._runner: Any = runner_for(path, fp16)
-            facts = file_facts(path)
+            self.spec = self._runner.preprocess
         except BballError:
             raise
         except Exception as error:  # each format's reader has exceptions of its own for damage
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise VerificationError(f"{path.name} cannot be read ({reason}). Export it again.") from error
-        self.spec = facts.spec
-        self.judge = _stated_judge(path, facts.metadata, self._runner.class_names)
-        self.calibration = "fitted" if facts.metadata.get("bball_pl.threshold") else "no threshold"
-        self.checkpoint_sha256 = facts.metadata.get("bball_pl.checkpoint_sha256", "")
+        metadata = self._runner.metadata
+        self.judge = _stated_judge(path, metadata, self._runner.class_names)
+        self.calibration = "fitted" if metadata.get("bball_pl.threshold") else "no threshold"
+        self.checkpoint_sha256 = metadata.get("bball_pl.checkpoint_sha256", "")
         if set(self._runner.size) != {self.spec.size}:
             raise VerificationError(
                 f"{path.name} takes photos of {self._runner.size[0]} × {self._runner.size[1]} px and says "
