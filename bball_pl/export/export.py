@@ -55,7 +55,7 @@ def export_summary(export: Export) -> Group:
         )
         failed = [gate for gate in file.gates if not gate.passed]
         lines.extend(
-            Text(f"{file.name}: {gate.name}: found {gate.value}, expected {gate.limit}", "red") for gate in failed
+            Text(f"{file.name}: {gate.name}: found {gate.found}, expected {gate.expected}", "red") for gate in failed
         )
     lines.extend(Text(f"{file.name} loses too much and was left out; --force keeps it") for file in export.refused)
     return Group(table, *lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,18 +15,19 @@ from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import write_onnx
 from bball_pl.export.options import Compression, Compute, ExportSettings, Target
-from bball_pl.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.verify.inspection import Expected, Gate, inspect_coreml, inspect_onnx
+from bball_pl.verify.mil_program import MilProgram
+from bball_pl.verify.neuralnetwork import NeuralNetwork
 from bball_pl.verify.parity import (
     ACCURACY_LIMIT,
     COMPRESSED_ACCURACY_LIMIT,
     FP32_LIMIT,
     FileParity,
-    Gate,
     Reference,
     batch_gate,
     compare_file,
 )
-from bball_pl.verify.runners import CoreMLRunner, Runner, runner_for
+from bball_pl.verify.runners import CoreAIRunner, CoreMLRunner, OnnxRunner, Runner
 
 #: Stem of every exported file: the name that an app's code sees.
 STEM = "BasketballMoves"
@@ -62,7 +62,6 @@ class Export:
 #: Files that use nothing newer are still of the version of iOS 13; a vision transformer needs 14.
 _NEURAL_NETWORK_TARGET: Target = "iOS14"
 _CORE_AI_PHOTOS = 12
-_MAC = "Core ML, Mac"
 
 
 @dataclass
@@ -111,9 +110,10 @@ class VerifiedFiles:
     def _onnx(self) -> None:
         path = self._say("ONNX", self._onnx_file)
         write_onnx(self.model, path, self.interface, self.about)
-        parity = self._compare(path, "onnxruntime", FP32_LIMIT)
-        parity.gates.append(batch_gate(path, self.reference))
-        parity.gates.extend(_findings(inspect_onnx(path, self._expected("onnx", ""))))
+        runner = OnnxRunner(path)
+        parity = self._compare(path, runner, "onnxruntime", FP32_LIMIT)
+        parity.gates.append(batch_gate(runner, self.reference))
+        parity.gates.extend(inspect_onnx(path, self._expected("onnx", "")))
         self.files.append(parity)
 
     def _program(self) -> Path:
@@ -121,48 +121,46 @@ class VerifiedFiles:
         settings = self.settings
         self._write(path, "mlprogram", settings.target, settings.compute)
         exact = settings.compute == "fp32"
-        parity = self._compare(path, "executor fp32" if exact else "executor fp16", FP32_LIMIT if exact else None)
+        runner = MilProgram(path, settings.compute)
+        parity = self._compare(path, runner, f"executor {settings.compute}", FP32_LIMIT if exact else None)
         if not exact:
             # The same program in 32 bits has to agree to the fourth digit: what is left of a difference is rounding.
             precise = self.folder / ".precise.mlpackage"
             self._write(precise, "mlprogram", settings.target, "fp32")
-            checked = self._compare(precise, "executor fp32", FP32_LIMIT)
+            checked = self._compare(precise, MilProgram(precise), "executor fp32", FP32_LIMIT)
             remove_file_or_package(precise)
             gate = next(gate for gate in checked.gates if gate.name == "largest difference")
-            parity.gates.append(Gate("largest difference in 32 bits", gate.value, gate.limit, gate.passed))
-        parity.gates.extend(_findings(inspect_coreml(path, self._expected("mlprogram", settings.target))))
+            parity.gates.append(Gate("largest difference in 32 bits", gate.found, gate.expected, gate.passed))
+        parity.gates.extend(inspect_coreml(path, self._expected("mlprogram", settings.target)))
         self.files.append(parity)
-        if CoreMLRunner.available():
-            self.files.append(self._compare(path, _MAC, None))
+        self._core_ml(path)
         return path
 
     def _compressed(self, program: Path, compression: Compression) -> None:
         path = self._say(compression, self.folder / f"{STEM}-{compression}.mlpackage")
         write_compressed(program, path, compression, self.interface, self.about)
-        parity = self._compare(path, "executor fp16", None, COMPRESSED_ACCURACY_LIMIT)
+        parity = self._compare(path, MilProgram(path, "fp16"), "executor fp16", None, COMPRESSED_ACCURACY_LIMIT)
         # Other answers than the full model's are what compression costs: accuracy is the judge.
         kept = [gate for gate in parity.gates if not gate.name.startswith("same answers")]
-        parity.gates[:] = kept + _findings(inspect_coreml(path, self._expected("mlprogram", self.settings.target)))
+        parity.gates[:] = kept + inspect_coreml(path, self._expected("mlprogram", self.settings.target))
         if not parity.passed and not self.settings.force:
             remove_file_or_package(path)
             self.refused.append(parity)
             return
         if self.settings.force:
-            parity.gates[:] = [Gate(gate.name, gate.value, gate.limit + " (forced)", True) for gate in parity.gates]
+            parity.gates[:] = [Gate(gate.name, gate.found, gate.expected + " (forced)", True) for gate in parity.gates]
         self.files.append(parity)
 
     def _neural_network(self) -> None:
         path = self._say("NeuralNetwork", self.folder / f"{STEM}.mlmodel")
         self._write(path, "neuralnetwork", _NEURAL_NETWORK_TARGET, "fp32")
-        parity = self._compare(path, "executor fp32", FP32_LIMIT)
-        parity.gates.extend(_findings(inspect_coreml(path, self._expected("neuralnetwork", _NEURAL_NETWORK_TARGET))))
+        parity = self._compare(path, NeuralNetwork(path), "executor fp32", FP32_LIMIT)
+        parity.gates.extend(inspect_coreml(path, self._expected("neuralnetwork", _NEURAL_NETWORK_TARGET)))
         self.files.append(parity)
-        if CoreMLRunner.available():
-            self.files.append(self._compare(path, _MAC, None))
+        self._core_ml(path)
 
     def _core_ai(self) -> None:
         from bball_pl.export.coreai import write_coreai
-        from bball_pl.verify.coreai_runtime import CoreAIRunner
 
         path = self._say("Core AI (beta)", self.folder / f"{STEM}.aimodel")
         write_coreai(self.model, path, self.interface, self.about)
@@ -170,7 +168,7 @@ class VerifiedFiles:
         try:
             # Apple's runtime takes seconds for a photo on Linux.
             few = self.reference.first(_CORE_AI_PHOTOS)
-            self.files.append(self._compared(path, runner, few, "Core AI", FP32_LIMIT, ACCURACY_LIMIT))
+            self.files.append(self._compare(path, runner, "Core AI", FP32_LIMIT, reference=few))
         finally:
             runner.close()
 
@@ -181,20 +179,15 @@ class VerifiedFiles:
         )
 
     def _compare(
-        self, path: Path, engine: str, difference_limit: float | None, accuracy_limit: float = ACCURACY_LIMIT
-    ) -> FileParity:
-        runner = CoreMLRunner(path) if engine == _MAC else runner_for(path, fp16="fp16" in engine)
-        return self._compared(path, runner, self.reference, engine, difference_limit, accuracy_limit)
-
-    def _compared(
         self,
         path: Path,
         runner: Runner,
-        reference: Reference,
         engine: str,
         difference_limit: float | None,
-        accuracy_limit: float,
+        accuracy_limit: float = ACCURACY_LIMIT,
+        reference: Reference | None = None,
     ) -> FileParity:
+        reference = reference or self.reference
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(f"  {engine}", total=len(reference.photos))
@@ -208,6 +201,11 @@ class VerifiedFiles:
                 accuracy_limit=accuracy_limit,
                 progress=lambda: progress.advance(task),
             )
+
+    def _core_ml(self, path: Path) -> None:
+        """Compare a file in Apple's own runtime as well, where there is one."""
+        if CoreMLRunner.available():
+            self.files.append(self._compare(path, CoreMLRunner(path), "Core ML, Mac", None))
 
     def _expected(self, form: Literal["onnx", "mlprogram", "neuralnetwork"], target: str) -> Expected:
         interface = self.interface
@@ -224,7 +222,3 @@ class VerifiedFiles:
     def _say(self, what: str, path: Path) -> Path:
         self.console.print(f"{what}: converting, reading back, comparing …", highlight=False)
         return path
-
-
-def _findings(findings: Sequence[Finding]) -> list[Gate]:
-    return [Gate(finding.check, finding.found, finding.expected, finding.passed) for finding in findings]

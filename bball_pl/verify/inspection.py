@@ -1,8 +1,7 @@
-"""Inspection of an exported file without running it, held against the app's interface and the trained model."""
+"""Inspection of an exported file without running it: what it states, compared with what an export should contain."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,81 +9,7 @@ from typing import Any, Literal
 
 from bball_pl.errors import VerificationError
 from bball_pl.verify.graph import Graph, network_graph, onnx_graph, program_graph
-
-_EXPORT_AGAIN = "Export it again with scripts/export.py."
-
-
-def read_spec(path: Path) -> Any:
-    """Read the message of an .mlmodel, or of the model within an .mlpackage.
-
-    Raises:
-        VerificationError: if it is missing, damaged, or of another format.
-    """
-    # Before the import: on Linux it complains at once that it cannot run models.
-    logging.getLogger("coremltools").setLevel(logging.CRITICAL)
-    import coremltools as ct
-
-    try:
-        spec = ct.utils.load_spec(str(path))
-    except Exception as error:  # coremltools, its C++ and protobuf each have errors of their own
-        reason = (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
-        raise VerificationError(f"{path} cannot be read ({reason}). {_EXPORT_AGAIN}") from error
-    if spec.WhichOneof("Type") is None or not spec.description.input:
-        raise VerificationError(f"{path} holds no Core ML model. {_EXPORT_AGAIN}")
-    return spec
-
-
-def photo_of(path: Path, description: Any) -> tuple[str, tuple[int, int], Literal["RGB", "BGR"]]:
-    """Return name, size (width, height) and colour of a model's one photo.
-
-    Raises:
-        VerificationError: if the model takes anything else.
-    """
-    inputs = [f"{feature.name} ({feature.type.WhichOneof('Type')})" for feature in description.input]
-    if len(inputs) != 1 or description.input[0].type.WhichOneof("Type") != "imageType":
-        raise VerificationError(f"{path} takes {', '.join(inputs)}; expected one image")
-    image = description.input[0].type.imageType
-    colour: str = image.ColorSpace.Name(image.colorSpace)
-    if colour not in ("RGB", "BGR"):
-        raise VerificationError(f"{path} takes photos of colour {colour}; expected RGB or BGR")
-    if image.WhichOneof("SizeFlexibility") is not None:
-        raise VerificationError(f"{path} takes photos of several sizes; expected one")
-    name: str = description.input[0].name
-    return name, (int(image.width), int(image.height)), "BGR" if colour == "BGR" else "RGB"
-
-
-def labels_of(spec: Any) -> list[str]:
-    """Return the labels of a classifier, in the order of its probabilities; an empty list if it has none."""
-    if spec.WhichOneof("Type") == "neuralNetworkClassifier":
-        network = spec.neuralNetworkClassifier
-        kind = network.WhichOneof("ClassLabels")
-        return [str(label) for label in getattr(network, kind).vector] if kind else []
-    for function in spec.mlProgram.functions.values():
-        for operation in function.block_specializations[function.opset].operations:
-            if operation.type == "classify":
-                (classes,) = operation.inputs["classes"].arguments
-                tensors = [item.immediateValue.tensor for item in classes.value.immediateValue.list.values]
-                return [str(text) for tensor in tensors for text in (tensor.strings.values or tensor.longInts.values)]
-    return []
-
-
-def read_onnx(path: Path) -> Any:
-    """Read the message of an ONNX file, without data that lies outside it.
-
-    Raises:
-        VerificationError: if it is missing, damaged, or of another format.
-    """
-    import onnx
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf and the file system each have errors of their own
-        reason = (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
-        raise VerificationError(f"{path} cannot be read ({reason}). {_EXPORT_AGAIN}") from error
-    if not model.graph.node:
-        raise VerificationError(f"{path} holds no ONNX model. {_EXPORT_AGAIN}")
-    return model
-
+from bball_pl.verify.model_file import labels_of, read_onnx, read_spec, reason_of
 
 #: Version of the specification that each target writes; a NeuralNetwork may need less than its target allows.
 TARGET_VERSIONS = {"iOS13": 4, "iOS14": 5, "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
@@ -116,23 +41,23 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
+class Gate:
+    """One condition that a file has to meet.
 
     Attributes:
-        check: what was asked.
-        passed: whether it is as it should be.
-        found: what the file says.
-        expected: what it should say.
+        name: the condition.
+        found: what the file contains, or how it answers.
+        expected: what it should be.
+        passed: whether the condition holds.
     """
 
-    check: str
-    passed: bool
+    name: str
     found: str
     expected: str
+    passed: bool
 
 
-def inspect_coreml(path: Path, expected: Expected) -> list[Finding]:
+def inspect_coreml(path: Path, expected: Expected) -> list[Gate]:
     """Look through an .mlpackage or .mlmodel.
 
     Args:
@@ -172,7 +97,7 @@ def inspect_coreml(path: Path, expected: Expected) -> list[Finding]:
     return findings
 
 
-def inspect_onnx(path: Path, expected: Expected) -> list[Finding]:
+def inspect_onnx(path: Path, expected: Expected) -> list[Gate]:
     """Look through an ONNX file.
 
     Args:
@@ -206,25 +131,25 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Finding]:
         onnx.checker.check_model(str(path), full_check=not outside)
         complaint = ""
     except Exception as error:  # the checker and shape inference each have errors of their own
-        complaint = str(error).strip().splitlines()[0]
+        complaint = reason_of(error)
     name = model.graph.input[0].name if model.graph.input else ""
     result = model.graph.output[0].name if model.graph.output else ""
     return [
         _same("single file", _some(outside, "all weights inside"), "all weights inside"),
-        Finding("opset", standard, text, f"ai.onnx 13 to {newest}, and no other"),
-        Finding("input", len(inputs) == 1 and inputs[0] in photo, ", ".join(inputs) or "none", photo[0]),
+        Gate("opset", text, f"ai.onnx 13 to {newest}, and no other", standard),
+        Gate("input", ", ".join(inputs) or "none", photo[0], len(inputs) == 1 and inputs[0] in photo),
         _same("output", ", ".join(outputs) or "none", answer),
         *_labels(fields.get("labels", "").split("\n"), expected),
         *_graph(graph, name, result)[:1],
         _training(graph),
         _softmax(graph, result),
         _same("metadata", _some([f"no {name}" for name in missing], "complete"), "complete"),
-        Finding("ONNX checker", not complaint, complaint or "valid", "valid"),
+        Gate("ONNX checker", complaint or "valid", "valid", not complaint),
     ]
 
 
-def _same(check: str, found: str, expected: str) -> Finding:
-    return Finding(check, found == expected, found, expected)
+def _same(name: str, found: str, expected: str) -> Gate:
+    return Gate(name, found, expected, found == expected)
 
 
 def _some(names: Sequence[str], otherwise: str) -> str:
@@ -232,14 +157,14 @@ def _some(names: Sequence[str], otherwise: str) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or otherwise
 
 
-def _target(version: int, expected: Expected) -> Finding:
-    wanted = TARGET_VERSIONS.get(expected.target, 0)
+def _target(version: int, expected: Expected) -> Gate:
+    newest = TARGET_VERSIONS.get(expected.target, 0)
     if expected.format == "neuralnetwork":
-        return Finding("target", 4 <= version <= wanted, f"version {version}", f"version 4 to {wanted}")
-    return _same("target", f"version {version}", f"version {wanted}")
+        return Gate("target", f"version {version}", f"version 4 to {newest}", 4 <= version <= newest)
+    return _same("target", f"version {version}", f"version {newest}")
 
 
-def _features(description: Any, expected: Expected) -> Finding:
+def _features(description: Any, expected: Expected) -> Gate:
     def words(features: Any) -> str:
         return ", ".join(sorted(f"{feature.name} ({_type(feature.type)})" for feature in features))
 
@@ -258,7 +183,7 @@ def _type(feature: Any) -> str:
     return kind
 
 
-def _labels(labels: list[str], expected: Expected) -> list[Finding]:
+def _labels(labels: list[str], expected: Expected) -> list[Gate]:
     twice = sorted({label for label in labels if labels.count(label) > 1})
     return [
         _same("labels", ", ".join(labels), ", ".join(expected.class_names)),
@@ -266,7 +191,7 @@ def _labels(labels: list[str], expected: Expected) -> list[Finding]:
     ]
 
 
-def _predicted(description: Any, results: str) -> Finding:
+def _predicted(description: Any, results: str) -> Gate:
     """Check that the description points to outputs of the right types, and that the network gives them."""
     types = {_type(feature.type).split()[0]: feature.name for feature in description.output}
     label, answer = types.get("string", "none"), types.get("dictionary", "none")
@@ -276,7 +201,7 @@ def _predicted(description: Any, results: str) -> Finding:
     return _same("predicted features", found, f"{label}, {answer}; the network gives {given}")
 
 
-def _scale_and_bias(preprocessing: Sequence[Any]) -> Finding:
+def _scale_and_bias(preprocessing: Sequence[Any]) -> Gate:
     found = []
     for entry in preprocessing:
         scaler = entry.scaler
@@ -288,27 +213,27 @@ def _scale_and_bias(preprocessing: Sequence[Any]) -> Finding:
     return _same("scale and bias outside", "; ".join(found) or "none", "none")
 
 
-def _graph(graph: Graph, image: str, answer: str) -> list[Finding]:
+def _graph(graph: Graph, image: str, answer: str) -> list[Gate]:
     first = sorted({user.op for user in graph.users[image]})
     return [
-        Finding("normalisation inside", graph.normalised(image), ", ".join(first) or "nothing", "arithmetic first"),
+        Gate("normalisation inside", ", ".join(first) or "nothing", "arithmetic first", graph.normalised(image)),
         _same("batch norm folded", _some(graph.unfolded(), "all"), "all"),
         _training(graph),
         _softmax(graph, answer),
     ]
 
 
-def _training(graph: Graph) -> Finding:
+def _training(graph: Graph) -> Gate:
     return _same("traces of training", _some(graph.traces_of_training(), "none"), "none")
 
 
-def _softmax(graph: Graph, answer: str) -> Finding:
+def _softmax(graph: Graph, answer: str) -> Gate:
     maker = graph.makers.get(graph.origin(answer))
     found = "nothing" if maker is None else maker.op if maker.axis is None else f"{maker.op} over axis {maker.axis}"
-    return Finding("softmax at the end", graph.softmax_before(answer), found, "softmax over the classes")
+    return Gate("softmax at the end", found, "softmax over the classes", graph.softmax_before(answer))
 
 
-def _metadata(metadata: Any) -> list[Finding]:
+def _metadata(metadata: Any) -> list[Gate]:
     fields = {
         "author": metadata.author,
         "licence": metadata.license,

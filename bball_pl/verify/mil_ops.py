@@ -1,4 +1,4 @@
-"""Ops of ML Programs on torch: arithmetic, activations, products, norms and reductions, and the table of all ops.
+"""Ops of ML Programs on torch.
 
 An op is a function with the parameters of the program's op under the same names, and its signature says what they are:
 what is annotated with `Tensor` may be computed by the program, everything else is a constant of it. A parameter that a
@@ -7,18 +7,17 @@ function does not have is refused where the program is bound to it; a value that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bball_pl.verify.mil_layout import SHAPE_OPS, SPATIAL_OPS
+from bball_pl.verify import kernels
+from bball_pl.verify.kernels import TYPES
 
 Op = Callable[..., Tensor | tuple[Tensor, ...]]
-
-#: A program's types, and what their values are on torch; fp16 is kept wide, and rounded by the executor.
-TYPES = {"fp16": torch.float32, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
 
 
 def _unary(function: Callable[[Tensor], Tensor]) -> Op:
@@ -71,16 +70,6 @@ def _position(function: Callable[[Tensor, int, bool], Tensor]) -> Op:
 
 
 # --- activations ---------------------------------------------------------------------------------------------------
-
-
-def _gelu(x: Tensor, mode: str) -> Tensor:
-    if mode == "EXACT":
-        return F.gelu(x)
-    if mode == "TANH_APPROXIMATION":
-        return F.gelu(x, approximate="tanh")
-    if mode == "SIGMOID_APPROXIMATION":
-        return x * torch.sigmoid(1.702 * x)
-    raise ValueError(f"mode is {mode!r}; expected EXACT, TANH_APPROXIMATION or SIGMOID_APPROXIMATION")
 
 
 def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
@@ -155,12 +144,194 @@ def _l2_norm(x: Tensor, epsilon: float) -> Tensor:
     return x / torch.sqrt(x.square().sum((-3, -2, -1), keepdim=True) + epsilon)
 
 
+# --- windows and padding -------------------------------------------------------------------------------------------
+
+
+def _conv(
+    x: Tensor,
+    weight: Tensor,
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    dilations: list[int],
+    groups: int,
+    bias: Tensor | None = None,
+) -> Tensor:
+    window = kernels.reach(weight.shape[2:], dilations)
+    return kernels.convolve(x, weight, bias, strides, _padding(x, pad_type, pad, window, strides), dilations, groups)
+
+
+def _max_pool(
+    x: Tensor, kernel_sizes: list[int], strides: list[int], pad_type: str, pad: list[int], ceil_mode: bool
+) -> Tensor:
+    return kernels.max_pool(
+        x, kernel_sizes, strides, _padding(x, pad_type, pad, kernel_sizes, strides), ceil_mode=ceil_mode
+    )
+
+
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: list[int],
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    ceil_mode: bool,
+    exclude_padding_from_average: bool,
+) -> Tensor:
+    padding = _padding(x, pad_type, pad, kernel_sizes, strides)
+    counted = [(0, 0)] * len(padding) if exclude_padding_from_average else padding
+    return kernels.average_pool(x, kernel_sizes, strides, padding, counted, ceil_mode)
+
+
+def _pad(x: Tensor, pad: list[int], mode: str, constant_val: float) -> Tensor:
+    return kernels.pad(x, _pairs(pad), mode, constant_val)
+
+
+def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(pad[::2], pad[1::2], strict=True))
+
+
+def _padding(
+    x: Tensor, pad_type: str, pad: Sequence[int], window: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int]]:
+    if pad_type == "valid":
+        return [(0, 0)] * len(window)
+    if pad_type == "custom":
+        return _pairs(pad)
+    if pad_type not in ("same", "same_lower"):
+        raise ValueError(f"pad_type is {pad_type!r}; expected valid, custom, same or same_lower")
+    return kernels.same_padding(x.shape[2:], window, strides, heavy_end=pad_type == "same")
+
+
+# --- shapes --------------------------------------------------------------------------------------------------------
+
+
+def _reshape(x: Tensor, shape: list[int]) -> Tensor:
+    # A 0 stands for the dimension of x with the same index counted from the right, or for 1 where x has none.
+    sides = [1] * len(shape) + list(x.shape)
+    return x.reshape([size or sides[index - len(shape)] for index, size in enumerate(shape)])
+
+
+def _flatten2d(x: Tensor, axis: int) -> Tensor:
+    return x.reshape(math.prod(x.shape[:axis]), -1)
+
+
+def _transpose(x: Tensor, perm: list[int]) -> Tensor:
+    return x.permute(perm)
+
+
+def _squeeze(x: Tensor, axes: list[int] | None = None) -> Tensor:
+    # As in torch, and not as in numpy, an axis that is longer than 1 stays.
+    return x.squeeze() if axes is None else x.squeeze(tuple(axes))
+
+
+def _expand_dims(x: Tensor, axes: list[int]) -> Tensor:
+    return kernels.expand_dims(x, axes)
+
+
+def _concat(values: list[Tensor], axis: int, interleave: bool) -> Tensor:
+    if not interleave:
+        return torch.cat(values, axis)
+    axis %= values[0].dim()
+    return torch.stack(values, axis + 1).flatten(axis, axis + 1)
+
+
+def _stack(values: list[Tensor], axis: int) -> Tensor:
+    return torch.stack(values, axis)
+
+
+def _split(
+    x: Tensor, axis: int, num_splits: int | None = None, split_sizes: list[int] | None = None
+) -> tuple[Tensor, ...]:
+    if split_sizes is None:
+        if not num_splits or x.shape[axis] % num_splits:
+            raise ValueError(f"num_splits is {num_splits} for {x.shape[axis]} values; expected equal parts")
+        split_sizes = [x.shape[axis] // num_splits] * num_splits
+    return torch.split_with_sizes(x, split_sizes, axis)
+
+
+def _slice_by_index(
+    x: Tensor,
+    begin: list[int],
+    end: list[int],
+    stride: list[int] | None = None,
+    begin_mask: list[bool] | None = None,
+    end_mask: list[bool] | None = None,
+    squeeze_mask: list[bool] | None = None,
+) -> Tensor:
+    none = [False] * x.dim()
+    stride, begin_mask = stride or [1] * x.dim(), begin_mask or none
+    end_mask, squeeze_mask = end_mask or none, squeeze_mask or none
+    if min(stride) < 1:
+        # The documentation and coremltools differ in where a masked slice starts that runs backwards.
+        raise ValueError(f"stride is {stride}; expected 1 or more")
+    index: list[int | slice] = []
+    for axis in range(x.dim()):
+        first = 0 if begin_mask[axis] else begin[axis]
+        if squeeze_mask[axis]:
+            index.append(first)
+        else:
+            index.append(slice(first, None if end_mask[axis] else end[axis], stride[axis]))
+    return x[tuple(index)]
+
+
+def _slice_by_size(x: Tensor, begin: list[int], size: list[int]) -> Tensor:
+    for axis, (first, length) in enumerate(zip(begin, size, strict=True)):
+        start = first % x.shape[axis]
+        x = x.narrow(axis, start, x.shape[axis] - start if length == -1 else length)
+    return x
+
+
+def _gather(x: Tensor, indices: Tensor, axis: int, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
+    if batch_dims:
+        raise ValueError(f"batch_dims is {batch_dims}; expected 0")
+    if indices.min() < 0 or indices.max() >= x.shape[axis]:
+        # Some targets count a negative index from the end; for others it is not defined.
+        raise ValueError(f"indices are {indices.tolist()}; expected 0 to {x.shape[axis] - 1}")
+    axis %= x.dim()
+    return x.index_select(axis, indices.flatten()).reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+def _tile(x: Tensor, reps: list[int]) -> Tensor:
+    return torch.tile(x, tuple(reps))
+
+
+def _reverse(x: Tensor, axes: list[int] | None = None) -> Tensor:
+    return x.flip(list(range(x.dim())) if axes is None else axes)
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
 # --- the table -----------------------------------------------------------------------------------------------------
 
-#: What each op of a program is, by its name there; classify is the executor's own.
+SHAPE_OPS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
+    "reshape": _reshape,
+    "flatten2d": _flatten2d,
+    "transpose": _transpose,
+    "squeeze": _squeeze,
+    "expand_dims": _expand_dims,
+    "concat": _concat,
+    "stack": _stack,
+    "split": _split,
+    "slice_by_index": _slice_by_index,
+    "slice_by_size": _slice_by_size,
+    "gather": _gather,
+    "tile": _tile,
+    "reverse": _reverse,
+    "identity": _identity,
+}
+
+_SAME_NAME = ("mean", "sum", "max", "min", "log_sum_exp", "log_sum", "sum_square")
+
+#: Function of each op of a program, by its name there; classify is the executor's own.
 OPS: dict[str, Op] = {
-    **SPATIAL_OPS,
     **SHAPE_OPS,
+    "conv": _conv,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "pad": _pad,
     "add": _binary(torch.add),
     "sub": _binary(torch.sub),
     "mul": _binary(torch.mul),
@@ -204,7 +375,7 @@ OPS: dict[str, Op] = {
     "relu6": _unary(F.relu6),
     "clamped_relu": _with_alpha_and_beta(lambda x, alpha, beta: F.leaky_relu(x, alpha).clamp(max=beta)),
     "elu": _with_alpha(F.elu),
-    "gelu": _gelu,
+    "gelu": kernels.gelu,
     "leaky_relu": _with_alpha(F.leaky_relu),
     "linear_activation": _with_alpha_and_beta(lambda x, alpha, beta: x * alpha + beta),
     "prelu": _prelu,
@@ -224,15 +395,9 @@ OPS: dict[str, Op] = {
     "instance_norm": _instance_norm,
     "layer_norm": _layer_norm,
     "l2_norm": _l2_norm,
-    "reduce_mean": _reduction(torch.mean),
-    "reduce_sum": _reduction(torch.sum),
-    "reduce_max": _reduction(torch.amax),
-    "reduce_min": _reduction(torch.amin),
-    "reduce_log_sum_exp": _reduction(torch.logsumexp),
-    "reduce_log_sum": _reduction(lambda x, axes, keep: x.sum(axes, keep).log()),
-    "reduce_l1_norm": _reduction(lambda x, axes, keep: x.abs().sum(axes, keep)),
-    "reduce_l2_norm": _reduction(lambda x, axes, keep: x.square().sum(axes, keep).sqrt()),
-    "reduce_sum_square": _reduction(lambda x, axes, keep: x.square().sum(axes, keep)),
+    **{f"reduce_{name}": _reduction(kernels.REDUCTIONS[name]) for name in _SAME_NAME},
+    "reduce_l1_norm": _reduction(kernels.REDUCTIONS["l1"]),
+    "reduce_l2_norm": _reduction(kernels.REDUCTIONS["l2"]),
     "reduce_argmax": _position(torch.argmax),
     "reduce_argmin": _position(torch.argmin),
 }

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bball_pl.verify import kernels
+from bball_pl.verify.model_file import Parameters
 from bball_pl.verify.neuralnetwork_layout import SHAPE_LAYERS, SPATIAL_LAYERS, Layer, single
-from bball_pl.verify.neuralnetwork_parameters import Parameters
 
 # --- one blob, number by number ------------------------------------------------------------------------------------
 
@@ -84,9 +85,7 @@ def _clip(p: Parameters) -> Layer:
 
 def _gelu(p: Parameters) -> Layer:
     mode = p.enum("mode")
-    if mode == "SIGMOID_APPROXIMATION":
-        return single(lambda x: x * torch.sigmoid(1.702 * x))
-    return single(lambda x: F.gelu(x, approximate="none" if mode == "EXACT" else "tanh"))
+    return single(lambda x: kernels.gelu(x, mode))
 
 
 # --- several blobs -------------------------------------------------------------------------------------------------
@@ -202,15 +201,15 @@ def _layer_normalization(p: Parameters) -> Layer:
     return single(lambda x: F.layer_norm(x, shape, gamma, beta, epsilon))
 
 
-_REDUCTIONS: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
-    "reduceMean": lambda x, dims, keep: x.mean(dims, keepdim=keep),
-    "reduceSum": lambda x, dims, keep: x.sum(dims, keepdim=keep),
-    "reduceMax": lambda x, dims, keep: x.amax(dims, keepdim=keep),
-    "reduceMin": lambda x, dims, keep: x.amin(dims, keepdim=keep),
-    "reduceL1": lambda x, dims, keep: x.abs().sum(dims, keepdim=keep),
-    "reduceL2": lambda x, dims, keep: x.square().sum(dims, keepdim=keep).sqrt(),
-    "reduceSumSquare": lambda x, dims, keep: x.square().sum(dims, keepdim=keep),
-    "reduceLogSumExp": lambda x, dims, keep: x.logsumexp(dims, keepdim=keep),
+_REDUCTIONS = {
+    "reduceMean": "mean",
+    "reduceSum": "sum",
+    "reduceMax": "max",
+    "reduceMin": "min",
+    "reduceL1": "l1",
+    "reduceL2": "l2",
+    "reduceSumSquare": "sum_square",
+    "reduceLogSumExp": "log_sum_exp",
 }
 
 
@@ -220,7 +219,7 @@ def _reduction(name: str) -> Callable[[Parameters], Layer]:
         p.need(everything or bool(axes), "no axes")
 
         def run(x: Tensor) -> Tensor:
-            y = _REDUCTIONS[name](x, list(range(x.dim())) if everything else axes, keep)
+            y = kernels.REDUCTIONS[_REDUCTIONS[name]](x, list(range(x.dim())) if everything else axes, keep)
             # A blob has at least one dimension.
             return y.reshape(1) if y.dim() == 0 else y
 

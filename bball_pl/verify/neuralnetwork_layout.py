@@ -7,19 +7,30 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from bball_pl.verify.neuralnetwork_parameters import Parameters
+from bball_pl.verify import kernels
+from bball_pl.verify.model_file import Parameters
 
 #: A layer, ready to run: blobs in, blobs out.
 Layer = Callable[[list[Tensor]], list[Tensor]]
-#: Top, bottom, left, right, in pixels.
-_Border = tuple[int, int, int, int]
+#: Pixels before and after height, and before and after width.
+_Border = list[tuple[int, int]]
 
 
 def single(function: Callable[[Tensor], Tensor]) -> Layer:
     """Wrap a function of one blob to one blob."""
     return lambda blobs: [function(blobs[0])]
+
+
+def _by_picture(p: Parameters, function: Callable[[Tensor], Tensor]) -> Layer:
+    """Wrap a function of `[B, C, H, W]` for blobs of four and five dimensions."""
+
+    def run(x: Tensor) -> Tensor:
+        _need_rank(p, x, 4)
+        y = function(x.reshape(-1, *x.shape[-3:]))
+        return y.reshape(*x.shape[:-3], *y.shape[1:])
+
+    return single(run)
 
 
 def _convolution(p: Parameters) -> Layer:
@@ -31,21 +42,13 @@ def _convolution(p: Parameters) -> Layer:
     weight = p.weights("weights", (out, within, *kernel))
     bias = p.weights("bias", (out,)) if p.get("hasBias") else None
     p.skip("bias")
-    reach = [(side - 1) * step + 1 for side, step in zip(kernel, dilation, strict=True)]
-    border = _border(p, "ConvolutionPaddingType", reach, stride)
+    border = _border(p, "ConvolutionPaddingType", kernels.reach(kernel, dilation), stride)
 
     def run(x: Tensor) -> Tensor:
-        _need_rank(p, x, 4)
         p.need(x.shape[-3] == within * groups, f"{x.shape[-3]} channels; expected {within * groups}")
-        y = x.reshape(-1, *x.shape[-3:])
-        top, bottom, left, right = border(x)
-        if (top, left) == (bottom, right):
-            y = F.conv2d(y, weight, bias, stride, (top, left), dilation, groups)
-        else:
-            y = F.conv2d(F.pad(y, (left, right, top, bottom)), weight, bias, stride, 0, dilation, groups)
-        return y.reshape(*x.shape[:-3], *y.shape[1:])
+        return kernels.convolve(x, weight, bias, stride, border(x), dilation, groups)
 
-    return single(run)
+    return _by_picture(p, run)
 
 
 def _pooling(p: Parameters) -> Layer:
@@ -58,45 +61,36 @@ def _pooling(p: Parameters) -> Layer:
         dims = (-2, -1)
         return single(lambda x: x.mean(dims, keepdim=True) if kind == "AVERAGE" else x.amax(dims, keepdim=True))
     p.need(min(kernel) > 0 and min(stride) > 0, f"kernel {kernel}, stride {stride}")
-    last_pixel = p.choice("PoolingPaddingType") == "includeLastPixel"
-    if last_pixel:
+    amounts: list[int] | None = None
+    if p.choice("PoolingPaddingType") == "includeLastPixel":
         amounts = p.child("includeLastPixel").numbers("paddingAmounts", 2, (0, 0))
         border = _last_pixel_border(kernel, stride, amounts)
     else:
-        amounts = []
         border = _border(p, "PoolingPaddingType", kernel, stride)
 
     def run(x: Tensor) -> Tensor:
-        _need_rank(p, x, 4)
-        y = x.reshape(-1, *x.shape[-3:])
-        top, bottom, left, right = border(x)
+        padding = border(x)
         if kind == "MAX":
-            y = F.max_pool2d(F.pad(y, (left, right, top, bottom), value=-torch.inf), kernel, stride)
-        else:
-            total = F.avg_pool2d(F.pad(y, (left, right, top, bottom)), kernel, stride, divisor_override=1)
-            # Beyond the padding, where the last window may reach, nothing is counted; the padding is, unless excluded.
-            ends = (min(bottom, amounts[0]), min(right, amounts[1])) if last_pixel else (bottom, right)
-            counted = torch.ones(1, 1, *y.shape[-2:])
-            counted = F.pad(counted, (left, ends[1], top, ends[0]), value=0.0 if exclude else 1.0)
-            counted = F.pad(counted, (0, right - ends[1], 0, bottom - ends[0]))
-            y = total / F.avg_pool2d(counted, kernel, stride, divisor_override=1)
-        return y.reshape(*x.shape[:-3], *y.shape[1:])
+            return kernels.max_pool(x, kernel, stride, padding)
+        counted = [(0, 0), (0, 0)] if exclude else padding
+        if amounts is not None and not exclude:
+            # Beyond the padding, which the last window may reach, nothing is counted.
+            counted = [(first, min(last, most)) for (first, last), most in zip(padding, amounts, strict=True)]
+        return kernels.average_pool(x, kernel, stride, padding, counted)
 
-    return single(run)
+    return _by_picture(p, run)
 
 
 def _padding(p: Parameters) -> Layer:
     kind = p.choice("PaddingType")
     value = float(p.child(kind).get("value")) if kind == "constant" else 0.0
     p.skip(kind)
-    top, bottom, left, right = _amounts(p.child("paddingAmounts"))
+    border = _amounts(p.child("paddingAmounts"))
     mode = {"constant": "constant", "reflection": "reflect", "replication": "replicate"}[kind]
 
     def run(x: Tensor) -> Tensor:
         _need_rank(p, x, 3)
-        y = x.reshape(-1, *x.shape[-3:])
-        y = F.pad(y, (left, right, top, bottom), mode, value)
-        return y.reshape(*x.shape[:-3], *y.shape[1:])
+        return kernels.pad(x, border, mode, value)
 
     return single(run)
 
@@ -179,9 +173,8 @@ def _amounts(p: Parameters) -> _Border:
     edges = list(p.get("borderAmounts"))
     p.need(len(edges) in (0, 2), f"borderAmounts has {len(edges)} entries; expected height and width")
     if not edges:
-        return 0, 0, 0, 0
-    height, width = edges
-    return height.startEdgeSize, height.endEdgeSize, width.startEdgeSize, width.endEdgeSize
+        return [(0, 0), (0, 0)]
+    return [(edge.startEdgeSize, edge.endEdgeSize) for edge in edges]
 
 
 def _border(p: Parameters, oneof: str, kernel: list[int], stride: list[int]) -> Callable[[Tensor], _Border]:
@@ -192,28 +185,20 @@ def _border(p: Parameters, oneof: str, kernel: list[int], stride: list[int]) -> 
     p.need(kind == "same", f"padding {kind} cannot be checked here")
     heavy_end = p.child("same").enum("asymmetryMode") == "BOTTOM_RIGHT_HEAVY"
 
-    def border(x: Tensor) -> _Border:
-        sides: list[int] = []
-        for side, k, s in zip(x.shape[-2:], kernel, stride, strict=True):
-            total = max(0, (-(-side // s) - 1) * s + k - side)
-            less, more = total // 2, total - total // 2
-            sides += [less, more] if heavy_end else [more, less]
-        return sides[0], sides[1], sides[2], sides[3]
-
-    return border
+    return lambda x: kernels.same_padding(x.shape[-2:], kernel, stride, heavy_end)
 
 
 def _last_pixel_border(kernel: list[int], stride: list[int], amounts: list[int]) -> Callable[[Tensor], _Border]:
     """Let the last window reach the last pixel: its far side may lie beyond the padding, or short of its end."""
 
     def border(x: Tensor) -> _Border:
-        sides: list[int] = []
+        pairs = []
         for side, k, s, amount in zip(x.shape[-2:], kernel, stride, amounts, strict=True):
             windows = -(-(side + 2 * amount - k) // s) + 1
             if max(amounts) > 0 and (windows - 1) * s >= side + amount:
                 windows -= 1
-            sides += [amount, (windows - 1) * s + k - side - amount]
-        return sides[0], sides[1], sides[2], sides[3]
+            pairs.append((amount, (windows - 1) * s + k - side - amount))
+        return pairs
 
     return border
 
@@ -324,14 +309,7 @@ def _squeeze(p: Parameters) -> Layer:
 def _expand_dims(p: Parameters) -> Layer:
     axes = p.numbers("axes")
 
-    def run(x: Tensor) -> Tensor:
-        # Axes are those of the result.
-        rank = x.dim() + len(axes)
-        for axis in sorted(axis % rank for axis in axes):
-            x = x.unsqueeze(axis)
-        return x
-
-    return single(run)
+    return single(lambda x: kernels.expand_dims(x, axes))
 
 
 def _reshape_static(p: Parameters) -> Layer:

@@ -14,7 +14,9 @@ from bball_pl.errors import PhotoError, VerificationError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode
 from bball_pl.photos.tree import Photo
-from bball_pl.verify.runners import OnnxRunner, Runner, file_facts
+from bball_pl.verify.inspection import Gate
+from bball_pl.verify.model_file import size_on_disk
+from bball_pl.verify.runners import OnnxRunner, Runner
 
 #: Largest difference of a probability between the trained model and a file that computes in 32 bits.
 FP32_LIMIT = 1e-4
@@ -53,23 +55,6 @@ class Reference:
         """Return the part with about `number` photos, evenly over all of them."""
         step = max(1, len(self.photos) // number)
         return Reference(self.photos[::step], self.targets[::step], self.probabilities[::step], self.class_names)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One condition that a file has to meet.
-
-    Attributes:
-        name: what is asked.
-        value: what was found.
-        limit: what was expected.
-        passed: whether it holds.
-    """
-
-    name: str
-    value: str
-    limit: str
-    passed: bool
 
 
 @dataclass(frozen=True)
@@ -158,7 +143,7 @@ def compare_file(
         accuracy_limit: accuracy that may be lost, 0–1.
         progress: called after each photo.
     """
-    spec = file_facts(path).spec
+    spec = runner.preprocess
     gates = [
         Gate("labels in order", ", ".join(runner.class_names), ", ".join(labels), runner.class_names == list(labels)),
         Gate(
@@ -177,46 +162,20 @@ def compare_file(
             answers[row] = runner.probabilities(pixels)
             seconds += time.perf_counter() - started
             progress()
-    return _judge(path, runner, reference, answers, gates, engine, seconds, difference_limit, accuracy_limit)
-
-
-def batch_gate(path: Path, reference: Reference, number: int = 3) -> Gate:
-    """Check that an ONNX file answers a batch as it answers its photos one by one."""
-    spec = file_facts(path).spec
-    runner = OnnxRunner(path)
-    photos = np.stack([spec.resize(decode(photo.path)) for photo in reference.photos[:number]])
-    single = np.stack([runner.probabilities(photo) for photo in photos])
-    difference = float(np.abs(runner.batch(photos) - single).max())
-    return Gate("a batch as one by one", f"{difference:.1e}", "≤ 1.0e-05", difference <= 1e-5)
-
-
-def _judge(
-    path: Path,
-    runner: Runner,
-    reference: Reference,
-    answers: np.ndarray,
-    gates: list[Gate],
-    engine: str,
-    seconds: float,
-    difference_limit: float | None,
-    accuracy_limit: float,
-) -> FileParity:
-    wanted = reference.probabilities
-    difference = float(np.abs(answers - wanted).max())
-    ranked = np.sort(wanted, axis=1)
+    difference = float(np.abs(answers - reference.probabilities).max())
+    ranked = np.sort(reference.probabilities, axis=1)
     clear = ranked[:, -1] - ranked[:, -2] >= NEAR_TIE
     finite = bool(np.isfinite(answers).all())
     # argmax of not-a-number would be the first class, which may be right.
-    said = np.where(np.isfinite(answers).all(1), answers.argmax(1), -1)
-    same = said == wanted.argmax(1)
-    accuracy = float((said == reference.targets).mean())
-    other = int((clear & ~same).sum())
+    predicted = np.where(np.isfinite(answers).all(1), answers.argmax(1), -1)
+    same = predicted == reference.probabilities.argmax(1)
+    accuracy = float((predicted == reference.targets).mean())
+    changed = int((clear & ~same).sum())
     lost = reference.accuracy - accuracy
     off = float(np.abs(answers.sum(1) - 1).max())
-    gates = [
-        *gates,
+    gates += [
         Gate("probabilities sum to 1", f"{off:.1e} off", f"≤ {SUM_LIMIT:.1e}", finite and off <= SUM_LIMIT),
-        Gate("same answers, near-ties aside", f"{other} others", "0 others", finite and other == 0),
+        Gate("same answers, near-ties aside", f"{changed} changed", "0 changed", finite and changed == 0),
         Gate("accuracy kept", f"{lost:+.2%} lost", f"≤ {accuracy_limit:.2%}", finite and lost <= accuracy_limit),
     ]
     if difference_limit is not None:
@@ -238,7 +197,9 @@ def _judge(
     )
 
 
-def size_on_disk(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a package."""
-    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
-    return sum(found.stat().st_size for found in files)
+def batch_gate(runner: OnnxRunner, reference: Reference, number: int = 3) -> Gate:
+    """Check that an ONNX file answers a batch as it answers its photos one by one."""
+    photos = np.stack([runner.preprocess.resize(decode(photo.path)) for photo in reference.photos[:number]])
+    single = np.stack([runner.probabilities(photo) for photo in photos])
+    difference = float(np.abs(runner.batch(photos) - single).max())
+    return Gate("a batch as one by one", f"{difference:.1e}", "≤ 1.0e-05", difference <= 1e-5)

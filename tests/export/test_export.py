@@ -27,9 +27,8 @@ from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
-from bball_pl.verify.coreai_runtime import CoreAIRunner
 from bball_pl.verify.mil_program import read_program
-from bball_pl.verify.runners import runner_for
+from bball_pl.verify.runners import CoreAIRunner, runner_for
 
 from helpers.export_files import Exported, digest, edge_photos, exported_run, script
 from helpers.fit_runs import ROOT

@@ -25,7 +25,7 @@ from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
 from bball_pl.verify.describe import describe
 from bball_pl.verify.graph import onnx_graph
-from bball_pl.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.verify.inspection import Expected, Gate, inspect_coreml, inspect_onnx
 from bball_pl.verify.runners import quietly
 
 from helpers.mil_programs import NAMES, sane_network
@@ -67,13 +67,13 @@ def expected(form: Any, **changes: Any) -> Expected:
     return replace(whole, **changes)
 
 
-def inspect(path: Path, wanted: Expected | None = None) -> list[Finding]:
+def inspect(path: Path, wanted: Expected | None = None) -> list[Gate]:
     form = FORMS[path.suffix]
     return (inspect_onnx if form == "onnx" else inspect_coreml)(path, wanted or expected(form))
 
 
-def failed(findings: Sequence[Finding]) -> list[str]:
-    return [finding.check for finding in findings if not finding.passed]
+def failed(findings: Sequence[Gate]) -> list[str]:
+    return [finding.name for finding in findings if not finding.passed]
 
 
 def changed(path: Path, folder: Path, change: Change) -> Path:
@@ -111,12 +111,12 @@ def test_right_files_pass_every_check(right: Right) -> None:
     for form, path in right.files.items():
         findings = inspect(path)
         assert failed(findings) == [], form
-        names = [finding.check for finding in findings]
+        names = [finding.name for finding in findings]
         assert len(set(names)) == len(names) >= 11
         assert all(finding.found and finding.expected for finding in findings)
 
 
-class Gate(nn.Module):
+class SqueezeExcite(nn.Module):
     """Squeeze and excite: a mean over height and width that comes back as a factor."""
 
     def __init__(self, channels: int) -> None:
@@ -175,7 +175,7 @@ def test_what_only_looks_like_training_passes(right: Right, tmp_path: Path, suff
         nn.Conv2d(3, 8, 5, stride=4),
         nn.BatchNorm2d(8),
         Branches(8),
-        Gate(8),
+        SqueezeExcite(8),
         Channels(8),
         Attention(8),
         nn.Linear(8, 3),
@@ -246,13 +246,13 @@ def _version(spec: Any) -> None:
 def test_a_wrong_description(right: Right, tmp_path: Path, form: str, change: Change, check: str, found: str) -> None:
     findings = inspect(changed(right.files[form], tmp_path, change))
     assert failed(findings) == [check]
-    assert any(found in finding.found for finding in findings if finding.check == check)
+    assert any(found in finding.found for finding in findings if finding.name == check)
 
 
 def test_another_format_is_all_that_is_said(right: Right, form: str) -> None:
     other: Any = "neuralnetwork" if form == "mlprogram" else "mlprogram"
     findings = inspect(right.files[form], expected(other))
-    assert [(finding.check, finding.passed, finding.found) for finding in findings] == [("format", False, form)]
+    assert [(finding.name, finding.passed, finding.found) for finding in findings] == [("format", False, form)]
 
 
 def test_labels_in_another_order(right: Right, suffix: str) -> None:

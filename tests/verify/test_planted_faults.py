@@ -125,7 +125,7 @@ def failures(right: Right, path: Path) -> set[str]:
     )
     findings = (inspect_onnx if form == "onnx" else inspect_coreml)(path, expected)
     failed = {gate.name for gate in parity.gates if not gate.passed}
-    return failed | {finding.check for finding in findings if not finding.passed}
+    return failed | {finding.name for finding in findings if not finding.passed}
 
 
 @pytest.fixture(params=SUFFIXES)

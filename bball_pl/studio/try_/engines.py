@@ -17,7 +17,7 @@ from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.studio.models import Models, Stamp, stamp
 from bball_pl.studio.try_.exports import ExportedFile
-from bball_pl.verify.runners import file_facts, runner_for
+from bball_pl.verify.runners import runner_for
 
 #: Apple's Core AI takes seconds per photo on Linux; a warm-up photo would double them.
 _SLOW = ".aimodel"
@@ -112,23 +112,23 @@ def file_engine(path: Path, fp16: bool = False) -> Engine:
     started = time.perf_counter()
     try:
         runner = runner_for(path, fp16)
-        facts = file_facts(path)
+        spec = runner.preprocess
     except BballError:
         raise
     except Exception as error:  # each format's reader has its own exceptions for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise VerificationError(f"{path.name} cannot be read ({reason}). Export it again.") from error
-    if set(runner.size) != {facts.spec.size}:
+    if set(runner.size) != {spec.size}:
         raise VerificationError(
-            f"{path.name} takes photos of {runner.size[0]} × {runner.size[1]} px and says {facts.spec.size}. "
+            f"{path.name} takes photos of {runner.size[0]} × {runner.size[1]} px and says {spec.size}. "
             "Export it again with scripts/export.py."
         )
     engine = Engine(
-        rule=_stated_rule(path, facts.metadata, runner.class_names),
-        spec=facts.spec,
+        rule=_stated_rule(path, runner.metadata, runner.class_names),
+        spec=spec,
         probabilities=lambda square: runner.probabilities(square).astype(np.float64),
-        checkpoint_sha256=facts.metadata.get("bball_pl.checkpoint_sha256", ""),
-        calibration="fitted" if facts.metadata.get("bball_pl.threshold") else "no threshold",
+        checkpoint_sha256=runner.metadata.get("bball_pl.checkpoint_sha256", ""),
+        calibration="fitted" if runner.metadata.get("bball_pl.threshold") else "no threshold",
         close=getattr(runner, "close", lambda: None),
     )
     return engine.opened(started, warm_up=path.suffix != _SLOW)
