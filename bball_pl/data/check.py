@@ -45,14 +45,14 @@ def check_photos(
         cache: gets an entry for each photo.
         store: is read and brought up to date.
         specs: per split, the spec of its entries.
-        on_bad_photo: `error` ends with all bad photos and their reasons; `skip` leaves them out and says so.
-        console: where progress and what was left out is shown; None shows nothing.
+        on_bad_photo: `error` raises with all bad photos and their reasons; `skip` leaves them out and lists them.
+        console: shows progress and skipped photos; None shows nothing.
 
     Returns:
         Per split (train, val, test), its photos sorted by relative name; empty where there is no folder.
 
     Raises:
-        DatasetError: if there is a bad photo and `on_bad_photo` is `error`; a class of a split has no photo; two
+        DatasetError: if a photo is bad and `on_bad_photo` is `error`; a class of a split has no photo; two
             classes of a split share the same bytes; or a test or val photo is in train as well.
     """
     verdicts = _verdicts(dataset.photos, cache, store, specs, console)
@@ -77,11 +77,11 @@ def check_photos(
 
 
 def fill_cache(photos: Sequence[Photo], cache: PhotoCache, spec: PreprocessSpec, console: Console | None) -> None:
-    """Make the entries that these photos lack.
+    """Create the missing cache entries of these photos.
 
     Raises:
         PhotoError: if a photo can no longer be decoded.
-        DatasetError: if a photo has changed since it was checked, or an entry cannot be written.
+        DatasetError: if a photo has changed since the check, or an entry cannot be written.
     """
     lacking = [photo for photo in photos if not cache.holds(photo.sha256, spec)]
 
@@ -173,7 +173,7 @@ def _refuse_leaks(photos: Mapping[str, Sequence[Photo]]) -> None:
         ]
     if pairs:
         raise DatasetError(
-            f"{len(pairs)} photos that are measured on are trained or chosen on as well, byte for byte, which makes "
+            f"{len(pairs)} photos are both in a training split and in an evaluation split, byte for byte, which makes "
             "the result look better than it is:\n  " + "\n  ".join(pairs) + "\nRemove one of each pair."
         )
 

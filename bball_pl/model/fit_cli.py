@@ -21,8 +21,7 @@ from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.epoch_pictures import Pictures
 from bball_pl.model.fit_help import RUN_OPTIONS
 from bball_pl.model.network import spec_for
-from bball_pl.model.progress import FitProgressBar, Throughput, silence_chatter
-from bball_pl.model.trainer import FitTrainer
+from bball_pl.model.trainer import FitProgressBar, FitTrainer, Throughput, silence_chatter
 
 #: The figures of the last epoch that stand beside the settings.
 _FINAL = ("val/loss", "val/acc", "val/f1", "gap/loss", "gap/acc", "train/loss_epoch")
