@@ -1,4 +1,4 @@
-"""Poses beyond the demo's: more phases of each move, and what players do without one."""
+"""Pose ranges of the teaching court: further phases of each move, and poses without a move."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bball_pl.court.camera import Array
 from bball_pl.court.move_poses import BALL_RADIUS, RANGES, Action, Range, angle_range, palm_of, sample_action
 from bball_pl.court.pose import ANGLES, ROW, JointAngles, Skeleton, forward_kinematics, reach
 
-#: Degrees, as in `moves.RANGES`; what a phase does not name it has from the phase or the neutral pose behind it.
+#: phase -> (parent phase, joint angle ranges in degrees); an angle that is not listed comes from the parent.
 _STANCES: dict[str, tuple[str, dict[str, Range]]] = {
     # --- dribble
     "dribble_upright": ("dribble_high", {
@@ -123,7 +123,7 @@ _STANCES: dict[str, tuple[str, dict[str, Range]]] = {
                            "wrist_ball": (-40, 0)}),
 }  # fmt: skip
 
-#: class -> phases of the player in the middle and how often each is seen.
+#: class or role -> phases and their probabilities.
 SHARES: dict[str, tuple[tuple[str, float], ...]] = {
     "dribble": (
         ("dribble_low", 0.2), ("dribble_high", 0.19), ("dribble_upright", 0.24), ("dribble_drive", 0.19),
@@ -143,7 +143,7 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
         ("clap", 0.04), ("ball_hip", 0.07), ("ball_chest", 0.05), ("ball_belly", 0.03), ("pass_chest", 0.06),
         ("palm_out", 0.01),
     ),
-    # Those around the ball: what defenders and team-mates do.
+    # Roles: defenders near the ball, defenders below the rim, everybody farther away.
     "near": (("guard", 0.36), ("contest", 0.22), ("run", 0.16), ("idle", 0.12), ("walk", 0.08), ("arms_up", 0.06)),
     "rim": (("contest", 0.42), ("arms_up", 0.2), ("run", 0.12), ("guard", 0.12), ("idle", 0.14)),
     "far": (
@@ -160,7 +160,7 @@ _JUMPS: dict[str, Range] = {
     "dribble_drive": (-0.1, 0.08), "dribble_high": (-0.3, 0.05),
 }  # fmt: skip
 
-#: Phases in which a player without a move holds the ball, and those in which the other hand is led to it.
+#: Phases of the class "none" with a ball in hand; phases in which the off hand reaches for the ball.
 HOLDING = frozenset({"ball_hip", "ball_chest", "ball_belly", "pass_chest", "palm_out"})
 _BOTH_HANDS = frozenset(
     {"shoot_hold", "shoot_high", "shoot_fade", "layup_gather", "ball_chest", "ball_belly", "pass_chest"}
@@ -173,7 +173,7 @@ def phases() -> tuple[str, ...]:
 
 
 def draw_phase(rng: np.random.Generator, group: str) -> str:
-    """Return a phase of a group, a key of `SHARES`, as often as it is seen."""
+    """Draw a phase of `group`, a key of `SHARES`, with its probability."""
     shares = SHARES[group]
     weights = np.array([share for _, share in shares])
     return shares[int(rng.choice(len(shares), p=weights / weights.sum()))][0]
@@ -188,12 +188,12 @@ def stance_range(phase: str, name: str) -> Range:
 
 
 def sample_stance(rng: np.random.Generator, phase: str, size: float = 1.0) -> Action:
-    """Return one pose of `phase` and where the ball belongs in it; angles spread a little beyond their ranges.
+    """Sample a pose of `phase` with the ball's position; angles may exceed their ranges by a few per cent.
 
     Args:
         rng: the photo's generator.
         phase: one of `phases()`.
-        size: body height divided by 1.90 m.
+        size: Body height divided by 1.90 m.
     """
     if phase in {"stand", "sit"}:
         return sample_action(rng, phase, size)
@@ -220,7 +220,7 @@ def sample_stance(rng: np.random.Generator, phase: str, size: float = 1.0) -> Ac
     return Action(phase, angles, body, ball, jump, speed)
 
 
-#: Bare distance from a palm to the centre of a ball that it touches, metres.
+#: Distance from a palm to the centre of a ball in contact with it, metres.
 _TOUCH = BALL_RADIUS + 0.012
 _FORWARD, _SIDE, _UP = np.eye(3)
 
@@ -283,7 +283,7 @@ def _held(rng: np.random.Generator, phase: str, body: Skeleton, palm: Array) -> 
 
 
 def hand_on_ball(action: Action, size: float) -> Action:
-    """Return the action with the ball hand led to the ball, where a pose only says roughly where the hand is."""
+    """Bend the ball arm so that its palm touches the ball, in phases whose ball position does not follow the hand."""
     if action.phase != "ball_hip":
         return action
     target = action.ball + np.array([0.04, BALL_RADIUS * 0.9, -0.03])

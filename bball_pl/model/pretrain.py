@@ -14,7 +14,7 @@ from bball_pl.errors import ConfigError, RunError
 from bball_pl.model.court_weights import BACKBONE, CAUTION, write_weights
 from bball_pl.model.outcomes import read_checkpoint
 
-#: Rendered scenes to look at the result with, for each hundred to train on.
+#: Test scenes as a share of the training scenes.
 _TEST_SHARE = 0.05
 
 
@@ -34,29 +34,28 @@ def pretrain(
 ) -> Path:
     """Teach a backbone the moves on rendered scenes and write its weights as one .safetensors file.
 
-    The scenes are rendered once; a stage of the training is a run of fit with configs/pretrain.yaml. The same command
-    takes up whatever is there already: scenes, finished stages, and the checkpoint of one that was stopped.
+    The scenes are rendered once; each training stage is a run of fit with configs/pretrain.yaml. Repeating the command
+    resumes it: existing scenes, finished stages and the checkpoint of a stopped stage are reused.
 
     Args:
-        scenes: number of rendered scenes to train on; a twentieth more is rendered to look at the result with.
-        seed: of scenes and training.
+        scenes: number of rendered training scenes; a twentieth more is rendered for the test.
+        seed: random seed of scenes and training.
         backbone: timm name.
-        weights: what the first stage starts from, as --model.weights of fit; pip for tf_efficientnet_lite0 and hub
-            for others unless given.
-        sizes: side of the photos in pixels, one for each stage; small ones first are faster.
-        epochs: passes over the scenes, one number for each stage.
-        data: folder of the scenes; data/court_SCENES_SEED unless given.
-        name: the runs are lightning_logs/NAME_SIZE/version_N.
-        out: file to write; exports/BACKBONE.court.safetensors unless given.
-        temperature: by which the logits of the written file are divided.
-        workers: processes that render; one per core unless given.
-        options: further options for fit, of every stage.
+        weights: initial weights, as --model.weights of fit (default: pip for tf_efficientnet_lite0, else hub).
+        sizes: image size of each stage in pixels; starting small is faster.
+        epochs: number of epochs of each stage.
+        data: folder of the scenes (default: data/court_SCENES_SEED).
+        name: experiment name; a stage is lightning_logs/NAME_SIZE/version_N.
+        out: file to write (default: exports/BACKBONE.court.safetensors).
+        temperature: softmax temperature, folded into the head of the written file.
+        workers: number of rendering processes (default: one per core).
+        options: further options of fit, for every stage.
 
     Returns:
-        The file with the weights: --model.weights FILE takes it, and --ckpt FILE answers photos with it.
+        The written file: usable as --model.weights FILE and as --ckpt FILE.
 
     Raises:
-        ConfigError: if sizes and epochs are not as many, or a number is out of its range.
+        ConfigError: if `sizes` and `epochs` differ in length or an epoch number is below 1.
         RunError: if a stage fails.
     """
     if not sizes or len(sizes) != len(epochs) or min(epochs) < 1:
@@ -96,7 +95,7 @@ def pretrain(
 
 
 def _stage(name: str, arguments: list[str]) -> Path:
-    """Run one stage, or what is left of it; return its best checkpoint."""
+    """Run or resume one stage; return its best checkpoint."""
     runs = sorted((project.ROOT / project.LOGS / name).glob("version_*"), key=lambda run: run.stat().st_mtime)
     command = [sys.executable, str(project.ROOT / "scripts" / "fit.py"), *arguments]
     if runs and (runs[-1] / project.METRICS).is_file() and _same(runs[-1], arguments):
