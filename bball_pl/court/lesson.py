@@ -200,8 +200,12 @@ def sample_lesson(rng: np.random.Generator, class_name: str) -> Lesson:
     if phase == "shoot_follow" and rng.random() < 0.4:
         in_view = None  # the ball may be outside the picture
     points = points_of(main.body, framing, in_view)
-    with_hoop = rng.random() < {"layup": 0.66, "shoot": 0.12, "dribble": 0.03, "none": 0.08}[class_name]
-    if with_hoop and float(np.linalg.norm(at[:2] - _HOOP[:2])) < (2.0 if class_name == "layup" else 4.0):
+    # A tight photo of an arm with a ball is a layup only where the hoop is in it.
+    tight = class_name == "layup" and framing in {"waist", "chest"}
+    with_hoop = (
+        rng.random() < {"layup": 0.94 if tight else 0.66, "shoot": 0.34, "dribble": 0.08, "none": 0.1}[class_name]
+    )
+    if with_hoop and float(np.linalg.norm(at[:2] - _HOOP[:2])) < (3.3 if class_name == "layup" else 5.0):
         points = np.concatenate([points, _HOOP + np.array([[0, 0, 0.1], [0, 0, -0.3], [0.23, 0, 0], [0, 0.23, 0]])])
     share = float(rng.uniform(0.4, 0.7) if framing == "wide" else rng.uniform(0.84, 1.04))
     middle = points.mean(axis=0)

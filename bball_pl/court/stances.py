@@ -39,13 +39,19 @@ _STANCES: dict[str, tuple[str, dict[str, Range]]] = {
         "shoulder_ball": (125, 165), "elbow_ball": (40, 85), "wrist_ball": (-60, -15), "nod": (5, 35),
         "knee_ball": (4, 60), "knee_off": (4, 60),
     }),
+    # Just before the release: the ball on one hand, the other one beside it or already away.
+    "shoot_tip": ("shoot_hold", {
+        "shoulder_ball": (120, 172), "elbow_ball": (8, 78), "wrist_ball": (-50, 20), "shoulder_off": (95, 168),
+        "elbow_off": (15, 95), "side_off": (-6, 26), "nod": (5, 35), "knee_ball": (2, 60), "knee_off": (2, 60),
+        "lean": (-14, 8), "hip_ball": (-12, 30), "hip_off": (-12, 30),
+    }),
     "shoot_follow": ("shoot_release", {
         "shoulder_ball": (135, 172), "elbow_ball": (0, 22), "wrist_ball": (35, 85), "shoulder_off": (95, 155),
         "side_off": (4, 30),
     }),
     # --- layup
     "layup_high": ("layup_reach", {
-        "shoulder_ball": (152, 182), "elbow_ball": (0, 22), "hip_ball": (25, 95), "tilt": (-16, 2), "lean": (-8, 14),
+        "shoulder_ball": (152, 182), "elbow_ball": (0, 22), "hip_ball": (45, 100), "tilt": (-16, 2), "lean": (-8, 16),
         "shoulder_off": (0, 100),
     }),
     "layup_cross": ("layup_reach", {
@@ -134,8 +140,8 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
         ("layup_reverse", 0.1), ("layup_gather", 0.1),
     ),
     "shoot": (
-        ("shoot_hold", 0.34), ("shoot_high", 0.24), ("shoot_fade", 0.09), ("shoot_release", 0.2),
-        ("shoot_follow", 0.13),
+        ("shoot_hold", 0.25), ("shoot_high", 0.19), ("shoot_tip", 0.24), ("shoot_fade", 0.08),
+        ("shoot_release", 0.14), ("shoot_follow", 0.1),
     ),
     "none": (
         ("idle", 0.12), ("hands_hips", 0.08), ("arms_crossed", 0.05), ("walk", 0.09), ("run", 0.08), ("guard", 0.09),
@@ -155,7 +161,7 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
 _JUMPS: dict[str, Range] = {
     "layup_reach": (0.02, 0.62), "layup_high": (0.1, 0.7), "layup_cross": (0.05, 0.6), "layup_scoop": (0.02, 0.5),
     "layup_reverse": (0.08, 0.6), "layup_gather": (-0.05, 0.35), "shoot_hold": (-0.25, 0.45),
-    "shoot_high": (-0.15, 0.5), "shoot_fade": (0.0, 0.5), "shoot_release": (-0.15, 0.5), "shoot_follow": (-0.15, 0.4),
+    "shoot_high": (-0.15, 0.5), "shoot_tip": (-0.2, 0.6), "shoot_fade": (0.0, 0.5), "shoot_release": (-0.15, 0.5), "shoot_follow": (-0.15, 0.4),
     "contest": (-0.25, 0.45), "arms_up": (-0.3, 0.35), "run": (-0.1, 0.1), "cheer": (-0.3, 0.25),
     "dribble_drive": (-0.1, 0.08), "dribble_high": (-0.3, 0.05),
 }  # fmt: skip
@@ -251,6 +257,8 @@ def _dribbled(rng: np.random.Generator, palm: Array, jump: float) -> tuple[Array
 
 
 def _shot(rng: np.random.Generator, phase: str, palm: Array) -> tuple[Array, Array]:
+    if phase == "shoot_tip":
+        return palm + _TOUCH * (float(rng.uniform(0.1, 0.6)) * _FORWARD + 0.9 * _UP), 1.5 * _UP
     if phase not in {"shoot_release", "shoot_follow"}:
         return palm + _TOUCH * (0.45 * _FORWARD + 0.9 * _UP) - 0.05 * _SIDE, np.zeros(3)
     flight = float(rng.beta(0.7, 1.6)) * 0.9 if phase == "shoot_release" else float(rng.uniform(0.5, 2.6))
