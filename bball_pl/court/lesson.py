@@ -202,9 +202,8 @@ def sample_lesson(rng: np.random.Generator, class_name: str) -> Lesson:
     points = points_of(main.body, framing, in_view)
     # A tight photo of an arm with a ball is a layup only where the hoop is in it.
     tight = class_name == "layup" and framing in {"waist", "chest"}
-    with_hoop = (
-        rng.random() < {"layup": 0.94 if tight else 0.66, "shoot": 0.34, "dribble": 0.08, "none": 0.1}[class_name]
-    )
+    hoop_share = {"layup": 0.94 if tight else 0.66, "shoot": 0.34, "dribble": 0.08, "none": 0.1}[class_name]
+    with_hoop = rng.random() < hoop_share
     if with_hoop and float(np.linalg.norm(at[:2] - _HOOP[:2])) < (3.3 if class_name == "layup" else 5.0):
         points = np.concatenate([points, _HOOP + np.array([[0, 0, 0.1], [0, 0, -0.3], [0.23, 0, 0], [0, 0.23, 0]])])
     share = float(rng.uniform(0.4, 0.7) if framing == "wide" else rng.uniform(0.84, 1.04))

@@ -161,7 +161,8 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
 _JUMPS: dict[str, Range] = {
     "layup_reach": (0.02, 0.62), "layup_high": (0.1, 0.7), "layup_cross": (0.05, 0.6), "layup_scoop": (0.02, 0.5),
     "layup_reverse": (0.08, 0.6), "layup_gather": (-0.05, 0.35), "shoot_hold": (-0.25, 0.45),
-    "shoot_high": (-0.15, 0.5), "shoot_tip": (-0.2, 0.6), "shoot_fade": (0.0, 0.5), "shoot_release": (-0.15, 0.5), "shoot_follow": (-0.15, 0.4),
+    "shoot_high": (-0.15, 0.5), "shoot_tip": (-0.2, 0.6), "shoot_fade": (0.0, 0.5),
+    "shoot_release": (-0.15, 0.5), "shoot_follow": (-0.15, 0.4),
     "contest": (-0.25, 0.45), "arms_up": (-0.3, 0.35), "run": (-0.1, 0.1), "cheer": (-0.3, 0.25),
     "dribble_drive": (-0.1, 0.08), "dribble_high": (-0.3, 0.05),
 }  # fmt: skip
