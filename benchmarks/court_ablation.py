@@ -112,7 +112,7 @@ def answers(classifier: MoveClassifier, photos: Photos, flip: bool) -> tuple[np.
     spec = classifier.spec
     for start in range(0, len(photos.images), 32):
         batch = np.stack([spec.resize(image) for image in photos.images[start : start + 32]])
-        images = spec.normalise(torch.from_numpy(batch))
+        images = spec.normalise(torch.from_numpy(batch).permute(0, 3, 1, 2))
         views = (images, images.flip(3)) if flip else (images,)
         seen = [classifier.network.features(view) for view in views]
         head = classifier.network.head

@@ -34,14 +34,14 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class Court:
-    """A way to render photos.
+    """A renderer of photos.
 
     Attributes:
-        name: what `--court` calls it.
-        classes: class names, in the order in which photos take turns.
-        source: what photos.csv says of the photos' origin.
-        take: from generator, game and class name to a photo RGB uint8 `[H, W, 3]`.
-        encode: from generator and photo to the bytes of a JPEG file.
+        name: Value of `--court`.
+        classes: Class names; consecutive photos cycle through them.
+        source: Value of the column `source` in photos.csv.
+        take: Renders a photo, RGB uint8 `[H, W, 3]`, from generator, game and class name.
+        encode: Encodes a photo as JPEG.
     """
 
     name: str
@@ -51,8 +51,8 @@ class Court:
     encode: Callable[[np.random.Generator, Image], bytes]
 
 
-#: The demo court is the album of a weekend league, as a user's own photos are; the teaching court is made to carry
-#: over to photos of other places, and has a class for what is none of the moves.
+#: The demo court imitates the album of a weekend league; the teaching court is made to transfer to real photos, and
+#: has a class "none".
 COURTS: dict[str, Court] = {
     court.name: court
     for court in (

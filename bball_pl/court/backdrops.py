@@ -1,4 +1,4 @@
-"""Backgrounds for the teaching court: crowds, arenas, walls, streets, plain grounds and noise, far out of focus."""
+"""Backgrounds of the teaching court: crowds, arenas, walls, streets, plain colours and noise."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bball_pl.court.palette import Colour, times
 from bball_pl.court.people import strong_colour
 
 STYLES = ("arena", "crowd", "dark", "wall", "street", "plain", "noise", "hall")
-#: How often each is seen; "hall" is the demo's gym, with walls and stands in perspective.
+#: Probability of each style; "hall" is the gym of the demo court, in perspective.
 _SHARES = (0.22, 0.2, 0.1, 0.1, 0.1, 0.06, 0.08, 0.14)
 
-#: Words on boards; those who made the balls and shoes of real ones are left out.
+#: Words on advertising boards; no real brands.
 WORDS = (
     "DEFENCE", "CITY CUP", "GO TIGERS", "OPEN 24 H", "FRESH JUICE", "HOOPS TV", "LEAGUE", "HOME", "SPORTS", "BANK",
     "RIM & CO", "WEEKEND", "MOTORS", "FINAL", "2024", "PLAYOFFS", "VISIT US", "TICKETS", "ALL IN", "BE LOUD",
@@ -24,13 +24,13 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A background before the people come.
+    """A background without people in the foreground.
 
     Attributes:
         style: one of `STYLES`.
         picture: RGB uint8 `[H, W, 3]`.
-        floor: where the floor is, uint8 `[H, W]`, 0 or 255.
-        blur: standard deviation of the blur it deserves, pixels of a 300-pixel picture.
+        floor: Mask of the floor, uint8 `[H, W]`, 0 or 255.
+        blur: Standard deviation of its defocus blur in pixels.
     """
 
     style: str
@@ -40,12 +40,12 @@ class Backdrop:
 
 
 def draw_style(rng: np.random.Generator) -> str:
-    """Return a style as often as it is seen."""
+    """Draw a style with its probability."""
     return STYLES[int(rng.choice(len(STYLES), p=_SHARES))]
 
 
 def fractal_noise(rng: np.random.Generator, height: int, width: int, falloff: float) -> Image:
-    """Return float32 `[height, width]` noise, 0–1, whose larger shapes weigh more the smaller `falloff` (0–1) is."""
+    """Return fractal noise, float32 `[height, width]`, 0–1; a smaller `falloff` (0–1) gives smoother shapes."""
     total = np.zeros((height, width), np.float32)
     cells, weight = 2, 1.0
     while cells < max(height, width):
@@ -71,7 +71,7 @@ def _any_colour(rng: np.random.Generator) -> Colour:
 
 
 def noise_picture(rng: np.random.Generator, height: int, width: int) -> Image:
-    """Return colours without meaning, RGB uint8 `[height, width, 3]`, so that no background ever means a move."""
+    """Return random coloured noise, RGB uint8 `[height, width, 3]`: a background that carries no information."""
     falloff = float(rng.uniform(0.4, 0.85))
     if rng.random() < 0.5:
         share = fractal_noise(rng, height, width, falloff)[..., None]
@@ -155,7 +155,7 @@ def _board(rng: np.random.Generator, image: Image, top: int, tall: int) -> None:
 
 
 def _lamps(rng: np.random.Generator, image: Image, low: int) -> None:
-    """Paint bright discs above row `low`: lamps far out of focus, in place."""
+    """Paint defocused lamps above row `low`, in place."""
     height, width = image.shape[:2]
     size = int(rng.integers(1, max(2, height // 40) + 1))
     tint = (255, int(rng.integers(215, 256)), int(rng.integers(170, 256)))
@@ -195,7 +195,7 @@ def _wall_picture(rng: np.random.Generator, height: int, width: int, horizon: in
 
 
 def _street_picture(rng: np.random.Generator, height: int, width: int, horizon: int) -> Image:
-    """Return what is behind an outdoor court: sky, clouds, trees, houses, a fence."""
+    """Return the background of an outdoor court: sky, clouds, trees, houses, a fence."""
     day = float(rng.uniform(0.55, 1.05))
     blue = times((int(rng.integers(90, 215)), int(rng.integers(150, 225)), 246), day)
     image = _gradient(rng, height, width, blue, times((235, 238, 240), day))
@@ -226,7 +226,7 @@ def _street_picture(rng: np.random.Generator, height: int, width: int, horizon: 
 
 
 def _stands_picture(rng: np.random.Generator, height: int, width: int, horizon: int, style: str) -> Image:
-    """Return what is behind an indoor court for the styles "dark", "arena" and "crowd"."""
+    """Return the background of an indoor court for the styles "dark", "arena" and "crowd"."""
     if style == "dark":
         ground = (int(rng.integers(0, 34)),) * 3
         picture = _gradient(rng, height, width, ground, times(ground, 0.4))
@@ -249,7 +249,7 @@ def _stands_picture(rng: np.random.Generator, height: int, width: int, horizon: 
 
 
 def _horizon(camera: Camera) -> int:
-    """Return the row at which the floor ends: that of a place on it 14 metres beyond the middle of the picture."""
+    """Return the row of the floor's far edge, 26 metres ahead of the camera."""
     ahead = camera.rotation[2] * np.array([1.0, 1.0, 0.0])
     ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-6)
     far = camera.position * np.array([1.0, 1.0, 0.0]) + 26.0 * ahead
@@ -258,13 +258,13 @@ def _horizon(camera: Camera) -> int:
 
 
 def paint_backdrop(rng: np.random.Generator, camera: Camera, style: str, floor: Plane) -> Backdrop:
-    """Return a background of any style but "hall".
+    """Paint a background of any style except "hall".
 
     Args:
         rng: the photo's generator.
-        camera: who looks.
-        style: one of `STYLES`.
-        floor: the court's floor; its colours are changed to fit the style.
+        camera: The photo's camera.
+        style: One of `STYLES`.
+        floor: The court's floor, recoloured to fit the style.
     """
     width, height = camera.size
     row = _horizon(camera)
@@ -280,7 +280,7 @@ def paint_backdrop(rng: np.random.Generator, camera: Camera, style: str, floor: 
     elif style == "street":
         picture, blur = _street_picture(rng, height, width, horizon), float(rng.uniform(0.3, 3.0))
     else:
-        # What is far out of focus needs no detail: painted at half the size.
+        # Painted at half size: the defocus blur removes the detail anyway.
         picture = _stands_picture(rng, height // 2, width // 2, horizon // 2, style)
     if picture.shape[:2] != (height, width):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Balls of several makes: colours, panels, seams, pebbled leather and a print, as a lit sphere."""
+"""Balls of several makes as lit spheres: colours, panels, seams, pebbled leather and print."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _PRINTS = ("OFFICIAL", "BASKETBALL", "PRO 7", "STREET", "INDOOR", "COURT 7", "RI
 
 @dataclass(frozen=True)
 class BallMake:
-    """What a ball looks like, colours RGB 0–255.
+    """Appearance of a ball; colours RGB 0–255.
 
     Attributes:
-        leather: its colour.
-        panel: colour of every second panel; mostly the same.
-        seam: colour of the seams.
-        thick: half width of a seam, share of the radius.
-        print_text: words on it, or "".
-        ink: their colour.
-        pebble: strength of the leather's grain, 0–1.
-        shine: strength of the highlight, 0–255.
+        leather: Colour of the leather.
+        panel: Colour of every second panel, often equal to `leather`.
+        seam: Colour of the seams.
+        thick: Half width of a seam as a share of the radius.
+        print_text: Printed words, or "".
+        ink: Colour of the print.
+        pebble: Strength of the leather's grain, 0–1.
+        shine: Strength of the highlight, 0–255.
     """
 
     leather: Colour
@@ -52,7 +52,7 @@ class BallMake:
 
 
 def sample_ball(rng: np.random.Generator) -> BallMake:
-    """Return a ball: nearly always orange or brown leather, sometimes of two colours, seldom anything else."""
+    """Sample a ball: mostly orange or brown leather, sometimes in two colours, rarely another colour."""
     colours = _LEATHERS if rng.random() < 0.93 else _RARE
     leather = _jitter(rng, colours[int(rng.integers(len(colours)))])
     panel = leather

@@ -1,4 +1,4 @@
-"""One moment for the teaching court: a move, or what players do without one, and the photographer in front of it."""
+"""Scenes of the teaching court: the main player, other people, the ball and the camera."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bball_pl.court.pose import ROW, Skeleton, placed
 from bball_pl.court.stances import HOLDING, draw_phase, hand_on_ball, sample_stance
 from bball_pl.court.viewpoints import draw_framing, frame, look, points_of, sample_position, sample_size
 
-#: Places tried for the lens before the last one is taken as it is.
+#: Attempts to find a camera position with a visible ball.
 _TRIES = 14
 #: Bones that can hide a ball and the half width of what is around them, metres.
 _COVER = (
@@ -29,12 +29,12 @@ _HOOP = np.array([RING_X, 0.0, RING_Z])
 
 @dataclass(frozen=True)
 class Somebody:
-    """A person in the picture.
+    """A posed person.
 
     Attributes:
-        body: the skeleton in the world.
+        body: Skeleton in world coordinates.
         handed: +1 left-handed, -1 right-handed.
-        player: looks and clothes.
+        player: Appearance.
     """
 
     body: Skeleton
@@ -44,15 +44,15 @@ class Somebody:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One moment.
+    """A scene.
 
     Attributes:
-        camera: the photographer's.
-        people: everyone; the first is the one in the middle.
-        ball: place of the ball's centre `[3]`, metres, or None.
-        ball_speed: its velocity `[3]`, metres a second.
-        phase: the phase of the one in the middle.
-        framing: a key of `FRAMINGS`, or "group".
+        camera: Camera of the photo.
+        people: Everybody in the scene; the main player first.
+        ball: Centre of the ball `[3]` in metres, or None.
+        ball_speed: Velocity of the ball `[3]`, metres per second.
+        phase: Phase of the main player, or the kind of group.
+        framing: A key of `FRAMINGS`, or "group".
     """
 
     camera: Camera
@@ -64,7 +64,7 @@ class Lesson:
 
 
 def _spot(rng: np.random.Generator, class_name: str, phase: str) -> tuple[Array, float]:
-    """Return where somebody stands `[3]` and the heading in radians."""
+    """Sample the main player's position `[3]` and heading in radians."""
     hoop = _HOOP * [1, 1, 0]
     if class_name == "layup":
         distance = float(rng.uniform(0.35, 1.7) if rng.random() < 0.85 else rng.uniform(1.7, 3.2))
@@ -83,7 +83,7 @@ def _spot(rng: np.random.Generator, class_name: str, phase: str) -> tuple[Array,
 def _pose(
     rng: np.random.Generator, player: Player, phase: str, at: Array, heading: float
 ) -> tuple[Somebody, Array, Array]:
-    """Return somebody in a phase, and place and velocity of the ball that belongs to it, each `[3]`."""
+    """Pose a player; return the person, and position and velocity of the ball, each `[3]`."""
     size = player.looks.size
     action = hand_on_ball(sample_stance(rng, phase, size), size)
     handed = 1 if rng.random() < 0.25 else -1
@@ -103,7 +103,7 @@ def _behind_stand(lens: Array, target: Array) -> bool:
 
 
 def _covers(camera: Camera, body: Skeleton, ball: Array, room: float = 0.3) -> bool:
-    """Return whether a body is in front of the ball's middle; `room` is the share of its radius that must be free."""
+    """Return whether a body occludes the ball; `room` is the share of its radius that must stay visible."""
     pixel, depth = camera.project(ball)
     starts, first = camera.project(np.stack([body[start] for start, _, _ in _COVER]))
     ends, second = camera.project(np.stack([body[end] for _, end, _ in _COVER]))
@@ -117,7 +117,7 @@ def _covers(camera: Camera, body: Skeleton, ball: Array, room: float = 0.3) -> b
 
 
 def _in_the_way(camera: Camera, other: Skeleton, main: Skeleton, box: Array, ball: Array | None) -> bool:
-    """Return whether somebody hides too much of the one in the middle, whose box is `[4]` in pixels, or the ball."""
+    """Return whether a person occludes the ball, or too much of the main player's `box` `[4]` in pixels."""
     pixels, depth = camera.project(other.joints)
     if depth.max() <= 0.3:
         return False  # behind the photographer
@@ -141,7 +141,7 @@ def _others(
     ball: Array | None,
     teams: tuple[Outfit, Outfit],
 ) -> list[Somebody]:
-    """Return defenders close by, team-mates and others farther away, as far as they leave the main player visible."""
+    """Sample defenders, team-mates and bystanders who leave the main player visible."""
     at = main.body["pelvis"] * [1, 1, 0]
     points = main.body.joints if ball is None else np.concatenate([main.body.joints, ball[None]])
     box = box_around(camera, points)
@@ -177,7 +177,7 @@ def _others(
 
 
 def sample_lesson(rng: np.random.Generator, class_name: str) -> Lesson:
-    """Return a moment in which somebody does a move, or something else for the class "none".
+    """Sample a scene of a class.
 
     Args:
         rng: the photo's generator.
@@ -198,10 +198,13 @@ def sample_lesson(rng: np.random.Generator, class_name: str) -> Lesson:
         framing = "waist" if rng.random() < 0.5 else "whole"
     in_view = held
     if phase == "shoot_follow" and rng.random() < 0.4:
-        in_view = None  # the ball has left the picture
+        in_view = None  # the ball may be outside the picture
     points = points_of(main.body, framing, in_view)
-    with_hoop = rng.random() < {"layup": 0.66, "shoot": 0.12, "dribble": 0.03, "none": 0.08}[class_name]
-    if with_hoop and float(np.linalg.norm(at[:2] - _HOOP[:2])) < (2.0 if class_name == "layup" else 4.0):
+    # A tight photo of an arm with a ball is a layup only where the hoop is in it.
+    tight = class_name == "layup" and framing in {"waist", "chest"}
+    hoop_share = {"layup": 0.94 if tight else 0.66, "shoot": 0.34, "dribble": 0.08, "none": 0.1}[class_name]
+    with_hoop = rng.random() < hoop_share
+    if with_hoop and float(np.linalg.norm(at[:2] - _HOOP[:2])) < (3.3 if class_name == "layup" else 5.0):
         points = np.concatenate([points, _HOOP + np.array([[0, 0, 0.1], [0, 0, -0.3], [0.23, 0, 0], [0, 0.23, 0]])])
     share = float(rng.uniform(0.4, 0.7) if framing == "wide" else rng.uniform(0.84, 1.04))
     middle = points.mean(axis=0)
@@ -217,13 +220,13 @@ def sample_lesson(rng: np.random.Generator, class_name: str) -> Lesson:
             break
     others = _others(rng, camera, main, heading, class_name, held, teams)
     shown = held
-    if held is None and rng.random() < 0.12:  # a ball rolls over the floor behind somebody who does nothing with it
+    if held is None and rng.random() < 0.12:  # a loose ball on the floor
         shown = at + np.array([rng.normal(0, 2.0), rng.normal(0, 2.0), BALL_RADIUS - at[2]])
     return Lesson(camera, (main, *others), shown, speed if held is not None else np.zeros(3), phase, framing)
 
 
 def _group(rng: np.random.Generator, teams: tuple[Outfit, Outfit]) -> Lesson:
-    """Return several people without a move: a team's photo, a huddle, a row at the free-throw line, a bench."""
+    """Sample a group without a move: a team photo, a huddle, scattered players, a bench."""
     kind = str(rng.choice(["row", "huddle", "scattered", "bench"], p=[0.3, 0.2, 0.35, 0.15]))
     number = int(rng.integers(2, 10))
     middle = np.array([rng.uniform(2.0, 16.0), rng.uniform(-4.0, 4.0), 0.0])
@@ -259,7 +262,7 @@ def _group(rng: np.random.Generator, teams: tuple[Outfit, Outfit]) -> Lesson:
     camera = look(rng, sample_position(rng, target), target, size)
     for _ in range(_TRIES):
         position = sample_position(rng, target)
-        if kind in {"row", "bench"}:  # a team looks at its photographer
+        if kind in {"row", "bench"}:  # photographed from the front
             position[:2] = target[:2] + (along * rng.uniform(3, 9) + across * rng.normal(0, 1.0))[:2]
         camera = look(rng, position, target, size)
         if camera.project(points)[1].min() > 0.8:
@@ -272,6 +275,6 @@ def _group(rng: np.random.Generator, teams: tuple[Outfit, Outfit]) -> Lesson:
 
 
 def tall_in_pixels(camera: Camera, person: Somebody) -> float:
-    """Return how tall somebody would stand in the picture, pixels."""
+    """Return a person's standing height in the photo, in pixels."""
     _, depth = camera.project(person.body.joints[ROW["pelvis"]])
     return float(camera.focal * 1.9 / max(float(depth), 0.5))

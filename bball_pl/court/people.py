@@ -1,4 +1,4 @@
-"""People of all kinds for the teaching court: ages, builds, hair, and what is worn or inked beside a jersey."""
+"""People of the teaching court: ages, builds, hair, clothing and tattoos."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _SHIRTS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class Wear:
-    """What the demo's people do not have; colours RGB 0–255.
+    """Appearance beyond `Looks` and `Outfit`; colours RGB 0–255.
 
     Attributes:
-        shorts: how far the shorts reach down the thigh, 1 is the knee.
-        volume: how far the hair stands off, 1 is the demo's close cut.
-        tail: length of a ponytail in metres, 0 for none.
-        ink: seed of the tattoos, None for none.
-        tights: colour of the legs below the shorts, or None.
-        trousers: colour of long trousers, or None.
-        under: colour of long sleeves, or None.
-        bands: colour of wrist and knee bands, or None.
-        pattern: "", "hoops", "stripes", "halves" or "camouflage" on the jersey.
-        shoulders: factor on the width of chest and upper arms.
+        shorts: Length of the shorts as a share of the thigh; 1 reaches the knee.
+        volume: Radius of the hair relative to a close cut.
+        tail: Length of the ponytail in metres; 0 for none.
+        ink: Random seed of the tattoos, or None.
+        tights: Colour of leggings below the shorts, or None.
+        trousers: Colour of long trousers, or None.
+        under: Colour of long sleeves, or None.
+        bands: Colour of wrist and knee bands, or None.
+        pattern: Jersey pattern: "", "hoops", "stripes", "halves" or "camouflage".
+        shoulders: Factor on the width of the chest.
     """
 
     shorts: float
@@ -58,7 +58,7 @@ class Wear:
 
 @dataclass(frozen=True)
 class Player:
-    """A person ready to be posed: what the demo knows of people, and the rest."""
+    """A person's full appearance."""
 
     looks: Looks
     outfit: Outfit
@@ -70,13 +70,13 @@ def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
 
 
 def _shade(rng: np.random.Generator, colour: Colour) -> Colour:
-    """Return a colour that differs a little from another."""
+    """Return `colour` with a small random change."""
     red, green, blue = (int(np.clip(channel * rng.uniform(0.8, 1.12) + rng.normal(0, 6), 0, 255)) for channel in colour)
     return red, green, blue
 
 
 def sample_outfit(rng: np.random.Generator) -> Outfit:
-    """Return a team's clothes in any colours."""
+    """Sample the clothes of a team."""
     jersey = _shade(rng, _pick(rng, _SHIRTS))
     other = _shade(rng, _pick(rng, _SHIRTS))
     shorts = jersey if rng.random() < 0.72 else _pick(rng, ((24, 24, 28), (240, 240, 240), (40, 60, 120), other))
@@ -86,14 +86,13 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
 
 
 def sample_player(rng: np.random.Generator, outfit: Outfit) -> Player:
-    """Return somebody in a team's clothes: a child, a woman, a man, a veteran."""
+    """Sample a child, woman or man in a team's clothes."""
     skin = _shade(rng, _pick(rng, _SKINS))
     fair = skin[0] > 200
     hair = _pick(rng, _HAIRS if fair else _HAIRS[:3] * 3 + _HAIRS[4:5] + _HAIRS[7:])
     age = str(rng.choice(["child", "woman", "man"], p=[0.1, 0.24, 0.66]))
     size = float(rng.normal({"child": 0.78, "woman": 0.92, "man": 1.0}[age], 0.045))
     girth = float(np.clip(rng.normal({"child": 0.96, "woman": 0.92, "man": 1.03}[age], 0.1), 0.78, 1.4))
-    # Fewer bald women and children than men; no rule without exceptions.
     cut = str(rng.choice(["short", "bald", "long", "band"], p=[0.5, 0.16, 0.16, 0.18]))
     tail = float(rng.uniform(0.12, 0.4)) if rng.random() < (0.6 if age == "woman" else 0.06) else 0.0
     looks = Looks(
@@ -126,7 +125,7 @@ def sample_player(rng: np.random.Generator, outfit: Outfit) -> Player:
 
 
 def civilian(rng: np.random.Generator) -> Player:
-    """Return somebody in everyday clothes: a coach, a referee, a spectator, a child in the yard."""
+    """Sample a person in everyday clothes, such as a coach, referee or spectator."""
     shirt, trousers = _shade(rng, _pick(rng, _SHIRTS)), _shade(rng, _pick(rng, (*_SHIRTS[:6], (40, 50, 90))))
     referee = rng.random() < 0.25
     outfit = Outfit(shirt, between(shirt, trousers, 0.4), trousers, shirt, sleeves=True, stripes=bool(referee))
@@ -195,7 +194,7 @@ def _paint_arm(colours: Array, player: Player, key: str, u: Array) -> None:
 
 
 def shape_body(mesh: Mesh, player: Player) -> None:
-    """Give a body its hair's volume and its shoulders' width, in place."""
+    """Apply hair volume and shoulder width to a mesh, in place."""
     along = np.array(mesh.detail.along)
     head = PART_ROW["head"]
     if player.looks.cut != "bald":
@@ -215,7 +214,7 @@ def shape_body(mesh: Mesh, player: Player) -> None:
 
 
 def tail_soup(mesh: Mesh, head_axes: Array, player: Player, camera: Camera, light: Light) -> Soup | None:
-    """Return a ponytail hanging from the back of the head, or None for hair without one.
+    """Return the ponytail as polygons, or None if the player has none.
 
     Args:
         mesh: the body.
@@ -243,5 +242,5 @@ def tail_soup(mesh: Mesh, head_axes: Array, player: Player, camera: Camera, ligh
 
 
 def strong_colour(rng: np.random.Generator) -> Colour:
-    """Return a club's colour, a little off its palette."""
+    """Return a random club colour."""
     return _shade(rng, STRONG[int(rng.integers(len(STRONG)))])

@@ -1,4 +1,4 @@
-"""What happens to a photo between camera and web page: overlays, frames, black and white, small copies, JPEG."""
+"""Post-processing as on web pages: overlays, borders, black and white, downscaling, JPEG."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ QUALITIES = (45, 96)
 
 
 def finish(rng: np.random.Generator, photo: Image, colour: Colour) -> Image:
-    """Return a photo RGB uint8 `[H, W, 3]` as it is found on the web.
+    """Apply random post-processing to a photo, RGB uint8 `[H, W, 3]`, 0–255.
 
     Args:
         rng: the photo's generator.
-        photo: as the camera gave it.
-        colour: colour of overlays, RGB 0–255.
+        photo: The developed photo; may be changed in place.
+        colour: Colour of overlays, RGB 0–255.
     """
     if rng.random() < 0.06:
         photo = _toned(rng, photo)
@@ -45,7 +45,7 @@ def _toned(rng: np.random.Generator, photo: Image) -> Image:
 
 
 def _score(rng: np.random.Generator, photo: Image, colour: Colour) -> None:
-    """Put a broadcaster's score into a corner or along an edge, in place."""
+    """Draw a broadcast score bug, in place."""
     height, width = photo.shape[:2]
     tall = int(rng.integers(12, 26))
     wide = int(rng.integers(width // 4, width))
@@ -66,7 +66,7 @@ def _score(rng: np.random.Generator, photo: Image, colour: Colour) -> None:
 
 
 def _mark(rng: np.random.Generator, photo: Image) -> None:
-    """Write an agency's mark across the photo, or a badge into a corner, in place."""
+    """Draw an agency watermark or a badge, in place."""
     height, width = photo.shape[:2]
     words = WORDS[int(rng.integers(len(WORDS)))]
     if rng.random() < 0.5:
@@ -85,7 +85,7 @@ def _mark(rng: np.random.Generator, photo: Image) -> None:
 
 
 def _framed(rng: np.random.Generator, photo: Image) -> Image:
-    """Return the photo with a border, or with bars above and below, at its old size."""
+    """Return the photo shrunk into a border of its old size."""
     height, width = photo.shape[:2]
     tone = 255 if rng.random() < 0.5 else 0
     across, down = (int(rng.integers(2, 16)) for _ in range(2))
@@ -96,7 +96,7 @@ def _framed(rng: np.random.Generator, photo: Image) -> Image:
 
 
 def _small_copy(rng: np.random.Generator, photo: Image) -> Image:
-    """Return the photo after it was a thumbnail: small, then enlarged again."""
+    """Return the photo downscaled and enlarged again."""
     height, width = photo.shape[:2]
     factor = float(rng.uniform(0.3, 0.75))
     tiny = cv2.resize(photo, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Poses beyond the demo's: more phases of each move, and what players do without one."""
+"""Pose ranges of the teaching court: further phases of each move, and poses without a move."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bball_pl.court.camera import Array
 from bball_pl.court.move_poses import BALL_RADIUS, RANGES, Action, Range, angle_range, palm_of, sample_action
 from bball_pl.court.pose import ANGLES, ROW, JointAngles, Skeleton, forward_kinematics, reach
 
-#: Degrees, as in `moves.RANGES`; what a phase does not name it has from the phase or the neutral pose behind it.
+#: phase -> (parent phase, joint angle ranges in degrees); an angle that is not listed comes from the parent.
 _STANCES: dict[str, tuple[str, dict[str, Range]]] = {
     # --- dribble
     "dribble_upright": ("dribble_high", {
@@ -39,13 +39,19 @@ _STANCES: dict[str, tuple[str, dict[str, Range]]] = {
         "shoulder_ball": (125, 165), "elbow_ball": (40, 85), "wrist_ball": (-60, -15), "nod": (5, 35),
         "knee_ball": (4, 60), "knee_off": (4, 60),
     }),
+    # Just before the release: the ball on one hand, the other one beside it or already away.
+    "shoot_tip": ("shoot_hold", {
+        "shoulder_ball": (120, 172), "elbow_ball": (8, 78), "wrist_ball": (-50, 20), "shoulder_off": (95, 168),
+        "elbow_off": (15, 95), "side_off": (-6, 26), "nod": (5, 35), "knee_ball": (2, 60), "knee_off": (2, 60),
+        "lean": (-14, 8), "hip_ball": (-12, 30), "hip_off": (-12, 30),
+    }),
     "shoot_follow": ("shoot_release", {
         "shoulder_ball": (135, 172), "elbow_ball": (0, 22), "wrist_ball": (35, 85), "shoulder_off": (95, 155),
         "side_off": (4, 30),
     }),
     # --- layup
     "layup_high": ("layup_reach", {
-        "shoulder_ball": (152, 182), "elbow_ball": (0, 22), "hip_ball": (25, 95), "tilt": (-16, 2), "lean": (-8, 14),
+        "shoulder_ball": (152, 182), "elbow_ball": (0, 22), "hip_ball": (45, 100), "tilt": (-16, 2), "lean": (-8, 16),
         "shoulder_off": (0, 100),
     }),
     "layup_cross": ("layup_reach", {
@@ -123,7 +129,7 @@ _STANCES: dict[str, tuple[str, dict[str, Range]]] = {
                            "wrist_ball": (-40, 0)}),
 }  # fmt: skip
 
-#: class -> phases of the player in the middle and how often each is seen.
+#: class or role -> phases and their probabilities.
 SHARES: dict[str, tuple[tuple[str, float], ...]] = {
     "dribble": (
         ("dribble_low", 0.2), ("dribble_high", 0.19), ("dribble_upright", 0.24), ("dribble_drive", 0.19),
@@ -134,8 +140,8 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
         ("layup_reverse", 0.1), ("layup_gather", 0.1),
     ),
     "shoot": (
-        ("shoot_hold", 0.34), ("shoot_high", 0.24), ("shoot_fade", 0.09), ("shoot_release", 0.2),
-        ("shoot_follow", 0.13),
+        ("shoot_hold", 0.25), ("shoot_high", 0.19), ("shoot_tip", 0.24), ("shoot_fade", 0.08),
+        ("shoot_release", 0.14), ("shoot_follow", 0.1),
     ),
     "none": (
         ("idle", 0.12), ("hands_hips", 0.08), ("arms_crossed", 0.05), ("walk", 0.09), ("run", 0.08), ("guard", 0.09),
@@ -143,7 +149,7 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
         ("clap", 0.04), ("ball_hip", 0.07), ("ball_chest", 0.05), ("ball_belly", 0.03), ("pass_chest", 0.06),
         ("palm_out", 0.01),
     ),
-    # Those around the ball: what defenders and team-mates do.
+    # Roles: defenders near the ball, defenders below the rim, everybody farther away.
     "near": (("guard", 0.36), ("contest", 0.22), ("run", 0.16), ("idle", 0.12), ("walk", 0.08), ("arms_up", 0.06)),
     "rim": (("contest", 0.42), ("arms_up", 0.2), ("run", 0.12), ("guard", 0.12), ("idle", 0.14)),
     "far": (
@@ -155,12 +161,13 @@ SHARES: dict[str, tuple[tuple[str, float], ...]] = {
 _JUMPS: dict[str, Range] = {
     "layup_reach": (0.02, 0.62), "layup_high": (0.1, 0.7), "layup_cross": (0.05, 0.6), "layup_scoop": (0.02, 0.5),
     "layup_reverse": (0.08, 0.6), "layup_gather": (-0.05, 0.35), "shoot_hold": (-0.25, 0.45),
-    "shoot_high": (-0.15, 0.5), "shoot_fade": (0.0, 0.5), "shoot_release": (-0.15, 0.5), "shoot_follow": (-0.15, 0.4),
+    "shoot_high": (-0.15, 0.5), "shoot_tip": (-0.2, 0.6), "shoot_fade": (0.0, 0.5),
+    "shoot_release": (-0.15, 0.5), "shoot_follow": (-0.15, 0.4),
     "contest": (-0.25, 0.45), "arms_up": (-0.3, 0.35), "run": (-0.1, 0.1), "cheer": (-0.3, 0.25),
     "dribble_drive": (-0.1, 0.08), "dribble_high": (-0.3, 0.05),
 }  # fmt: skip
 
-#: Phases in which a player without a move holds the ball, and those in which the other hand is led to it.
+#: Phases of the class "none" with a ball in hand; phases in which the off hand reaches for the ball.
 HOLDING = frozenset({"ball_hip", "ball_chest", "ball_belly", "pass_chest", "palm_out"})
 _BOTH_HANDS = frozenset(
     {"shoot_hold", "shoot_high", "shoot_fade", "layup_gather", "ball_chest", "ball_belly", "pass_chest"}
@@ -173,7 +180,7 @@ def phases() -> tuple[str, ...]:
 
 
 def draw_phase(rng: np.random.Generator, group: str) -> str:
-    """Return a phase of a group, a key of `SHARES`, as often as it is seen."""
+    """Draw a phase of `group`, a key of `SHARES`, with its probability."""
     shares = SHARES[group]
     weights = np.array([share for _, share in shares])
     return shares[int(rng.choice(len(shares), p=weights / weights.sum()))][0]
@@ -188,12 +195,12 @@ def stance_range(phase: str, name: str) -> Range:
 
 
 def sample_stance(rng: np.random.Generator, phase: str, size: float = 1.0) -> Action:
-    """Return one pose of `phase` and where the ball belongs in it; angles spread a little beyond their ranges.
+    """Sample a pose of `phase` with the ball's position; angles may exceed their ranges by a few per cent.
 
     Args:
         rng: the photo's generator.
         phase: one of `phases()`.
-        size: body height divided by 1.90 m.
+        size: Body height divided by 1.90 m.
     """
     if phase in {"stand", "sit"}:
         return sample_action(rng, phase, size)
@@ -220,7 +227,7 @@ def sample_stance(rng: np.random.Generator, phase: str, size: float = 1.0) -> Ac
     return Action(phase, angles, body, ball, jump, speed)
 
 
-#: Bare distance from a palm to the centre of a ball that it touches, metres.
+#: Distance from a palm to the centre of a ball in contact with it, metres.
 _TOUCH = BALL_RADIUS + 0.012
 _FORWARD, _SIDE, _UP = np.eye(3)
 
@@ -251,6 +258,8 @@ def _dribbled(rng: np.random.Generator, palm: Array, jump: float) -> tuple[Array
 
 
 def _shot(rng: np.random.Generator, phase: str, palm: Array) -> tuple[Array, Array]:
+    if phase == "shoot_tip":
+        return palm + _TOUCH * (float(rng.uniform(0.1, 0.6)) * _FORWARD + 0.9 * _UP), 1.5 * _UP
     if phase not in {"shoot_release", "shoot_follow"}:
         return palm + _TOUCH * (0.45 * _FORWARD + 0.9 * _UP) - 0.05 * _SIDE, np.zeros(3)
     flight = float(rng.beta(0.7, 1.6)) * 0.9 if phase == "shoot_release" else float(rng.uniform(0.5, 2.6))
@@ -283,7 +292,7 @@ def _held(rng: np.random.Generator, phase: str, body: Skeleton, palm: Array) -> 
 
 
 def hand_on_ball(action: Action, size: float) -> Action:
-    """Return the action with the ball hand led to the ball, where a pose only says roughly where the hand is."""
+    """Bend the ball arm so that its palm touches the ball, in phases whose ball position does not follow the hand."""
     if action.phase != "ball_hip":
         return action
     target = action.ball + np.array([0.04, BALL_RADIUS * 0.9, -0.03])

@@ -1,4 +1,4 @@
-"""Pictures without a player in the middle: a ball alone, a hoop, a graphic, stands, an empty court."""
+"""Pictures of the class "none" without a main player: a ball, a hoop, a graphic, stands, an empty court."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS = (("ball", 0.36), ("hoop", 0.3), ("graphic", 0.12), ("floor", 0.12), ("s
 
 
 def paint_still(rng: np.random.Generator, game: Game) -> Image:
-    """Return a picture of the class "none" without a player: RGB uint8 `[H, W, 3]`, 0–255, before the sensor."""
+    """Paint a random picture without a main player: RGB uint8 `[H, W, 3]`, 0–255, before lens and sensor."""
     kind = _KINDS[int(rng.choice(len(_KINDS), p=[share for _, share in _KINDS]))][0]
     width, height = sample_size(rng)
     if kind == "ball":
@@ -42,7 +42,7 @@ def paint_still(rng: np.random.Generator, game: Game) -> Image:
 
 
 def _plain(rng: np.random.Generator, height: int, width: int) -> Image:
-    """Return a ground for a product: white, black, a gradient, boards, or anything out of focus."""
+    """Return the background of a product photo: white, black, a gradient, wood or defocused noise."""
     kind = int(rng.choice(5, p=(0.3, 0.16, 0.2, 0.16, 0.18)))
     if kind == 0:
         return np.full((height, width, 3), int(rng.integers(236, 256)), np.uint8)
@@ -70,7 +70,7 @@ def _axes(rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _ball(rng: np.random.Generator, game: Game, height: int, width: int) -> Image:
-    """Return a ball as in a shop or in a close-up, sometimes several."""
+    """Return a product photo or close-up of a ball, sometimes of several."""
     picture = _plain(rng, height, width).copy()
     axes, spin = _axes(rng)
     grain = game.noise[:128, :128, 0]
@@ -95,7 +95,7 @@ def _ball(rng: np.random.Generator, game: Game, height: int, width: int) -> Imag
 
 
 def _graphic(rng: np.random.Generator, game: Game, height: int, width: int) -> Image:
-    """Return a drawing: a flat ball, words, a badge."""
+    """Return a graphic: a flat ball with or without words."""
     ground, ink = strong_colour(rng), strong_colour(rng)
     if rng.random() < 0.5:
         ground, ink = ((250, 250, 250), (12, 12, 14)) if rng.random() < 0.6 else ((10, 10, 12), (250, 250, 250))
@@ -136,13 +136,13 @@ def _graphic(rng: np.random.Generator, game: Game, height: int, width: int) -> I
 
 
 def _flat_light(game: Game) -> Light:
-    """Return a light without direction: a drawing has no shades."""
+    """Return a light without direction, for flat colours."""
     none = np.zeros(3)
     return replace(game.light, key_colour=none, side_colour=none, sky=np.full(3, 1.25), bounce=np.full(3, 1.25))
 
 
 def _scene(rng: np.random.Generator, game: Game, size: tuple[int, int], with_hoop: bool) -> Image:
-    """Return a hoop, the ball in or near its net perhaps; or a court with nobody on it but a ball."""
+    """Return a hoop with or without a ball near its net, or an empty court with or without a ball."""
     if with_hoop:
         target = np.array([RING_X - 0.1, 0.0, RING_Z - 0.1])
         distance, turn = float(rng.uniform(1.5, 12.0)), float(rng.uniform(-1.9, 1.9))

@@ -1,4 +1,4 @@
-"""The teaching court: photos of the moves, and of none, in which only pose, ball and hoop say what is done."""
+"""The teaching court: photos of the moves and of "none" whose class depends on pose, ball and hoop alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bball_pl.court.stills import paint_still
 
 #: The classes of a teaching dataset.
 CLASSES = ("shoot", "dribble", "layup", "none")
-#: Share of the photos of "none" in which nobody is the subject: balls, hoops, graphics, stands, empty courts.
+#: Share of the class "none" without a main player: balls, hoops, graphics, stands, empty courts.
 STILLS = 0.5
 #: People are painted at twice the photo's size without smoothed edges, then halved: no seams between polygons.
 _FINER = 2
@@ -43,7 +43,7 @@ class Body:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """Return any light: a hall's lamps, an arena's, the sun, a flash from the side."""
+    """Sample a light between soft and hard, from any side."""
     key = np.array([rng.normal(0, 0.6), rng.normal(0, 0.6), rng.uniform(0.4, 1.2)])
     turn = rng.uniform(0, 2 * np.pi)
     side = np.array([np.cos(turn), np.sin(turn), rng.uniform(-0.1, 0.6)])
@@ -61,7 +61,7 @@ def sample_light(rng: np.random.Generator) -> Light:
 
 
 def _camera_game(rng: np.random.Generator, game: Game) -> Game:
-    """Return the game as another camera sees it: exposure, colours and noise differ from photo to photo."""
+    """Return the game with new light, exposure, colours and noise, so that each photo has another look."""
     warmth = float(rng.normal(0.0, 0.07))
     return replace(
         game,
@@ -82,7 +82,7 @@ def _camera_game(rng: np.random.Generator, game: Game) -> Game:
 
 
 def _bodies(rng: np.random.Generator, camera: Camera, people: tuple[Somebody, ...]) -> list[Body]:
-    """Return those who are in the picture, as finely cut as their size in it needs."""
+    """Return the people inside the picture as meshes, with the detail that their size needs."""
     bodies = []
     for number, person in enumerate(people):
         if number and not is_in_picture(camera, person.body.joints):
@@ -139,12 +139,12 @@ def _background(rng: np.random.Generator, camera: Camera, game: Game) -> Backdro
 
 
 def paint_lesson(rng: np.random.Generator, lesson: Lesson, game: Game) -> Image:
-    """Return a moment as a lens sees it: RGB uint8 `[H, W, 3]`, 0–255, before the sensor.
+    """Paint a scene: RGB uint8 `[H, W, 3]`, 0–255, before lens, sensor and compression.
 
     Args:
         rng: the photo's generator.
-        lesson: who is where.
-        game: hall and light.
+        lesson: The scene.
+        game: Hall and light.
     """
     camera = lesson.camera
     backdrop = _background(rng, camera, game)
@@ -156,7 +156,7 @@ def paint_lesson(rng: np.random.Generator, lesson: Lesson, game: Game) -> Image:
         )
     fine = camera.scaled(_FINER)
     main_depth = bodies[0].depth
-    # A long lens far away has a deep picture, a near one a shallow one.
+    # Depth of field: everything farther away than this is blurred.
     sharp_to = main_depth + float(rng.uniform(0.8, 4.0))
     gloss = float(rng.uniform(0.0, 0.3))
     near: list[Soup] = []
@@ -167,7 +167,7 @@ def paint_lesson(rng: np.random.Generator, lesson: Lesson, game: Game) -> Image:
     if far or soft:
         paint_soup(canvas, camera, far + soft, soft_events)
     blur = backdrop.blur
-    if rng.random() < 0.1:  # the photographer followed the player
+    if rng.random() < 0.1:  # panning with the player
         canvas = streak(canvas, float(rng.uniform(4, 16)), float(rng.normal(0, 0.15)))
     else:
         canvas = cv2.GaussianBlur(canvas, (0, 0), max(0.3, blur))
@@ -181,7 +181,7 @@ def paint_lesson(rng: np.random.Generator, lesson: Lesson, game: Game) -> Image:
 
 
 def _ball_event(rng: np.random.Generator, fine: Camera, lesson: Lesson, game: Game) -> list[Event]:
-    """Return the painting of the ball at its depth, or nothing if it is behind the lens."""
+    """Return the ball as a paint event at its depth; empty if it is behind the camera."""
     assert lesson.ball is not None
     make = sample_ball(rng)
     pixel, depth = fine.project(lesson.ball)
@@ -190,7 +190,7 @@ def _ball_event(rng: np.random.Generator, fine: Camera, lesson: Lesson, game: Ga
     shutter = float(rng.choice([1 / 1000, 1 / 500, 1 / 160], p=[0.5, 0.35, 0.15]))
     smear = fine.project(lesson.ball + lesson.ball_speed * shutter)[0] - pixel
     spin, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    # Children play with smaller balls.
+    # Ball sizes 5 to 7, roughly.
     radius = fine.focal * BALL_RADIUS / float(depth) * float(rng.uniform(0.92, 1.06))
     grain = game.noise[:128, :128, 0]
 
@@ -207,7 +207,7 @@ def take_lesson_photo(rng: np.random.Generator, game: Game, class_name: str) -> 
 
     Args:
         rng: the photo's generator.
-        game: hall, floor and noise; people, light and camera are drawn anew for every photo.
+        game: Hall, floor and noise; people, light and camera differ from photo to photo.
         class_name: one of `CLASSES`.
     """
     seen = _camera_game(rng, game)

@@ -1,4 +1,4 @@
-"""Framings of press photos: tight or wide, upright or across, from the baseline, the stands or below the rim."""
+"""Camera positions and framings of press photos: tight to wide, portrait to landscape, floor level to stands."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bball_pl.court.framing import box_around
 from bball_pl.court.move_poses import BALL_RADIUS
 from bball_pl.court.pose import ROW, Skeleton
 
-#: Pixels in a photo: 90,000, whatever its shape; a network sees 50,000.
+#: Pixels per photo, for every aspect ratio; a network's input of 224 px has 50,000.
 AREA = 300.0**2
-#: Width divided by height, and how often each is seen.
+#: Aspect ratios (width / height) and their probabilities.
 _SHAPES = (
     (2 / 3, 0.2),
     (3 / 4, 0.1),
@@ -25,7 +25,7 @@ _SHAPES = (
     (16 / 9, 0.08),
 )
 
-#: Framing -> how often each is seen with a move, and the joints that must be in the picture (all if empty).
+#: framing -> (probability, joints inside the picture; empty means all joints).
 _UPPER = ("crown", "chin", "neck", "shoulder_b", "shoulder_o", "waist")
 FRAMINGS: dict[str, tuple[float, tuple[str, ...]]] = {
     "whole": (0.38, ()),
@@ -51,26 +51,26 @@ class View:
 
 
 def sample_size(rng: np.random.Generator) -> tuple[int, int]:
-    """Return width and height of a photo in pixels, both even."""
+    """Sample width and height of a photo in pixels, both even."""
     shapes, shares = zip(*_SHAPES, strict=True)
     shape = float(shapes[int(rng.choice(len(shapes), p=shares))]) * float(rng.uniform(0.94, 1.06))
     return 2 * round(np.sqrt(AREA * shape) / 2), 2 * round(np.sqrt(AREA / shape) / 2)
 
 
 def draw_framing(rng: np.random.Generator) -> str:
-    """Return a framing as often as it is seen."""
+    """Draw a framing with its probability."""
     names = list(FRAMINGS)
     return names[int(rng.choice(len(names), p=[FRAMINGS[name][0] for name in names]))]
 
 
 def sample_position(rng: np.random.Generator, subject: Array, high: float = 0.0, heading: float | None = None) -> Array:
-    """Return a place `[3]` for the lens around a subject `[3]`: by the baseline, at eye level or up in the stands.
+    """Sample a camera position `[3]` around a subject `[3]`: floor level, eye level or the stands.
 
     Args:
         rng: the photo's generator.
-        subject: what is looked at, metres.
-        high: added probability, 0–1, of a lens far above: behind the backboard, on the gallery.
-        heading: direction in which somebody looks who is mostly photographed from the front, radians; None for nobody.
+        subject: Point of interest, metres.
+        high: Probability, 0–1, of a camera high above, such as behind the backboard.
+        heading: Direction in radians that the subject faces, to favour frontal views; None for no preference.
     """
     turn = float(rng.uniform(0, 2 * np.pi))
     if heading is not None and rng.random() < 0.6:
@@ -89,12 +89,12 @@ def sample_position(rng: np.random.Generator, subject: Array, high: float = 0.0,
 
 
 def ball_points(ball: Array, radius: float = BALL_RADIUS) -> Array:
-    """Return six places `[6, 3]` on a ball's surface."""
+    """Return six points `[6, 3]` on the surface of a ball."""
     return ball + radius * np.concatenate([np.eye(3), -np.eye(3)])
 
 
 def points_of(body: Skeleton, framing: str, ball: Array | None) -> Array:
-    """Return the places `[n, 3]` that must be in a picture: the framing's joints, the arms that play the ball, it."""
+    """Return the points `[n, 3]` that a framing keeps inside the picture: joints, ball and ball arm."""
     names = FRAMINGS[framing][1]
     rows = [ROW[name] for name in names] if names else list(range(len(ROW)))
     points = [body.joints[rows], body["crown"][None] + np.array([0, 0, 0.06])]
@@ -106,14 +106,14 @@ def points_of(body: Skeleton, framing: str, ball: Array | None) -> Array:
 
 
 def frame(rng: np.random.Generator, camera: Camera, points: Array, share: float, hoop: Array | None = None) -> Camera:
-    """Return the camera zoomed and shifted so that points fill a share of the picture.
+    """Zoom and shift a camera so that points fill a share of the picture.
 
     Args:
         rng: the photo's generator.
-        camera: looks at the points from where it stays.
-        points: places `[n, 3]` that must be inside.
-        share: of the picture's width or height, whichever is filled first, 0–1.
-        hoop: a place `[3]` towards which room is left, or None.
+        camera: Camera that faces the points.
+        points: World points `[n, 3]` to keep inside.
+        share: Share of the picture's width or height that they span, whichever is reached first.
+        hoop: World point `[3]` towards which to leave space, or None.
     """
     box = box_around(camera, points)
     size = np.array(camera.size)
@@ -129,12 +129,11 @@ def frame(rng: np.random.Generator, camera: Camera, points: Array, share: float,
             middle = (box[:2] + box[2:]) / 2
             towards = np.where(pixel < middle, rng.uniform(0.6, 0.95, 2), rng.uniform(0.05, 0.4, 2))
             free = np.where(np.abs(pixel - middle) > 0.15 * size, towards, free)
-    # Tight crops cut a little off; loose ones keep a margin.
     start = free * spare
     return camera.moved(start[0] - box[0], start[1] - box[1])
 
 
 def look(rng: np.random.Generator, position: Array, target: Array, size: tuple[int, int]) -> Camera:
-    """Return a camera at `position` looking at `target`, held a little askew."""
+    """Return a camera at `position` facing `target`, with a random roll."""
     roll = float(rng.normal(0, 0.03) if rng.random() < 0.85 else rng.normal(0, 0.16))
     return look_at(position, target + np.array([1e-3, 0, 0]), 400.0, size, roll)

@@ -1,4 +1,4 @@
-"""The weights that the package brings along: ImageNet, then the rendered court; no real photo of a move."""
+"""Weights shipped with the package: ImageNet, then rendered scenes of the teaching court."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     # Torch takes seconds to import, and where the file lies can be said without it.
     from torch import Tensor
 
-#: The backbone that weights are shipped for: about 7 MB, and the one whose ImageNet weights pip brings.
+#: Backbone of the shipped weights (7 MB): its ImageNet weights are a pip package.
 BACKBONE = "tf_efficientnet_lite0"
-#: Said wherever the shipped model answers.
+#: Note shown with every answer of the shipped model.
 CAUTION = "this model has seen rendered scenes only, no real photo of a move"
 
 _PREFIX = "network.net."
@@ -25,7 +25,7 @@ _KEY = "bball_pl"
 
 
 def court_checkpoint() -> Path:
-    """Return the file of the shipped model; it is read like a run's checkpoint.
+    """Return the file of the shipped model, which `read_checkpoint` reads like a run's checkpoint.
 
     Raises:
         RunError: if the installed package lacks it.
@@ -43,7 +43,7 @@ def is_court_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 
 def answering_checkpoint(run: Path | None = None, ckpt: Path | None = None) -> Path:
-    """Return the checkpoint that answers: the named one, the newest run's best, or the shipped one if there is no run.
+    """Return the checkpoint to predict with: `ckpt`, the best one of `run` or of the newest run, or the shipped one.
 
     Raises:
         RunError: if the named run has no best checkpoint.
@@ -59,15 +59,15 @@ def answering_checkpoint(run: Path | None = None, ckpt: Path | None = None) -> P
 
 
 def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], temperature: float = 1.0) -> None:
-    """Write a checkpoint as a safetensors file with 16-bit weights and everything that an answer needs.
+    """Write a checkpoint as a safetensors file: float16 weights, classes and preprocessing as metadata.
 
-    Tensors of one dimension (norms, biases) stay at 32 bits: they are few, and variances can leave the range of 16.
+    Tensors of one dimension (norms, biases) stay float32: they are small, and variances can exceed the float16 range.
 
     Args:
-        checkpoint: as `read_checkpoint` gives it.
-        out: file to write, .safetensors.
-        facts: how the weights came about: command, seed, scenes; plain values.
-        temperature: by which the logits are divided: it goes into the head, so that the file needs no calibration.
+        checkpoint: Content of a checkpoint, as `read_checkpoint` returns it.
+        out: File to write, .safetensors.
+        facts: Origin of the weights (command, seed, scenes), JSON values.
+        temperature: Divides the logits; folded into the head, so that the file needs no calibration.
 
     Raises:
         WeightsError: if the head is not one linear layer of the network.
@@ -102,7 +102,7 @@ def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], 
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Read what `write_weights` wrote, in the form of a run's checkpoint, weights as float32.
+    """Read a file of `write_weights` in the form of a run's checkpoint, with float32 weights.
 
     Raises:
         RunError: if the file cannot be read, or holds weights without this project's description.
@@ -128,12 +128,12 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def court_state(backbone: str, class_names: list[str], head: tuple[str, ...]) -> dict[str, Tensor]:
-    """Return the shipped tensors under timm's names; of the head the rows of these classes, if it knows them all.
+    """Return the shipped tensors under timm's names, with the head rows of `class_names` if it knows all of them.
 
     Args:
-        backbone: timm name that they are wanted for.
-        class_names: classes in the order of the logits.
-        head: prefixes of the head's names, such as `classifier.`.
+        backbone: timm name of the network to fill.
+        class_names: Classes in the order of the logits.
+        head: Name prefixes of the head, such as `classifier.`.
 
     Raises:
         WeightsError: if there are no such weights for the backbone.

@@ -13,7 +13,7 @@ from bball_pl import __version__, project
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.model.court_weights import BACKBONE, CAUTION, write_weights
 
-#: Rendered scenes to look at the result with, for each hundred to train on.
+#: Test scenes as a share of the training scenes.
 _TEST_SHARE = 0.05
 
 
@@ -34,29 +34,28 @@ def pretrain(
 ) -> Path:
     """Train a backbone on rendered scenes, before there is a real photo, and write its weights as one file.
 
-    The scenes are rendered once; a stage of the training is a run of fit with configs/pretrain.yaml. The same command
-    takes up whatever is there already: scenes, finished stages, and the checkpoint of one that was stopped.
+    The scenes are rendered once; each training stage is a run of fit with configs/pretrain.yaml. Repeating the command
+    resumes it: existing scenes, finished stages and the checkpoint of a stopped stage are reused.
 
     Args:
-        scenes: number of rendered scenes to train on; a twentieth more is rendered to look at the result with.
+        scenes: number of rendered training scenes; a twentieth more is rendered for the test.
         seed: random seed of scenes and training.
-        backbone: name of a timm network.
-        weights: initial weights of the first stage, as --model.weights of fit (default: pip for tf_efficientnet_lite0,
-            hub for others).
-        sizes: side of the photos in pixels, one for each stage; small ones first are faster.
-        epochs: passes over the scenes, one number for each stage.
+        backbone: timm name.
+        weights: initial weights, as --model.weights of fit (default: pip for tf_efficientnet_lite0, else hub).
+        sizes: image size of each stage in pixels; starting small is faster.
+        epochs: number of epochs of each stage.
         data: folder of the scenes (default: data/court_SCENES_SEED).
-        name: experiment; the runs are lightning_logs/NAME_SIZE/version_N.
+        name: experiment name; a stage is lightning_logs/NAME_SIZE/version_N.
         out: file to write (default: exports/BACKBONE.court.safetensors).
-        temperature: divisor of the logits of the written file.
+        temperature: softmax temperature, folded into the head of the written file.
         workers: number of rendering processes (default: one per core).
         options: further options of fit for every stage, in quotes: "--trainer.devices 4 --trainer.strategy ddp".
 
     Returns:
-        The file with the weights: --model.weights FILE takes it, and --ckpt FILE answers photos with it.
+        The written file: usable as --model.weights FILE and as --ckpt FILE.
 
     Raises:
-        ConfigError: if sizes and epochs are not as many, or a number is out of its range.
+        ConfigError: if `sizes` and `epochs` differ in length or an epoch number is below 1.
         RunError: if a stage fails.
     """
     # Not above: the help of every command imports this module.
@@ -101,7 +100,7 @@ def pretrain(
 
 
 def _stage(name: str, arguments: list[str]) -> Path:
-    """Run one stage, or what is left of it; return its best checkpoint."""
+    """Run or resume one stage; return its best checkpoint."""
     runs = sorted((project.ROOT / project.LOGS / name).glob("version_*"), key=lambda run: run.stat().st_mtime)
     command = [sys.executable, "-m", "bball_pl", "fit", *arguments]
     if runs and (runs[-1] / project.METRICS).is_file() and _same(runs[-1], arguments):

@@ -126,10 +126,10 @@ def _warmed_up_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Te
 
 
 def freeze_lowest(network: Any, share: float) -> None:
-    """Keep the layers nearest to the photo as they are: they get no gradient, and no time goes into one.
+    """Freeze the layers nearest to the input.
 
-    Edges and textures learnt from a million photos serve rendered scenes as they are; trained on drawn surfaces they
-    would only forget real ones. At 224 px half the time of a step goes into these layers.
+    Edge and texture filters learnt from a million photos fit rendered scenes unchanged; trained on drawn surfaces they
+    would forget real ones. Freezing a third also halves the time of a training step at 224 px.
 
     Args:
         network: a timm network, changed in place.
