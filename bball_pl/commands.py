@@ -426,7 +426,8 @@ def export(
     Exit status: 0 if every file is proven, 3 if one is not: then the folder is called NAME.rejected.
 
     Args:
-        run: folder of a run, whose best checkpoint is exported (default: the newest run), or a checkpoint file.
+        run: folder of a run, whose best checkpoint is exported, or a checkpoint file (default: the newest run; before
+            the first run the model that comes with the program, which was trained on rendered scenes only).
         ckpt: a checkpoint file instead of a run.
         name: name of the export's folder (default: the run's experiment).
         out: folder that the export's folder is made in.
@@ -444,15 +445,22 @@ def export(
         return
     if ios and "mlpackage" not in settings.formats:
         raise ConfigError("--ios puts the ML Program into the app; add mlpackage to --formats")
-    checkpoint = project.chosen_checkpoint(run, ckpt)
-    checkpoint_run = project.run_of_checkpoint(checkpoint)
-    folder = name or (checkpoint_run.parent.name if checkpoint_run is not None else checkpoint.stem)
-    if Path(folder).name != folder or folder in {".", ".."}:
-        raise ConfigError(f"--name {folder!r} is not the name of a folder; use --out DIR for its place")
+    if name is not None and (Path(name).name != name or name in {".", ".."}):
+        raise ConfigError(f"--name {name!r} is not the name of a folder; use --out DIR for its place")
+    chosen = None if run is None and ckpt is None else project.chosen_checkpoint(run, ckpt)
+    from bball_pl.court.demo_dataset import write_demo
     from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.export.export import export_model, export_summary
+    from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
 
-    result = export_model(TrainedModel.open(checkpoint, device="cpu"), out.absolute() / folder, settings, root)
+    model = TrainedModel.open(chosen, device="cpu")
+    folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
+    if is_court_checkpoint(model.checkpoint):
+        say(f"{model.checkpoint.name}: {CAUTION}")
+        folder = name or "court"
+        # Scenes of a seed that it was not trained on: the proof needs photos, and there may be none yet.
+        root = root or write_demo(project.ROOT / "data" / "court_proof", 4, 64, 2018, court="teaching").root
+    result = export_model(model, out.absolute() / folder, settings, root)
     console.print(export_summary(result))
     say(f"export: {result.folder}")
     if not result.passed:
