@@ -22,7 +22,7 @@ from bball_pl.files import Signature
 from bball_pl.photos.decode import DECODE_VERSION
 from bball_pl.photos.measurements import Measurements, Quality
 
-#: Raised when a table changes, or what is measured.
+#: Increased when a table or a measurement changes.
 _VERSION = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID;
@@ -203,7 +203,7 @@ def _is_damaged(error: sqlite3.Error) -> bool:
 
 
 def _open(path: Path | None, check: bool = False) -> sqlite3.Connection:
-    """Open or rebuild a store; in memory if it is neither there nor can be written.
+    """Open a store, rebuilding a damaged one; falls back to memory where no file can be opened.
 
     Args:
         path: The file; None is in memory.
