@@ -83,7 +83,7 @@ def test_equal_answers_differ_in_nothing(games: int) -> None:
         assert (comparison.accuracy.difference, comparison.accuracy.interval95) == (0, [0, 0])
         assert (comparison.only_a, comparison.only_b, comparison.p_value) == (0, 0, 1)
         assert (comparison.changed, comparison.winner, comparison.n, comparison.groups) == ([], None, 80, games)
-        assert printed(comparison).startswith("No difference in accuracy can be told: +0.0 points (95 % interval +0.0")
+        assert printed(comparison).startswith("No significant difference in accuracy: +0.0 points (95 % interval +0.0")
 
 
 def test_figures_are_those_of_the_metrics() -> None:
@@ -268,7 +268,7 @@ def test_the_sentence_comes_first_and_80_columns_are_enough() -> None:
     assert printed(decided(60, 0, 30, 10)).startswith("A is better: -60.0 points (95 % interval -")
     assert "p < 0.001" in printed(decided(60, 0, 30, 10))
     none = " ".join(printed(decided(3, 4, 80, 13)).split())
-    assert none.startswith("No difference in accuracy can be told: +1.0 points (95 % interval -")
+    assert none.startswith("No significant difference in accuracy: +1.0 points (95 % interval -")
     assert "), p = 1." in none
 
 

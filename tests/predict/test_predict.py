@@ -252,7 +252,7 @@ def test_bad_files_are_listed_and_counted_and_the_rest_is_answered(run: Run, alb
         (["a.png", "--fps", "many"], "many"),
         (["a.png", "--batch_size", "0"], "batch size"),
         (["a.png", "--out", "a.png"], "one of the sources"),
-        (["a.png", "--annotate", "."], "not drawn here"),
+        (["a.png", "--annotate", "."], "not annotated copies"),
         (["a.png", "--annotate", "a.png"], "is a file"),
         ([], "sources"),
     ],
