@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 
 from bball_pl import project
@@ -22,6 +22,8 @@ from bball_pl.evaluate.predictions import Answers, write_answers
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.moves import display_name
 from bball_pl.photos.tree import Photo
+from bball_pl.project import next_step
+from bball_pl.terminal import console, say, say_next
 
 #: Groups below which a bootstrap interval over them covers the truth clearly less often than 95 %.
 _FEW_GROUPS = 20
@@ -140,23 +142,19 @@ def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) ->
         run: folder of the run.
         metrics: figures from `write_results`, or None without test photos.
     """
-    console = Console()
     if metrics is None:
         console.print("[bold]No test photos[/bold]: nothing says how good the model is on photos it has not seen.")
     else:
         console.print(metrics_table(metrics))
-    console.print(f"run: {run}", soft_wrap=True, highlight=False)
-    console.print("next:", highlight=False)
-    # With absolute paths, so that they work in any folder and environment.
-    python, root = Path(sys.executable), project.ROOT
+    say(f"run: {run}")
     commands = [
-        [python, root / "scripts/evaluate.py", "--run", run],
-        [python, root / "scripts/export.py", "--run", run],
-        [python, root / "scripts/fit.py", "--config", root / "configs/demo.yaml", "--data.root", "YOUR_PHOTOS"],
+        next_step("evaluate", "--run", run),
+        next_step("export", "--run", run),
+        next_step("fit", "--config", "demo", "--data.root", "YOUR_PHOTOS"),
     ]
     if metrics is None:
         del commands[:2]  # both need test photos
     if any(Path(run).glob("events.out.tfevents*")):
-        commands.insert(0, [python.with_name("tensorboard"), "--logdir", Path(run).parents[1]])
-    for command in commands:
-        console.print(f"  {shlex.join(map(str, command))}", soft_wrap=True, highlight=False, markup=False)
+        tensorboard = [Path(sys.executable).with_name("tensorboard"), "--logdir", Path(run).parents[1]]
+        commands.insert(0, shlex.join(map(str, tensorboard)))
+    say_next(*commands)

@@ -21,6 +21,7 @@ from bball_pl.export.handover import write_card, write_kit
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder, write_text
+from bball_pl.terminal import log
 from bball_pl.verify.parity import choose_photos, reference_answers
 
 
@@ -69,7 +70,7 @@ def export_model(
     target: Path,
     settings: ExportSettings,
     root: Path | None = None,
-    console: Console | None = None,
+    console: Console = log,
 ) -> Export:
     """Write an export folder and verify every file in it; a failed export keeps a folder that ends in `.rejected`.
 
@@ -85,9 +86,8 @@ def export_model(
         DatasetError: if there are no test photos to verify on.
         ConfigError: if the settings contradict each other.
     """
-    console = console or Console(stderr=True)
     if model.calibration is None:
-        console.print("no calibration beside the checkpoint: temperature 1 (scripts/evaluate.py makes one)")
+        console.print("no calibration beside the checkpoint: temperature 1 (bball evaluate makes one)")
     about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     _check(settings)

@@ -102,7 +102,7 @@ def _threshold(about: About) -> str:
 
 def _figures(about: About) -> list[str]:
     if about.test is None:
-        return ["No figures were found for this checkpoint: run scripts/evaluate.py, then export again.", ""]
+        return ["No figures were found for this checkpoint: run bball evaluate, then export again.", ""]
     rows = [
         f"| {_cell(display_name(name))} | {figures['precision']:.3f} | {figures['recall']:.3f} | {figures['f1']:.3f} | "
         f"{figures['support']} |"

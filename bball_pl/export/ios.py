@@ -176,5 +176,5 @@ def _proof(export: Path) -> dict[str, Any]:
                 "accuracy": min(row["accuracy"] for row in rows),
             }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VerificationError(f"{path} cannot be read as a proof ({error!r}). Run scripts/export.py again.") from None
+        raise VerificationError(f"{path} cannot be read as a proof ({error!r}). Run bball export again.") from None
     raise VerificationError(f"{path} does not prove {_PACKAGE}. Only a proven model is installed into the app.")

@@ -341,7 +341,7 @@ def test_damaged_events_and_settings(tmp_path: Path) -> None:
     (run / "config.yaml").write_text("model:\n  backbone: <b>net</b>\n  lr: 0.1\nseed_everything: 3\n")
     text = words_of(own, tmp_path)
     assert "| model.backbone | <b>net</b> |" in text
-    assert f"python scripts/fit.py --config {run}/config.yaml" in text
+    assert f"bball fit --config {run}/config.yaml" in text
     events.write_bytes(b"garbage" * 9)
     assert "no TensorBoard events" in words_of(own, tmp_path)
     assert "lies outside a run’s folder" in words_of(evaluation(tmp_path, [0], [0]), tmp_path).replace("'", "’")
