@@ -181,7 +181,7 @@ def test_photos_of_a_game_are_no_independent_witnesses() -> None:
     assert alone.winner == "B"
     assert games.winner is None, "the interval has zero in it"
     assert np.ptp(games.accuracy.interval95 or []) > 2.5 * np.ptp(alone.accuracy.interval95 or [])
-    assert "draws 30 groups" in printed(games)
+    assert "drawn by 30 groups" in printed(games)
     assert "groups" not in printed(alone)
 
 
@@ -260,7 +260,7 @@ def test_the_sentence_comes_first_and_80_columns_are_enough() -> None:
     assert text.startswith(f"B is better: +10.0 points ({interval}), p = 0.013.\n")
     assert "B: runs/[bold]version_0\n" in text, "square brackets are no markup"
     assert text.count("x") >= 200, "folded, not cut off"
-    assert "answers that changed: 14 (only A is right 2, only B 12, both wrong" in text
+    assert "answers that changed: 14 (only A right 2, only B right 12, both wrong" in text
     assert "4 more in changed.csv" in text
     rows = [line.split() for line in text.splitlines() if line.strip().startswith("test/")]
     assert rows[0] == ["test/[red]0.jpg", "shoot", "shoot", "80%", "dribble", "80%"]
