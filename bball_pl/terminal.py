@@ -32,4 +32,5 @@ def progress(shown_on: Console | None) -> Progress:
         console=shown_on,
         disable=shown_on is None or not shown_on.is_terminal,
         transient=True,
+        redirect_stdout=False,  # rows that a command prints meanwhile belong on standard output
     )

@@ -257,7 +257,7 @@ def read_calibration(checkpoint: str | os.PathLike[str], sha256: str | None = No
         if calibration.threshold is not None and not 0 <= calibration.threshold <= 1:
             raise ValueError(f"threshold is {calibration.threshold}")
     except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path} is not a calibration ({error}). Delete it and run scripts/evaluate.py.") from error
+        raise RunError(f"{path} is not a calibration ({error}). Delete it and run bball evaluate.") from error
     # A resumed run replaces best.ckpt; the temperature of the earlier one says nothing about the new one.
     return calibration if calibration.checkpoint_sha256 == (sha256 or file_sha256(checkpoint)) else None
 
@@ -322,7 +322,7 @@ class DecisionRule:
             raise ConfigError(f"--threshold is {threshold}; expected a number from 0 to 1")
         note = ""
         if calibration is None:
-            note = "confidences are not calibrated: the checkpoint has no calibration. Make it with scripts/evaluate.py"
+            note = "confidences are not calibrated: the checkpoint has no calibration. Make it with bball evaluate"
         elif threshold is None and calibration.threshold is None:
             note = (
                 f"no threshold reaches {calibration.target_accuracy:.0%} accuracy on the {calibration.n} validation "

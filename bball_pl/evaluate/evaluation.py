@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.special import softmax
 
 from bball_pl import project
@@ -27,6 +26,7 @@ from bball_pl.photos.decode import decode
 from bball_pl.photos.labels_csv import whereabouts
 from bball_pl.photos.photos_csv import read_photos_csv
 from bball_pl.photos.tree import Photo, PhotoTree
+from bball_pl.terminal import log, progress
 
 #: Photos explained at once: their full-size pixels are in memory together.
 _EXPLAINED = 8
@@ -75,7 +75,7 @@ def evaluate(
     target_accuracy: float = TARGET_ACCURACY,
     recalibrate: bool = False,
     command: str = "",
-    console: Console | None = None,
+    console: Console = log,
 ) -> Evaluation:
     """Calibrate a model where that is needed, answer the photos of a split and compute their figures.
 
@@ -97,7 +97,6 @@ def evaluate(
         ConfigError: if `target_accuracy` is out of range.
         DatasetError: as in `labelled_photos`, or if photos cannot be decoded; the message names all of them.
     """
-    console = console or Console(stderr=True)
     calibration = _calibration(model, target_accuracy, recalibrate, console)
     photos, dataset = split_photos(model, split, root)
     started = time.perf_counter()
@@ -247,15 +246,14 @@ def _logits(model: TrainedModel, photos: Sequence[Photo], title: str, console: C
     """Return the logits of photos, float32 `[N, classes]`, in their order, with a progress bar."""
     rows: list[np.ndarray] = []
     unreadable: list[str] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=len(photos))
+    with progress(console) as bar:
+        task = bar.add_task(title, total=len(photos))
         for photo, logits in model.logits(photos, lambda photo: decode(photo.path)):
             if isinstance(logits, PhotoError):
                 unreadable.append(f"{photo.relative}: {logits}")
             else:
                 rows.append(logits)
-            progress.advance(task)
+            bar.advance(task)
     if unreadable:
         count, lines = f"{len(unreadable)} of {len(photos)}", "\n  ".join(unreadable)
         raise DatasetError(f"{count} photos cannot be used:\n  {lines}\nReplace or remove them.")
@@ -267,7 +265,7 @@ def _targets(model: TrainedModel, photos: Sequence[Photo]) -> np.ndarray:
 
 
 def heat_maps(
-    model: TrainedModel, evaluation: Evaluation, rows: Sequence[int], console: Console | None = None
+    model: TrainedModel, evaluation: Evaluation, rows: Sequence[int], console: Console = log
 ) -> dict[int, np.ndarray] | None:
     """Return the Grad-CAM heat maps of some answers by row; None, with a remark, for a backbone without feature maps.
 
@@ -277,12 +275,10 @@ def heat_maps(
         rows: of the answers.
         console: for progress and the remark. Default: standard error.
     """
-    console = console or Console(stderr=True)
     answers = evaluation.answers
     maps: dict[int, np.ndarray] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Grad-CAM", total=len(rows))
+    with progress(console) as bar:
+        task = bar.add_task("Grad-CAM", total=len(rows))
         for start in range(0, len(rows), _EXPLAINED):
             chosen = rows[start : start + _EXPLAINED]
             photos = [decode(evaluation.root / answers.paths[row]) for row in chosen]
@@ -292,7 +288,7 @@ def heat_maps(
                 console.print(f"no Grad-CAM: {error}", style="yellow", markup=False, soft_wrap=True)
                 return None
             maps.update(zip(chosen, heats, strict=True))
-            progress.advance(task, len(chosen))
+            bar.advance(task, len(chosen))
     return maps
 
 

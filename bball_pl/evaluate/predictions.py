@@ -105,28 +105,24 @@ def read_answers(path: str | os.PathLike[str]) -> Answers:
         # Not read_text: it would turn the line ends inside a quoted name into others.
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror}). Make it with scripts/evaluate.py.") from None
+        raise DatasetError(f"{path} cannot be read ({error.strerror}). Make it with bball evaluate.") from None
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path}: byte {error.start} is not UTF-8. Make it again with scripts/evaluate.py."
-        ) from None
+        raise DatasetError(f"{path}: byte {error.start} is not UTF-8. Make it again with bball evaluate.") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise DatasetError(
-            f"{path}, line {reader.line_num}: {error}. Make it again with scripts/evaluate.py."
-        ) from None
+        raise DatasetError(f"{path}, line {reader.line_num}: {error}. Make it again with bball evaluate.") from None
     head = rows[0][1] if rows else []
     names = [column.removeprefix(_PREFIX) for column in head if column.startswith(_PREFIX)]
     wanted = [*_BEFORE, *(f"{_PREFIX}{name}" for name in names), *_AFTER]
     if head != wanted or not names or len(set(names)) < len(names):
         raise DatasetError(
             f"{path}, line 1: found {','.join(head) or 'nothing'}; expected path,class,predicted,prob_<class>…,group. "
-            "Make the table again with scripts/evaluate.py."
+            "Make the table again with bball evaluate."
         )
     if len(rows) < 2:
-        raise DatasetError(f"{path} has no answers. Make it again with scripts/evaluate.py.")
+        raise DatasetError(f"{path} has no answers. Make it again with bball evaluate.")
     first_line: dict[str, int] = {}
     targets: list[int] = []
     groups: list[str] = []
@@ -139,7 +135,7 @@ def read_answers(path: str | os.PathLike[str]) -> Answers:
             targets.append(_index(names, class_name))
             shares.append(_probabilities(values))
         except ValueError as error:
-            raise DatasetError(f"{path}, line {line}: {error}. Make it again with scripts/evaluate.py.") from None
+            raise DatasetError(f"{path}, line {line}: {error}. Make it again with bball evaluate.") from None
         first_line[name] = line
         groups.append(group)
     return Answers(names, list(first_line), groups, np.array(targets, np.int64), np.array(shares, np.float32))
@@ -198,7 +194,7 @@ def in_order_of(a: Answers, b: Answers, name_a: str, name_b: str) -> Answers:
         ]
         raise DatasetError(
             f"the photos are not the same: {'; '.join(found)}. "
-            "Evaluate both on the same split of the same dataset with scripts/evaluate.py."
+            "Evaluate both on the same split of the same dataset with bball evaluate."
         )
     row_of = {path: row for row, path in enumerate(b.paths)}
     rows = np.array([row_of[path] for path in a.paths])
@@ -210,7 +206,7 @@ def in_order_of(a: Answers, b: Answers, name_a: str, name_b: str) -> Answers:
         labels = [f"{a.paths[row]} is {names[a.targets[row]]} and {names[targets[row]]}" for row in relabelled]
         raise DatasetError(
             f"{len(relabelled)} of {len(a)} photos have one class in {name_a} and another in {name_b}: "
-            f"{_some(labels)}. Evaluate both again with scripts/evaluate.py."
+            f"{_some(labels)}. Evaluate both again with bball evaluate."
         )
     probabilities = b.probabilities[rows][:, columns]
     return Answers(a.class_names, a.paths, [b.groups[row] for row in rows], targets, probabilities)

@@ -1,4 +1,4 @@
-"""TrainedModel: a checkpoint with all that is known of it, read once, answering photos in batches and in order."""
+"""TrainedModel: a checkpoint with its calibration, run and data facts, read once; answers photos in batches."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ PhotoInput: TypeAlias = str | os.PathLike[str] | np.ndarray
 
 
 class TrainedModel:
-    """A trained classifier, ready to answer photos, and what its checkpoint and its run say of it.
+    """A trained classifier ready to answer photos, with the facts of its checkpoint and run.
 
-    `TrainedModel.open` reads one from disk. The constructor takes a classifier that is already in memory; its model has
-    no checkpoint, no run and no calibration.
+    `TrainedModel.open` reads one from disk. The constructor takes a classifier in memory, without checkpoint, run and
+    calibration.
 
     Example:
         >>> from bball_pl import TrainedModel

@@ -1,4 +1,4 @@
-"""A verified export folder from a checkpoint, and its table on the terminal."""
+"""Export of a trained model to a verified folder, and the table of its files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bball_pl.evaluate.evaluation import split_photos
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.formats import STEM, Export, VerifiedFiles
-from bball_pl.export.kit import write_kit
+from bball_pl.export.handover import write_card, write_kit
 from bball_pl.export.metadata import About, interface_for
-from bball_pl.export.model_card import write_card
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder, write_text
+from bball_pl.terminal import log
 from bball_pl.verify.parity import choose_photos, reference_answers
 
 
 def export_summary(export: Export) -> Group:
-    """Return a table of files, and below it every gate that did not hold."""
+    """Return a table of the files, and below it every failed gate."""
     table = Table(
         title=f"{STEM}.*, compared with the trained model on {export.photos} test photos",
         title_justify="left",
@@ -43,7 +43,7 @@ def export_summary(export: Export) -> Group:
     for file in [*export.files, *export.refused]:
         held = sum(gate.passed for gate in file.gates)
         table.add_row(
-            file.name.removeprefix(STEM),  # in full it would not fit a terminal of 80 columns
+            file.name.removeprefix(STEM),  # the full name does not fit a terminal of 80 columns
             file.engine,
             f"{file.megabytes:.1f}",
             f"{file.largest_difference:.0e}",
@@ -61,7 +61,7 @@ def export_summary(export: Export) -> Group:
     return Group(table, *lines)
 
 
-#: Ending of the name of an export that is not proven.
+#: Suffix of the folder of an export that is not proven.
 REJECTED = ".rejected"
 
 
@@ -70,7 +70,7 @@ def export_model(
     target: Path,
     settings: ExportSettings,
     root: Path | None = None,
-    console: Console | None = None,
+    console: Console = log,
 ) -> Export:
     """Write an export folder and verify every file in it; a failed export keeps a folder that ends in `.rejected`.
 
@@ -86,9 +86,8 @@ def export_model(
         DatasetError: if there are no test photos to verify on.
         ConfigError: if the settings contradict each other.
     """
-    console = console or Console(stderr=True)
     if model.calibration is None:
-        console.print("no calibration beside the checkpoint: temperature 1 (scripts/evaluate.py makes one)")
+        console.print("no calibration beside the checkpoint: temperature 1 (bball evaluate makes one)")
     about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     _check(settings)

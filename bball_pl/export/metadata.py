@@ -40,10 +40,10 @@ def interface_for(class_names: Sequence[str], name: InterfaceName = "default", l
     Args:
         class_names: in the order of the network's outputs.
         name: `default`, or `seed_2018` for the app of 2018, which takes the new file unchanged.
-        labels: `name` (shoot) or `bilingual` (shoot 投籃); the app of 2018 has its own (投籃(shoot)).
+        labels: `name` (shoot) or `bilingual` (shoot 投籃); `seed_2018` has labels such as 投籃(shoot).
 
     Raises:
-        ConfigError: if `seed_2018` is asked of other classes than the three moves, or two labels would be the same.
+        ConfigError: if the classes are not the three moves for `seed_2018`, or two labels would be the same.
     """
     if name == "seed_2018":
         chinese = {move.name: move.chinese for move in MOVES}
@@ -56,7 +56,7 @@ def interface_for(class_names: Sequence[str], name: InterfaceName = "default", l
         return Interface("image", "classLabel", "BasketballBConfidence", texts)
     texts = [display_name(class_name) if labels == "bilingual" else class_name for class_name in class_names]
     if len(set(texts)) < len(texts):
-        # Core ML takes such a list, and its dictionary of probabilities then has a label less.
+        # Core ML accepts equal labels, but its dictionary of probabilities then lacks one.
         raise ConfigError(f"two classes have the same label ({', '.join(texts)}). Rename a class folder and fit again.")
     return Interface("image", "classLabel", "probabilities", texts)
 
@@ -67,21 +67,21 @@ CROP_POLICY = {"squash": "scaleFill", "crop": "centerCrop", "pad": "scaleFit"}
 
 @dataclass(frozen=True)
 class About:
-    """Facts of a trained model that every exported file carries.
+    """Facts of a trained model, stored in every exported file.
 
     Attributes:
-        author: who trained it.
-        licence: under which it may be used.
+        author: name of whoever trained it.
+        licence: licence that it may be used under.
         description: one sentence.
         class_names: in the order of the network's outputs.
         spec: how a photo becomes the input.
-        backbone: timm's name.
-        temperature: by which the logits are divided.
-        threshold: confidence from which on an answer is given; None if there is no calibration, or none suffices.
-        trained: date of the checkpoint, ISO 8601.
-        dataset_sha256: of the photos' names, classes and contents; empty if not recorded.
-        test: figures of the test split as in metrics.json, or None if there are none for this checkpoint.
-        checkpoint_sha256: of the file.
+        backbone: timm name of the backbone.
+        temperature: divisor of the logits before the softmax.
+        threshold: lowest confidence that is answered, 0–1; None without a calibration or if no threshold suffices.
+        trained: date of the training, ISO 8601.
+        dataset_sha256: SHA-256 of the photos' names, classes and contents; empty if not recorded.
+        test: figures of the test split as in metrics.json; None if there are none for this checkpoint.
+        checkpoint_sha256: SHA-256 of the checkpoint.
     """
 
     author: str

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.trained_model import TrainedModel
@@ -23,6 +21,7 @@ from bball_pl.predict.annotate import Annotator
 from bball_pl.predict.output import Format, Row, Writer, open_output, output_file
 from bball_pl.predict.sources import Failure, Found, Source
 from bball_pl.predict.timeline import clock, find_segments, smooth, timeline_lines
+from bball_pl.terminal import log, progress
 
 
 def predict_all(
@@ -59,9 +58,7 @@ def predict_all(
     # Rows on the terminal and a progress bar below them would overwrite each other.
     rows_on_terminal = out is None and form in {"csv", "jsonl"} and sys.stdout.isatty()
     with open_output(form, out, model.class_names) as writer:
-        return Prediction(model, found, writer, annotator, fps, half_width).run(
-            progress=sys.stderr.isatty() and not rows_on_terminal
-        )
+        return Prediction(model, found, writer, annotator, fps, half_width).run(show_progress=not rows_on_terminal)
 
 
 @dataclass(eq=False)
@@ -108,23 +105,14 @@ class Prediction:
     frames: int = 0
     _clip: _Clip | None = None
 
-    def run(self, progress: bool) -> str:
+    def run(self, show_progress: bool) -> str:
         """Answer all sources and return a sentence with their number and the speed.
 
         Args:
-            progress: show a progress bar on standard error.
+            show_progress: show a progress bar on standard error.
         """
         start = time.perf_counter()
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not progress,
-            transient=True,
-            redirect_stdout=False,
-        )
+        bar = progress(log if show_progress else None)
         results = self.model.logits(self._items(), lambda item: item.load())
         # Closed here and not by the interpreter: after Ctrl-C no further photo is decoded.
         with bar, closing(results):

@@ -48,7 +48,7 @@ class Models:
 
         path = checkpoint or self.current
         if path is None:
-            raise RunError("there is no checkpoint yet; make one with: python scripts/fit.py")
+            raise RunError("there is no checkpoint yet; make one with: bball fit")
         files = stamp(path, calibration_file(path))
         with self._lock:
             known = self._opened.get(path)

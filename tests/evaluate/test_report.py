@@ -313,7 +313,7 @@ def test_learning_curves_of_a_resumed_run(tmp_path: Path) -> None:
     own = evaluation(tmp_path, [0, 1, 2] * 10, [0, 1, 2] * 10, run=run)
     page = page_of(own, tmp_path)
     assert "The model is that of epoch 4 of 5." in page.text
-    assert "85.0 % of the training photos rightly and 75.0 % of the validation photos" in page.text
+    assert "the accuracy was 85.0 % on training photos and 75.0 % on validation photos" in page.text
     assert "a gap of 10.0 points" in page.text
     assert len(page.all("svg", role="img")) == 4
     assert "moves/version_0" in page.all("h1")[0].text
@@ -341,10 +341,10 @@ def test_damaged_events_and_settings(tmp_path: Path) -> None:
     (run / "config.yaml").write_text("model:\n  backbone: <b>net</b>\n  lr: 0.1\nseed_everything: 3\n")
     text = words_of(own, tmp_path)
     assert "| model.backbone | <b>net</b> |" in text
-    assert f"python scripts/fit.py --config {run}/config.yaml" in text
+    assert f"bball fit --config {run}/config.yaml" in text
     events.write_bytes(b"garbage" * 9)
     assert "no TensorBoard events" in words_of(own, tmp_path)
-    assert "lies in no run’s folder" in words_of(evaluation(tmp_path, [0], [0]), tmp_path).replace("'", "’")
+    assert "lies outside a run’s folder" in words_of(evaluation(tmp_path, [0], [0]), tmp_path).replace("'", "’")
 
 
 def test_sources_and_groups(tmp_path: Path) -> None:

@@ -335,8 +335,8 @@ def test_a_command_reads_its_checkpoint_once(run: Path, tmp_path: Path, command:
             (tmp_path / "photos" / split / name).mkdir(parents=True)
             Image.fromarray(colour(name) ^ np.uint8(place)).save(tmp_path / "photos" / split / name / "0.png")
     options = {
-        "evaluate": ["--recalibrate", "true"],
-        "export": ["--formats", "[onnx]", "--photos", "3"],
+        "evaluate": ["--recalibrate"],
+        "export": ["--formats", "onnx", "--photos", "3"],
     }[command]
     # Counted in the command's process, which runs as a user would start it.
     counting = (

@@ -198,7 +198,7 @@ def _commands(evaluation: Evaluation) -> list[tuple[str, str]]:
         rows.append(("Repeat this evaluation:", evaluation.command))
     if evaluation.run is not None and (evaluation.run / project.CONFIG).is_file():
         config = evaluation.run / project.CONFIG
-        # Relative to the repository's root where that is possible, because commands are run from it.
+        # Relative to the project's folder where that is possible, because commands are run from it.
         short = config if not config.is_relative_to(project.ROOT) else Path(os.path.relpath(config, project.ROOT))
-        rows.append(("Repeat the training:", shlex.join(["python", "scripts/fit.py", "--config", str(short)])))
+        rows.append(("Repeat the training:", shlex.join(["bball", "fit", "--config", str(short)])))
     return rows

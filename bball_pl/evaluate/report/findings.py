@@ -208,8 +208,7 @@ def _advice(evaluation: Evaluation, pairs: Sequence[Pair], selection: Selection,
     metrics, names = evaluation.metrics, evaluation.answers.class_names
     found: list[str] = []
     if selection.all_doubtful:
-        labels = "label" if selection.all_doubtful == 1 else counted(selection.all_doubtful, "label")
-        found.append(f"Check the doubtful {labels}.")
+        found.append(f"Check {counted(selection.all_doubtful, 'doubtful label')}.")
     if pairs and pairs[0].both >= 3:
         first, second = shown(names[pairs[0].first]), shown(names[pairs[0].second])
         found.append(f"Add training photos of {first} and {second}, above all where the two look alike.")

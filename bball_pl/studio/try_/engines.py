@@ -121,7 +121,7 @@ def file_engine(path: Path, fp16: bool = False) -> Engine:
     if set(runner.size) != {spec.size}:
         raise VerificationError(
             f"{path.name} takes photos of {runner.size[0]} × {runner.size[1]} px and says {spec.size}. "
-            "Export it again with scripts/export.py."
+            "Export it again with bball export."
         )
     engine = Engine(
         rule=_stated_rule(path, runner.metadata, runner.class_names),
