@@ -1,4 +1,4 @@
-"""Formats of an export: each written, read back from disk and compared; with the options and the result."""
+"""Formats of an export: each is written, read back from disk and compared with the trained model."""
 
 from __future__ import annotations
 
