@@ -156,7 +156,7 @@ def _steady_manifest(path: Path) -> None:
 
 
 def remove_file_or_package(path: Path) -> None:
-    """Remove a `.mlmodel`, or a `.mlpackage` with all that is in it; nothing if it is not there."""
+    """Remove a `.mlmodel`, or a `.mlpackage` with everything in it; do nothing if it does not exist."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +19,10 @@ from bball_pl.export.formats import STEM, Export, VerifiedFiles
 from bball_pl.export.handover import write_card, write_kit
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.options import ExportSettings
-from bball_pl.files import staged_folder, write_text
+from bball_pl.files import staged_folder
 from bball_pl.terminal import log
 from bball_pl.verify.parity import choose_photos, reference_answers
+from bball_pl.verify.proof import write_proof
 
 
 def export_summary(export: Export) -> Group:
@@ -102,7 +102,7 @@ def export_model(
         if "mlpackage" in settings.formats:
             write_kit(staging.folder / "parity_kit", reference, about.spec, interface)
         export = Export(target, work.files, len(photos), about, interface, work.refused)
-        _write_parity(staging.folder / "parity.json", model, settings, export)
+        _write_parity(staging.folder, model, settings, export)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)
             export.folder = staging.target
@@ -123,7 +123,7 @@ def _check(settings: ExportSettings) -> None:
         raise ConfigError("--compress and --compute fp32 contradict each other; leave one out")
 
 
-def _write_parity(path: Path, model: TrainedModel, settings: ExportSettings, export: Export) -> None:
+def _write_parity(folder: Path, model: TrainedModel, settings: ExportSettings, export: Export) -> None:
     facts = {
         "passed": export.passed,
         "checkpoint": model.checkpoint.name,
@@ -133,4 +133,4 @@ def _write_parity(path: Path, model: TrainedModel, settings: ExportSettings, exp
         "files": [{**asdict(file), "passed": file.passed} for file in export.files],
         "refused": [{**asdict(file), "passed": file.passed} for file in export.refused],
     }
-    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False, default=list) + "\n")
+    write_proof(folder, facts)

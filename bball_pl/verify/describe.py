@@ -18,8 +18,11 @@ from bball_pl.verify.graph import Graph, network_graph, onnx_graph, program_grap
 from bball_pl.verify.inspection import TARGET_VERSIONS
 from bball_pl.verify.model_file import (
     coreai_metadata,
+    coreml_texts,
     labels_of,
     network_weights,
+    onnx_labels,
+    onnx_texts,
     onnx_weights,
     program_weights,
     read_onnx,
@@ -35,7 +38,7 @@ _FORMATS = ".onnx, .mlpackage, .mlmodel or .aimodel"
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a file holds, as text; an empty text or table is left out."""
+    """A file's contents as text; an empty text or table is left out."""
 
     form: str
     inputs: list[str]
@@ -49,13 +52,13 @@ class _Contents:
 
 
 def describe(path: Path) -> RenderableType:
-    """Say what is in an exported file: what goes in and out, for which systems, how large, of what made.
+    """Describe an exported file: inputs, outputs, oldest system, size, weights, steps and metadata.
 
     Args:
         path: ends in .onnx, .mlpackage, .mlmodel or .aimodel.
 
     Returns:
-        Something that rich prints, readable at 80 columns.
+        A renderable for rich's console, readable at 80 columns.
 
     Raises:
         VerificationError: if there is no such file, it cannot be read, or it is of another format.
@@ -74,7 +77,7 @@ def describe(path: Path) -> RenderableType:
         ("target", contents.target),
         *_lines("input", contents.inputs),
         *_lines("output", contents.outputs),
-        *_lines("labels", [f"{place}  {label}" for place, label in enumerate(contents.labels)]),
+        *_lines("labels", [f"{index}  {label}" for index, label in enumerate(contents.labels)]),
         ("parameters", f"{total:,}" if total else ""),
         *_lines("weights", [f"{count:,} as {kind}" for kind, count in contents.weights.most_common()]),
     ]
@@ -89,7 +92,7 @@ def describe(path: Path) -> RenderableType:
 
 
 def _lines(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(title if place == 0 else "", line) for place, line in enumerate(lines)]
+    return [(title if index == 0 else "", line) for index, line in enumerate(lines)]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> Table:
@@ -98,7 +101,7 @@ def _table(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     for title, text in rows:
         if text:
-            # As Text: square brackets in a file's own words are no mark-up.
+            # As Text: square brackets in a file's texts are not mark-up.
             table.add_row(Text(title.removeprefix("com.apple.coreml.model.")), Text(text))
     return table
 
@@ -144,13 +147,6 @@ def _coreml(path: Path) -> _Contents:
         weights, steps = network_weights(network), _steps(network_graph(network))
     targets = {version: target for target, version in TARGET_VERSIONS.items()}
     version = spec.specificationVersion
-    metadata = description.metadata
-    fields = {
-        "author": metadata.author,
-        "licence": metadata.license,
-        "description": metadata.shortDescription,
-        "version": metadata.versionString,
-    }
     return _Contents(
         form=form,
         inputs=[_feature(feature) for feature in description.input],
@@ -161,7 +157,7 @@ def _coreml(path: Path) -> _Contents:
         else f"newer than {targets[max(targets)]} (specification {version})",
         weights=weights,
         steps=steps,
-        metadata=fields | dict(sorted(metadata.userDefined.items())),
+        metadata=coreml_texts(spec),
     )
 
 
@@ -183,8 +179,6 @@ def _onnx(path: Path) -> _Contents:
     import onnx
 
     model = read_onnx(path)
-    fields = {field.key: field.value for field in model.metadata_props}
-    labels = fields.pop("labels", "")
     opsets = ", ".join(f"{entry.domain or 'opset'} {entry.version}" for entry in model.opset_import)
     outside = sum(bool(tensor.external_data) for tensor in model.graph.initializer)
 
@@ -198,11 +192,11 @@ def _onnx(path: Path) -> _Contents:
         form="ONNX",
         inputs=[value(info) for info in model.graph.input],
         outputs=[value(info) for info in model.graph.output],
-        labels=labels.split("\n") if labels else [],
+        labels=onnx_labels(model),
         target=f"{opsets} (IR {model.ir_version})",
         weights=onnx_weights(model.graph),
         steps=_steps(onnx_graph(model.graph)),
-        metadata={"description": model.doc_string, "producer": model.producer_name} | dict(sorted(fields.items())),
+        metadata=onnx_texts(model),
         remark=f"{outside} of its tensors lie in other files." if outside else "",
     )
 
@@ -224,5 +218,5 @@ def _core_ai(path: Path) -> _Contents:
         weights=Counter(),
         steps=Counter(),
         metadata=fields,
-        remark="Its steps are in a format of Apple's own; this is what its metadata says.",
+        remark="Its steps are in a format that only Apple reads; this is what its metadata says.",
     )

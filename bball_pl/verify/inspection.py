@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bball_pl.errors import VerificationError
 from bball_pl.verify.graph import Graph, network_graph, onnx_graph, program_graph
-from bball_pl.verify.model_file import labels_of, read_onnx, read_spec, reason_of
+from bball_pl.verify.model_file import (
+    coreml_texts,
+    labels_of,
+    onnx_labels,
+    onnx_texts,
+    read_onnx,
+    read_spec,
+    reason_of,
+)
 
 #: Version of the specification that each target writes; a NeuralNetwork may need less than its target allows.
 TARGET_VERSIONS = {"iOS13": 4, "iOS14": 5, "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
+_NEEDED = ("author", "licence", "description", "version")
 PREVIEW = "com.apple.coreml.model.preview.type"
-_PREVIEW_WANTED = "imageClassifier"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file should say.
+    """The statements that a right file contains.
 
     Attributes:
-        class_names: labels, in the order of the network's outputs.
+        class_names: labels in the order of the network's outputs.
         size: side of the photo, in pixels.
         input_name: name of the photo.
         label_output: name of the output with the most probable label; an ONNX file has none.
         probabilities_output: name of the output with a probability for each label.
         target: oldest system of a Core ML file, such as iOS16.
         format: mlprogram, neuralnetwork or onnx.
+        metadata: every text field with its value; author, licence, description and version under these names.
     """
 
     class_names: Sequence[str]
@@ -38,6 +47,7 @@ class Expected:
     probabilities_output: str
     target: str
     format: Literal["mlprogram", "neuralnetwork", "onnx"]
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -58,15 +68,15 @@ class Gate:
 
 
 def inspect_coreml(path: Path, expected: Expected) -> list[Gate]:
-    """Look through an .mlpackage or .mlmodel.
+    """Inspect an .mlpackage or .mlmodel.
 
     Args:
         path: the file.
-        expected: what it should say.
+        expected: its right statements.
 
     Returns:
-        A finding per check; only the first of them if the file is of another format, and none on size and colour if
-        it takes no image.
+        One gate for each condition; only the first of them if the file is of another format, and none on size and
+        colour if it takes no image.
 
     Raises:
         VerificationError: if the file cannot be read.
@@ -74,38 +84,45 @@ def inspect_coreml(path: Path, expected: Expected) -> list[Gate]:
     spec = read_spec(path)
     kind = spec.WhichOneof("Type")
     form = {"mlProgram": "mlprogram", "neuralNetworkClassifier": "neuralnetwork"}.get(kind, kind)
-    findings = [_same("format", form, expected.format)]
-    if not findings[0].passed:
-        return findings
+    gates = [_same("format", form, expected.format)]
+    if not gates[0].passed:
+        return gates
     description = spec.description
-    findings += [_target(spec.specificationVersion, expected), _features(description, expected)]
+    gates += [_target(spec.specificationVersion, expected), _features(description, expected)]
     if description.input[0].type.WhichOneof("Type") == "imageType":
         image = description.input[0].type.imageType
         sizes = f"{image.width} × {image.height}"
         if image.WhichOneof("SizeFlexibility") is not None:
             sizes += ", and others"
-        findings.append(_same("image size", sizes, f"{expected.size} × {expected.size}"))
-        findings.append(_same("image colour", image.ColorSpace.Name(image.colorSpace), "RGB"))
+        gates.append(_same("image size", sizes, f"{expected.size} × {expected.size}"))
+        gates.append(_same("image colour", image.ColorSpace.Name(image.colorSpace), "RGB"))
     program = form == "mlprogram"
     graph, answer, results = _program(path, spec) if program else _network(spec)
-    findings += _labels(labels_of(spec), expected)
-    findings.append(_predicted(description, results))
-    findings.append(_scale_and_bias([] if program else spec.neuralNetworkClassifier.preprocessing))
-    findings.append(_same("each name once", _some(graph.given_twice(), "yes"), "yes"))
-    findings += _graph(graph, description.input[0].name, answer)
-    findings += _metadata(description.metadata)
-    return findings
+    gates += _labels(labels_of(spec), expected)
+    gates.append(_predicted(description, results))
+    gates.append(_scale_and_bias([] if program else spec.neuralNetworkClassifier.preprocessing))
+    gates.append(_fixed_weights(spec))
+    if not program:
+        network = spec.neuralNetworkClassifier
+        mappings = network.DESCRIPTOR.fields_by_name["imageInputShapeMapping"].enum_type.values_by_number
+        gates.append(_same("image's rank", mappings[network.imageInputShapeMapping].name, "RANK4_IMAGE_MAPPING"))
+    gates.append(_same("each name once", _some(graph.given_twice(), "yes"), "yes"))
+    gates += _graph(graph, description.input[0].name, answer)
+    fields = coreml_texts(spec)
+    gates.append(_same("preview type", fields.pop(PREVIEW, "none"), "imageClassifier"))
+    gates.append(_metadata(fields, expected.metadata))
+    return gates
 
 
 def inspect_onnx(path: Path, expected: Expected) -> list[Gate]:
-    """Look through an ONNX file.
+    """Inspect an ONNX file.
 
     Args:
         path: the file.
-        expected: what it should say; its target and label output do not count.
+        expected: its right statements; target and label output do not count.
 
     Returns:
-        A finding per check.
+        One gate for each condition.
 
     Raises:
         VerificationError: if the file cannot be read.
@@ -114,7 +131,6 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Gate]:
 
     model = read_onnx(path)
     graph = onnx_graph(model.graph)
-    fields = {field.key: field.value for field in model.metadata_props}
     outside = [tensor.name for tensor in model.graph.initializer if tensor.external_data]
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     newest = onnx.defs.onnx_opset_version()
@@ -124,13 +140,11 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Gate]:
     size, classes = expected.size, len(expected.class_names)
     photo = [f"{expected.input_name} {kind} [any, 3, {size}, {size}]" for kind in ("float32", "uint8")]
     answer = f"{expected.probabilities_output} float32 [any, {classes}]"
-    missing = [name for name in ("author", "licence", "bball_pl.preprocess") if not fields.get(name)]
-    missing += [] if model.doc_string else ["description"]
     try:
         # By its path, so that data outside is looked for; but shapes cannot be inferred from that.
         onnx.checker.check_model(str(path), full_check=not outside)
         complaint = ""
-    except Exception as error:  # the checker and shape inference each have errors of their own
+    except Exception as error:  # the checker and shape inference raise different errors
         complaint = reason_of(error)
     name = model.graph.input[0].name if model.graph.input else ""
     result = model.graph.output[0].name if model.graph.output else ""
@@ -139,11 +153,11 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Gate]:
         Gate("opset", text, f"ai.onnx 13 to {newest}, and no other", standard),
         Gate("input", ", ".join(inputs) or "none", photo[0], len(inputs) == 1 and inputs[0] in photo),
         _same("output", ", ".join(outputs) or "none", answer),
-        *_labels(fields.get("labels", "").split("\n"), expected),
+        *_labels(onnx_labels(model), expected),
         *_graph(graph, name, result)[:1],
         _training(graph),
         _softmax(graph, result),
-        _same("metadata", _some([f"no {name}" for name in missing], "complete"), "complete"),
+        _metadata(onnx_texts(model), expected.metadata),
         Gate("ONNX checker", complaint or "valid", "valid", not complaint),
     ]
 
@@ -233,18 +247,25 @@ def _softmax(graph: Graph, answer: str) -> Gate:
     return Gate("softmax at the end", found, "softmax over the classes", graph.softmax_before(answer))
 
 
-def _metadata(metadata: Any) -> list[Gate]:
-    fields = {
-        "author": metadata.author,
-        "licence": metadata.license,
-        "short description": metadata.shortDescription,
-        "version": metadata.versionString,
-    }
-    missing = [f"no {name}" for name, text in fields.items() if not text]
-    return [
-        _same("metadata", ", ".join(missing) or "complete", "complete"),
-        _same("preview type", metadata.userDefined.get(PREVIEW, "none"), _PREVIEW_WANTED),
+def _fixed_weights(spec: Any) -> Gate:
+    """Check that no phone may train the model further."""
+    updatable = ["the model"] if spec.isUpdatable else []
+    updatable += [layer.name for layer in spec.neuralNetworkClassifier.layers if layer.isUpdatable]
+    return _same("updatable on the phone", _some(updatable, "nothing"), "nothing")
+
+
+def _metadata(found: Mapping[str, str], expected: Mapping[str, str]) -> Gate:
+    """Compare text fields value for value; the first four may not be empty either."""
+    wrong = [
+        name
+        for name in {**expected, **found}
+        if found.get(name, "") != expected.get(name, "") or (name in _NEEDED and not found.get(name))
     ]
+    texts = [
+        _some([f"{name} {fields[name]!r}" if fields.get(name) else f"no {name}" for name in wrong], "complete")
+        for fields in (found, expected)
+    ]
+    return Gate("metadata", texts[0], texts[1], not wrong)
 
 
 def _program(path: Path, spec: Any) -> tuple[Graph, str, str]:

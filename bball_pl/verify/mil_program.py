@@ -21,7 +21,7 @@ from bball_pl.verify.runners import Mode, Step, TorchExecutor
 
 @dataclass(frozen=True)
 class SavedProgram:
-    """What a package holds.
+    """Contents of a package.
 
     Attributes:
         input_name: name of the photo.
@@ -30,7 +30,7 @@ class SavedProgram:
         outputs: names of the label and of the probabilities, as the package describes them.
         operations: coremltools' operations, in their order; the last of them is `classify`.
         image: coremltools' variable for the photo, `[1, 3, height, width]`.
-        metadata: the package's own text fields.
+        metadata: text fields of the package.
     """
 
     input_name: str
@@ -80,7 +80,7 @@ def read_program(path: Path) -> SavedProgram:
 
 
 def label_of(operation: Any) -> str:
-    """Return what an operation is called in messages: its first result, and its type."""
+    """Return the name of an operation in messages: its first result, and its type."""
     return f"{operation.outputs[0].name} ({operation.op_type})"
 
 
@@ -128,7 +128,7 @@ class MilProgram(TorchExecutor):
 
     Mode fp32 computes everything in float32 from the weights as they are stored: what differs from the trained network
     is the conversion. Mode fp16 also rounds every value that the program calls fp16, after each op. Within an op the
-    arithmetic is float32 in both: a phone's processors may round there as well, each in its own way.
+    arithmetic is float32 in both: a phone's processors may round within an op as well, each differently.
 
     The largest activation is that of the results that the program calls fp16; inf also stands for what is not a number.
     fp16 ends at 65504.
@@ -179,7 +179,7 @@ class MilProgram(TorchExecutor):
             elif given.val is None:
                 raise self._refusal(label, f"computes its parameter {name}; expected a constant")
             else:
-                constants[name] = _plain(given.val)
+                constants[name] = self._plain(given.val)
         shapes, types = zip(*(self._stated(var, label) for var in operation.outputs), strict=True)
         return Step(
             label,
@@ -199,7 +199,7 @@ class MilProgram(TorchExecutor):
         if name not in TYPES:
             raise self._refusal(label, f"is of type {name}; expected one of {', '.join(TYPES)}")
         self._keys[var] = len(self._keys)
-        # A dimension that is not known when the program is loaded is a symbol there.
+        # coremltools has a symbol for a dimension that is not known when the program is loaded.
         return tuple(int(side) if isinstance(side, int | np.integer) else None for side in var.shape), name
 
     def _key(self, var: Any, label: str) -> int:
@@ -208,14 +208,27 @@ class MilProgram(TorchExecutor):
             if var.op is None or not var.op.op_type.startswith("const"):
                 raise self._refusal(label, f"takes {var.name}, which nothing computes before it")
             try:
-                value = _tensor(var)
+                value = self._tensor(constant_value(var))
             except Exception as error:  # damaged tables and masks fail in coremltools in many ways
                 raise self._refusal(label_of(var.op), f"cannot be read ({reason_of(error)})") from error
             self._keys[var] = len(self._keys)
-            if self._rounded_constants and value.is_floating_point():
-                value = value.half().float()
             self._constants[self._keys[var]] = value
         return self._keys[var]
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        if self._rounded_constants and array.dtype.kind == "f":
+            array = _rounded_to_fp16(array)
+        kind = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32)
+        tensor = torch.from_numpy(array.astype(kind))
+        # As the photos: convolutions on CPUs are fastest in it.
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    def _plain(self, value: Any) -> Any:
+        """Turn a constant parameter into a Python number, text, truth value, or list of them."""
+        if not isinstance(value, np.ndarray | np.generic):
+            return value
+        rounded = self._rounded_constants and value.dtype.kind == "f"
+        return (_rounded_to_fp16(np.asarray(value)) if rounded else value).tolist()
 
 
 def _bound(
@@ -231,19 +244,20 @@ def _bound(
     return run
 
 
-def _plain(value: Any) -> Any:
-    """Turn a constant parameter into a Python number, text, truth value, or list of them."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _tensor(var: Any) -> Tensor:
-    """Return a constant as a tensor; compressed weights are unpacked by coremltools' own formulas."""
+def constant_value(var: Any) -> np.ndarray:
+    """Return a constant of a program; compressed weights are unpacked by coremltools' formulas."""
     value = var.val
     if var.op.op_type != "const":
         value = var.op.materialized_val_inference()
         value = value[var.op.outputs.index(var)] if isinstance(value, tuple) else value
-    array = np.asarray(value)
-    kind = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32)
-    tensor = torch.from_numpy(array.astype(kind))
-    # As the photos: convolutions on CPUs are fastest in it.
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+    return np.asarray(value)
+
+
+def _rounded_to_fp16(array: np.ndarray) -> np.ndarray:
+    """Round constants as coremltools does: in short ones, nothing but 0 becomes 0, so that no epsilon vanishes."""
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float16)
+    if array.size >= 400:
+        return rounded
+    smallest = np.copysign(np.float16(2.0**-24), array).astype(np.float16)
+    return np.where((rounded == 0) & (array != 0), smallest, rounded)

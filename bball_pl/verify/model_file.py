@@ -48,7 +48,7 @@ def read_spec(path: Path) -> Any:
 
     try:
         spec = ct.utils.load_spec(str(path))
-    except Exception as error:  # coremltools, its C++ and protobuf each have errors of their own
+    except Exception as error:  # coremltools, its C++ and protobuf raise different errors
         raise unreadable(path, error) from error
     if spec.WhichOneof("Type") is None or not spec.description.input:
         raise VerificationError(f"{path} holds no Core ML model. {_EXPORT_AGAIN}")
@@ -89,6 +89,30 @@ def labels_of(spec: Any) -> list[str]:
     return []
 
 
+def coreml_texts(spec: Any) -> dict[str, str]:
+    """Return author, licence, description, version and all further text fields of a Core ML file."""
+    metadata = spec.description.metadata
+    fields = {
+        "author": metadata.author,
+        "licence": metadata.license,
+        "description": metadata.shortDescription,
+        "version": metadata.versionString,
+    }
+    return fields | dict(sorted(metadata.userDefined.items()))
+
+
+def onnx_texts(model: Any) -> dict[str, str]:
+    """Return author, licence, description, version and all further text fields of an ONNX file, except its labels."""
+    fields = {field.key: field.value for field in model.metadata_props if field.key != "labels"}
+    fields |= {"description": model.doc_string, "version": model.producer_version}
+    return {name: fields.pop(name, "") for name in ("author", "licence", "description", "version")} | fields
+
+
+def onnx_labels(model: Any) -> list[str]:
+    """Return the labels of an ONNX file, in the order of its probabilities."""
+    return [label for field in model.metadata_props if field.key == "labels" for label in field.value.split("\n")]
+
+
 def read_onnx(path: Path) -> Any:
     """Read the message of an ONNX file, without data that lies outside it.
 
@@ -99,7 +123,7 @@ def read_onnx(path: Path) -> Any:
 
     try:
         model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf and the file system each have errors of their own
+    except Exception as error:  # protobuf and the file system raise different errors
         raise unreadable(path, error) from error
     if not model.graph.node:
         raise VerificationError(f"{path} holds no ONNX model. {_EXPORT_AGAIN}")
@@ -120,7 +144,7 @@ def coreai_metadata(path: Path) -> dict[str, str]:
         raise VerificationError(f"{path.name}: its metadata cannot be read ({error})") from error
 
 
-#: What coremltools' compressions are called here, by the op that undoes them when the model is loaded.
+#: Names of coremltools' compressions, by the op that unpacks them when the model is loaded.
 _COMPRESSED = {
     "constexpr_affine_dequantize": "linear",
     "constexpr_blockwise_shift_scale": "linear",
@@ -136,7 +160,7 @@ def program_weights(block: Any) -> Counter[str]:
 
     types = {output.name: output.type.tensorType for operation in block.operations for output in operation.outputs}
     compressed = [operation for operation in block.operations if operation.type.startswith("constexpr_")]
-    # Tables and scales of compressed weights are no weights, whether they are compressed themselves or not.
+    # Tables and scales of compressed weights do not count as weights, compressed or not.
     parts = {given.arguments[0].name for operation in compressed for given in operation.inputs.values()}
     counts: Counter[str] = Counter()
     for operation in block.operations:
@@ -155,7 +179,7 @@ def program_weights(block: Any) -> Counter[str]:
 def _stored(operation: Any, types: dict[str, Any]) -> str:
     from coremltools.proto import MIL_pb2
 
-    # What a compressed weight is made of: attributes up to iOS17, from iOS18 on inputs, by name or in place.
+    # Parts of a compressed weight: attributes up to iOS17, inputs from iOS18, by name or inline.
     given = {name: value.type.tensorType for name, value in operation.attributes.items()}
     for name, value in operation.inputs.items():
         argument = value.arguments[0]
@@ -258,7 +282,7 @@ class Parameters:
         """Return a repeated integer field.
 
         Raises:
-            VerificationError: if it has another length than asked, unless it is empty and there is a default.
+            VerificationError: if its length is not the expected one, unless it is empty and has a default.
         """
         values = [int(value) for value in self.get(field)]
         if not values and default is not None:
@@ -300,7 +324,7 @@ class Parameters:
 
         Args:
             field: name of the `WeightParams`.
-            shape: theirs; quantisation in steps of their own is along its first dimension.
+            shape: of the weights; scales of quantised weights are along its first dimension.
             exact: never rounded to fp16.
 
         Raises:
@@ -351,8 +375,8 @@ def decode_weights(stored: Any, shape: Sequence[int]) -> np.ndarray:
     """Decode `WeightParams`: fp32, fp16, or 1–8 bits with a linear scale or a look-up table.
 
     Args:
-        stored: the message.
-        shape: of the weights.
+        stored: the protobuf message.
+        shape: shape of the weights.
 
     Returns:
         float32, of that shape.

@@ -55,7 +55,7 @@ class Runner:
         name: the file's name, for messages.
         class_names: the labels in the file, in the order of its probabilities.
         size: width and height of the photo, in pixels.
-        metadata: the file's own text fields.
+        metadata: text fields of the file.
         largest_activation: largest absolute intermediate value over all photos so far; 0 where it cannot be seen.
         largest_activation_at: the op or layer that gave it.
     """
@@ -265,7 +265,7 @@ class OnnxRunner(Runner):
 
 
 class CoreMLRunner(Runner):
-    """A Core ML file in Apple's own runtime; on macOS only.
+    """A Core ML file in Apple's runtime; on macOS only.
 
     Args:
         path: the file.
@@ -300,7 +300,7 @@ _STACK = 512 * 1024 * 1024
 
 
 class CoreAIRunner(Runner):
-    """A Core AI asset (`.aimodel`, iOS 27, beta) in Apple's own runtime, which runs on Linux as well.
+    """A Core AI asset (`.aimodel`, iOS 27, beta) in Apple's runtime, which runs on Linux as well.
 
     Args:
         path: the asset.

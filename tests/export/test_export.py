@@ -28,6 +28,7 @@ from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
 from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.proof import verify_folder
 from bball_pl.verify.runners import CoreAIRunner, runner_for
 
 from helpers.export_files import Exported, digest, edge_photos, exported_run, script
@@ -47,6 +48,9 @@ def test_an_export_holds_every_format_and_its_proof(exported: Exported) -> None:
     parity = json.loads((exported.folder / "parity.json").read_text())
     assert parity["passed"] is True
     assert parity["photos"] == 12
+    assert all(gate.passed for gate in verify_folder(exported.folder))
+    bound = {path.relative_to(exported.folder).as_posix() for path in exported.folder.rglob("*") if path.is_file()}
+    assert set(parity["sha256"]) == bound - {"parity.json"}
     assert [file["name"] for file in parity["files"]] == FILES
     for file in parity["files"]:
         assert file["same_answers"] == 1.0

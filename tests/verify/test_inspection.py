@@ -23,6 +23,7 @@ from bball_pl.export.coreml import finish, write_coreml
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
+from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.describe import describe
 from bball_pl.verify.graph import onnx_graph
 from bball_pl.verify.inspection import Expected, Gate, inspect_coreml, inspect_onnx
@@ -34,6 +35,11 @@ SIZE = 48
 INTERFACE = interface_for(NAMES)
 FORMS = {".mlpackage": "mlprogram", ".mlmodel": "neuralnetwork", ".onnx": "onnx"}
 TARGETS = {"mlprogram": "iOS16", "neuralnetwork": "iOS14", "onnx": ""}
+
+#: The facts that every file states.
+ABOUT = About(
+    *("A. Coach", "MIT", "球 moves", NAMES, PreprocessSpec(SIZE), "test_resnet", 1.3, 0.6, "", "", None, "0" * 64)
+)
 
 Change = Callable[[Any], object]
 
@@ -50,8 +56,7 @@ class Right:
 def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
     folder = tmp_path_factory.mktemp("right")
     model = sane_network("test_resnet", SIZE)
-    about = About("A. Coach", "MIT", "球 moves", NAMES, model.spec, "test_resnet", 1.3, 0.6, "", "", None, "0" * 64)
-    return Right(about, {form: write(folder / f"right{suffix}", model, about) for suffix, form in FORMS.items()})
+    return Right(ABOUT, {form: write(folder / f"right{suffix}", model, ABOUT) for suffix, form in FORMS.items()})
 
 
 def write(path: Path, model: DeployModel, about: About) -> Path:
@@ -62,8 +67,15 @@ def write(path: Path, model: DeployModel, about: About) -> Path:
     return write_coreml(model, path, INTERFACE, about, form, target)
 
 
+def texts(about: About) -> dict[str, str]:
+    """Return every text field of a right file."""
+    fields = about.user_defined()
+    main = {"author": about.author, "licence": about.licence, "description": about.description}
+    return {**main, "version": fields["bball_pl.version"], **fields}
+
+
 def expected(form: Any, **changes: Any) -> Expected:
-    whole = Expected(NAMES, SIZE, "image", "classLabel", "probabilities", TARGETS[form], form)
+    whole = Expected(NAMES, SIZE, "image", "classLabel", "probabilities", TARGETS[form], form, texts(ABOUT))
     return replace(whole, **changes)
 
 
@@ -283,6 +295,55 @@ def test_a_label_twice_is_wrong_even_if_it_was_asked_for(right: Right, tmp_path:
 def test_a_target_that_a_network_does_not_need_in_full(right: Right) -> None:
     path = right.files["neuralnetwork"]
     assert failed(inspect(path, expected("neuralnetwork", target="iOS13"))) == []
+
+
+def _text(name: str, value: str) -> Change:
+    def change(message: Any) -> None:
+        if isinstance(message, onnx.ModelProto):
+            fields = {field.key: field.value for field in message.metadata_props}
+            onnx.helper.set_model_props(message, fields | {name: value})
+        else:
+            message.description.metadata.userDefined[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bball_pl.fit", "pad"),
+        ("bball_pl.classes", '["layup", "dribble", "shoot"]'),
+        ("bball_pl.threshold", "0.99"),
+        ("bball_pl.test_accuracy", "100 %"),
+        ("bball_pl.checkpoint_sha256", "1" * 64),
+        ("bball_pl.preprocess", json.dumps(replace(ABOUT.spec, fit="crop").to_dict())),
+        ("remark", "not ours"),
+    ],
+)
+def test_a_wrong_value_in_the_metadata(right: Right, tmp_path: Path, suffix: str, name: str, value: str) -> None:
+    gates = inspect(changed(right.files[FORMS[suffix]], tmp_path, _text(name, value)))
+    assert failed(gates) == ["metadata"]
+    assert any(name in gate.found for gate in gates if not gate.passed)
+
+
+def test_a_network_that_a_phone_may_train(right: Right, tmp_path: Path) -> None:
+    def whole(spec: Any) -> None:
+        spec.isUpdatable = True
+
+    def layer(spec: Any) -> None:
+        next(layer for layer in spec.neuralNetworkClassifier.layers if layer.HasField("convolution")).isUpdatable = True
+
+    for number, change in enumerate((whole, layer)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert failed(inspect(changed(right.files["neuralnetwork"], folder, change))) == ["updatable on the phone"]
+
+
+def test_the_image_shape_of_the_first_generation(right: Right, tmp_path: Path) -> None:
+    def rank_five(spec: Any) -> None:
+        spec.neuralNetworkClassifier.imageInputShapeMapping = 0
+
+    assert failed(inspect(changed(right.files["neuralnetwork"], tmp_path, rank_five))) == ["image's rank"]
 
 
 @pytest.mark.parametrize("values", [{"channelScale": 1 / 255}, {"redBias": -1}, {"blueBias": 2}])
