@@ -21,7 +21,7 @@ from rich.table import Table
 
 from bball_pl.audit.audit import Audit, audit_tree
 from bball_pl.court.demo_dataset import write_demo
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 
 from planted_faults import Planted, plant
 
@@ -49,7 +49,7 @@ def main(
         if not (root / "photos.csv").is_file():
             write_demo(root, train, test, _RENDERED, None)
         # One store: most photos are the same for every seed, and their features are computed once.
-        store = Store(Path(folder) / "cache")
+        store = PhotoStore(Path(folder) / "cache")
         for seed in seeds:
             started = time.process_time()
             planted = plant(root, Path(folder) / f"planted-{seed}", seed)

@@ -59,7 +59,7 @@ def audit(
     from bball_pl.audit.fix import fix as move_away
     from bball_pl.audit.outputs import audit_table, fix_lines, remarks, write_outputs
     from bball_pl.photos.journal import home_of
-    from bball_pl.photos.store import Store
+    from bball_pl.photos.store import PhotoStore
 
     if undo and fix:
         raise ConfigError("--fix and --undo were both given; pass one of them")
@@ -70,7 +70,7 @@ def audit(
         _undo(root, place)
         return
     confirmed = confirmed_photos(place) if place.is_dir() else ()
-    store = Store(cache_dir)
+    store = PhotoStore(cache_dir)
     try:
         found = audit_tree(root, store, class_names, labels, limits, imbalance, seed, Console(stderr=True), confirmed)
     finally:

@@ -51,11 +51,11 @@ def split(
         class_names: names of the class folders; found out unless given.
         dry_run: say what would be done, and write nothing.
     """
-    from bball_pl.photos.store import Store
+    from bball_pl.photos.store import PhotoStore
     from bball_pl.split.write import make_split, split_lines, split_table
 
     console = Console()
-    store = Store(ROOT / "data" / ".cache")
+    store = PhotoStore(ROOT / "data" / ".cache")
     try:
         made = make_split(
             root,

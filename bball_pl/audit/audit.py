@@ -30,7 +30,7 @@ from bball_pl.audit.measure import Seen, look, look_closely
 from bball_pl.errors import ConfigError
 from bball_pl.photos.audit_record import AuditRecord, fingerprint, fingerprints_by_class
 from bball_pl.photos.measurements import Limits
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import Album, scan_album
 
 
@@ -99,7 +99,7 @@ class Audit:
 
 def audit_tree(
     root: Path,
-    store: Store,
+    store: PhotoStore,
     class_names: Sequence[str] | None = None,
     labels: bool = True,
     limits: Limits | None = None,
@@ -160,7 +160,9 @@ def _copies(seen: Seen, console: Console | None) -> Copies:
     return Copies(clusters, overlays)
 
 
-def _judge(album: Album, seen: Seen, copies: Copies, store: Store, seed: int, console: Console | None) -> Judgement:
+def _judge(
+    album: Album, seen: Seen, copies: Copies, store: PhotoStore, seed: int, console: Console | None
+) -> Judgement:
     rows = [row for row in seen.usable if album.photos[row].class_name]
     if not rows:
         return Judgement(remark="labels were not judged: no photo is sorted into a class yet")

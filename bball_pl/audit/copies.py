@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +11,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from joblib import cpu_count
+from scipy.cluster.hierarchy import DisjointSet
 
-from bball_pl.linked import Linked
-from bball_pl.photos.measurements import Facts, hamming
+from bball_pl.photos.measurements import Measurements, hamming
 
 #: Long side of the first, rough comparison, in pixels.
 _ROUGH_SIDE = 48
@@ -261,7 +260,7 @@ _AT_ONCE = 64
 
 def find_clusters(
     sha256s: Sequence[str],
-    facts: Sequence[Facts],
+    facts: Sequence[Measurements],
     advance: Callable[[int, int], None] | None = None,
     overlays: dict[tuple[int, int], Overlay] | None = None,
 ) -> list[list[int]]:
@@ -278,29 +277,20 @@ def find_clusters(
         twice.
     """
     first: dict[str, int] = {}
-    linked = Linked()
-    for row, sha256 in enumerate(sha256s):
-        if sha256:
-            linked.link(first.setdefault(sha256, row), row)
+    linked = DisjointSet(row for row, sha256 in enumerate(sha256s) if sha256)
+    for row in linked:
+        linked.merge(first.setdefault(sha256s[row], row), row)
     # Copies of the same bytes would be each other's neighbours and hide all others.
     rows = [row for row in first.values() if not facts[row].problem]
     if len(rows) > 1:
         _link_near(rows, facts, linked, advance, {} if overlays is None else overlays)
-    return clusters_of(linked, (row for row, sha256 in enumerate(sha256s) if sha256))
-
-
-def clusters_of(linked: Linked, rows: Iterable[int]) -> list[list[int]]:
-    """Return the clusters of two or more of `rows`, in the order of their first rows."""
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for row in rows:
-        members[linked.root(row)].append(row)
-    return [sorted(cluster) for cluster in members.values() if len(cluster) > 1]
+    return [sorted(cluster) for cluster in linked.subsets() if len(cluster) > 1]
 
 
 def _link_near(
     rows: Sequence[int],
-    facts: Sequence[Facts],
-    linked: Linked,
+    facts: Sequence[Measurements],
+    linked: DisjointSet,
     advance: Callable[[int, int], None] | None,
     overlays: dict[tuple[int, int], Overlay],
 ) -> None:
@@ -316,10 +306,10 @@ def _link_near(
         for start in range(0, len(pairs), _AT_ONCE):
             part = pairs[start : start + _AT_ONCE]
             # What hangs together already need not be compared: a cluster of n costs about n comparisons, not n².
-            part = [pair for pair in part if linked.root(rows[pair[0]]) != linked.root(rows[pair[1]])]
+            part = [pair for pair in part if not linked.connected(rows[pair[0]], rows[pair[1]])]
             for (one, other), found in zip(part, pool.map(laid, part), strict=True):
                 if found is not None:
-                    linked.link(rows[one], rows[other])
+                    linked.merge(rows[one], rows[other])
                     overlays[min(rows[one], rows[other]), max(rows[one], rows[other])] = found
             if advance is not None:
                 advance(min(start + _AT_ONCE, len(pairs)), len(pairs))

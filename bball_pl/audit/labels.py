@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from bball_pl.linked import Linked
+from scipy.cluster.hierarchy import DisjointSet
 
 #: Inverse strength of the regularisation: there are many more features than photos. Measured on the demo court with
 #: ten times as little, the 30 most doubtful labels hold fewer wrong ones.
@@ -173,13 +172,14 @@ def _issues(targets: np.ndarray, shares: np.ndarray) -> list[int]:
 
 def _joined(groups: Sequence[Sequence[Hashable]]) -> np.ndarray:
     """Return a number for each photo; photos that any group links have the same."""
-    linked = Linked()
-    for place, own in enumerate(groups):
-        for group in own:
-            linked.link(("group", group), ("photo", place))
-    numbers: dict[Hashable, int] = {}
-    roots = [linked.root(("photo", place)) for place in range(len(groups))]
-    return np.array([numbers.setdefault(root, len(numbers)) for root in roots])
+    linked = DisjointSet(("photo", index) for index in range(len(groups)))
+    for index, names in enumerate(groups):
+        for name in names:
+            linked.add(("group", name))
+            linked.merge(("group", name), ("photo", index))
+    roots = [linked["photo", index] for index in range(len(groups))]
+    numbers = {root: number for number, root in enumerate(dict.fromkeys(roots))}
+    return np.array([numbers[root] for root in roots])
 
 
 def _judgeable(labels: Sequence[str], groups: np.ndarray) -> tuple[list[str], list[str]]:

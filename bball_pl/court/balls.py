@@ -144,7 +144,7 @@ def paint_make(
         middle, way = (size - 1) / 2, smear / blur * (size - 1) / 2
         ends = [(round(middle - way[0]), round(middle - way[1])), (round(middle + way[0]), round(middle + way[1]))]
         cv2.line(kernel, ends[0], ends[1], 1.0, 1)
-        layer = cv2.filter2D(layer, -1, kernel / kernel.sum(), borderType=cv2.BORDER_CONSTANT)
+        layer = np.asarray(cv2.filter2D(layer, -1, kernel / kernel.sum(), borderType=cv2.BORDER_CONSTANT), np.float32)
     under = canvas[y0:y1, x0:x1]
     canvas[y0:y1, x0:x1] = (under * (1 - layer[..., 3:]) + layer[..., :3] + 0.5).clip(0, 255).astype(np.uint8)
 

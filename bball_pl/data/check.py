@@ -3,92 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-import PIL
-from joblib import cpu_count
 from rich.console import Console
-from rich.progress import Progress
 
 from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError, PhotoError
-from bball_pl.files import Signature, signature, write_text
-from bball_pl.photos.decode import DECODE_VERSION
+from bball_pl.files import signature
+from bball_pl.photos.decode import read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.photos.store import PhotoStore, in_batches
 from bball_pl.photos.tree import FoundDataset, FoundPhoto, Photo
 
 OnBadPhoto = Literal["error", "skip"]
 
-_T = TypeVar("_T")
+#: Photos whose verdicts are written at once: an interrupted check loses at most these.
+_BATCH = 256
 
-# What is known of a file: its sha256 (empty if it could not be read) and why it is bad (empty if it is not).
+# SHA-256 of a file (empty if it cannot be read), and why it cannot be used (empty if it can).
 _Verdict = tuple[str, str]
-
-
-class PhotoIndex:
-    """What was found out about the files of one dataset, kept on disk so that it is found out once.
-
-    A file counts as known while its name, size and time of change (in nanoseconds) are the same. All processes of a
-    run read the index that the first one wrote, so that they agree on the photos without opening them again.
-
-    Args:
-        root: the dataset's folder.
-        folder: the cache's folder, where the index lies.
-    """
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        # One index per dataset folder; the decoder and Pillow are in the name because they decide what is bad.
-        key = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:16]
-        self.path = folder / f"index.{DECODE_VERSION}-{PIL.__version__}" / f"{key}.json"
-        self._known: dict[str, object] = {}
-        # A damaged or missing index costs time, nothing else.
-        with suppress(OSError, ValueError):
-            known = json.loads(self.path.read_text(encoding="utf-8"))
-            self._known = known if isinstance(known, dict) else {}
-
-    def verdict(self, photo: FoundPhoto, known: Signature) -> _Verdict | None:
-        """Return what is known of a file, else None; a file that could not be read is not known."""
-        match self._known.get(photo.relative):
-            case [int(size), int(mtime), str(sha256), str(reason)] if sha256 and (size, mtime) == known:
-                return sha256, reason
-        return None
-
-    def update(self, known: Mapping[str, tuple[int | str, ...]]) -> None:
-        """Keep what is known of these files, by relative name, and nothing of files that are gone.
-
-        Raises:
-            OSError: if the index cannot be written.
-        """
-        fresh: dict[str, object] = {name: list(facts) for name, facts in known.items()}
-        if fresh != self._known:
-            write_text(self.path, json.dumps(fresh, ensure_ascii=False, indent=0))
-            self._known = fresh
 
 
 def check_photos(
     dataset: FoundDataset,
     cache: PhotoCache,
-    index: PhotoIndex,
+    store: PhotoStore,
     specs: Mapping[str, PreprocessSpec],
     on_bad_photo: OnBadPhoto = "error",
     console: Console | None = None,
 ) -> dict[str, list[Photo]]:
     """Open every photo once, put it into the cache, and refuse a dataset that cannot be trained on or measured with.
 
-    Photos that the index knows and the cache holds are not opened again.
+    Photos that the store knows and the cache holds are not opened again.
 
     Args:
         dataset: what `scan_dataset` found.
         cache: gets an entry for each photo.
-        index: is read and brought up to date.
+        store: is read and brought up to date.
         specs: per split, the spec of its entries.
         on_bad_photo: `error` ends with all bad photos and their reasons; `skip` leaves them out and says so.
         console: where progress and what was left out is shown; None shows nothing.
@@ -100,7 +54,7 @@ def check_photos(
         DatasetError: if there is a bad photo and `on_bad_photo` is `error`; a class of a split has no photo; two
             classes of a split share the same bytes; or a test or val photo is in train as well.
     """
-    verdicts = _verdicts(dataset.photos, cache, index, specs, console)
+    verdicts = _verdicts(dataset.photos, cache, store, specs, console)
     bad = [f"{photo.relative}: {reason}" for photo, (_, reason) in zip(dataset.photos, verdicts, strict=True) if reason]
     if bad and on_bad_photo == "error":
         raise DatasetError(
@@ -135,70 +89,47 @@ def fill_cache(photos: Sequence[Photo], cache: PhotoCache, spec: PreprocessSpec,
     def fill(photo: Photo) -> None:
         cache.load(photo.path, photo.sha256, spec)
 
-    _in_threads(fill, lacking, "filling the cache", console)
+    for _ in in_batches(fill, lacking, _BATCH, "filling the cache", console):
+        pass
 
 
 def _verdicts(
     photos: Sequence[FoundPhoto],
     cache: PhotoCache,
-    index: PhotoIndex,
+    store: PhotoStore,
     specs: Mapping[str, PreprocessSpec],
     console: Console | None,
 ) -> list[_Verdict]:
-    # Taken before the files are read: one that changes meanwhile is looked at again the next time.
-    signatures = [signature(photo.path) for photo in photos]
-    verdicts = [index.verdict(photo, own) for photo, own in zip(photos, signatures, strict=True)]
-    todo = [
-        position
-        for position, (photo, verdict) in enumerate(zip(photos, verdicts, strict=True))
-        if verdict is None or not (verdict[1] or cache.holds(verdict[0], specs[photo.split]))
-    ]
+    # Taken before the files are read: one that changes meanwhile is checked again the next time.
+    signatures = {photo.path: signature(photo.path) for photo in photos}
+    sha256s = store.sha256s(signatures)
+    problems = store.problems(sha256s.values())
+    verdicts = {
+        path: (sha256, problem) for path, sha256 in sha256s.items() if (problem := problems.get(sha256)) is not None
+    }
 
-    def examine(position: int) -> None:
-        verdicts[position] = _examine(photos[position], cache, specs[photos[position].split])
+    def is_done(photo: FoundPhoto) -> bool:
+        sha256, problem = verdicts.get(photo.path, ("", ""))
+        return bool(sha256) and (bool(problem) or cache.holds(sha256, specs[photo.split]))
 
-    _in_threads(examine, todo, "checking photos", console)
-    complete = [verdict for verdict in verdicts if verdict is not None]
-    try:
-        index.update(
-            {p.relative: (*s, *v) for p, s, v in zip(photos, signatures, complete, strict=True)},
+    def check(photo: FoundPhoto) -> tuple[Path, _Verdict]:
+        return photo.path, _check(photo, cache, specs[photo.split])
+
+    todo = [photo for photo in photos if not is_done(photo)]
+    for batch in in_batches(check, todo, _BATCH, "checking photos", console):
+        verdicts.update(batch)
+        store.keep(
+            files={path: (signatures[path], sha256) for path, (sha256, _) in batch},
+            problems={sha256: problem for _, (sha256, problem) in batch if sha256},
         )
-    except OSError as error:
-        # Without a cache nothing has to be written: a read-only disk then costs every process a check of its own.
-        if cache.folder is not None:
-            raise DatasetError(
-                f"the photo cache cannot be written: {index.path} ({error.strerror}). "
-                "Pass --data.cache_dir DIR on a disk with room, or --data.cache false."
-            ) from error
-    return complete
+    return [verdicts[photo.path] for photo in photos]
 
 
-def _in_threads(work: Callable[[_T], None], todo: Sequence[_T], title: str, console: Console | None) -> None:
-    # Threads, not processes: Pillow lets go of the interpreter's lock while it decodes and resizes, and threads start
-    # at once and are safe where CUDA or another library has threads already.
-    if not todo:
-        return
-    with (
-        Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
-        ThreadPoolExecutor(cpu_count()) as pool,
-    ):
-        try:
-            for _ in progress.track(pool.map(work, todo), total=len(todo), description=title):
-                pass
-        except BaseException:
-            # A full disk or Ctrl-C: without this the pool would first work through everything that waits.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _examine(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
+def _check(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
     try:
-        # A pipe with the name of a photo would be waited for, for ever.
-        if not stat.S_ISREG(photo.path.stat().st_mode):
-            return "", "not a regular file"
-        content = photo.path.read_bytes()
-    except OSError as error:
-        return "", f"cannot be read ({error.strerror})"
+        content = read_photo(photo.path)
+    except PhotoError as error:
+        return "", str(error)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         cache.store(content, sha256, spec)

@@ -19,13 +19,14 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from bball_pl.data.augmentation import Strength, build_augment
-from bball_pl.data.check import OnBadPhoto, PhotoIndex, check_photos, fill_cache
+from bball_pl.data.check import OnBadPhoto, check_photos, fill_cache
 from bball_pl.data.dataset import PhotoBatch, PhotoCache, PhotoDataset, collate
 from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler, resume_point
 from bball_pl.data.validation import split_train, stratified_subset
 from bball_pl.errors import DatasetError
 from bball_pl.photos.audit_record import audit_remark
 from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
 from bball_pl.project import ROOT
 
@@ -120,7 +121,7 @@ class PhotoDataModule(L.LightningDataModule):
             console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def setup(self, stage: str | None = None) -> None:
-        """Make the same lists of photos in every process, from the index that `prepare_data` wrote.
+        """Make the same lists of photos in every process, from the store that `prepare_data` filled.
 
         Raises:
             DatasetError: as `prepare_data`.
@@ -207,8 +208,8 @@ class PhotoDataModule(L.LightningDataModule):
         if dataset.ignored and console is not None:
             console.print(f"Not photos of a class, left out: {', '.join(dataset.ignored)}", markup=False)
         specs = {"train": self._train_spec, "val": self.spec, "test": self.spec}
-        index = PhotoIndex(self.root, self._cache_dir)
-        photos = check_photos(dataset, self._cache, index, specs, self.on_bad_photo, console)
+        with PhotoStore(self._cache_dir) as store:
+            photos = check_photos(dataset, self._cache, store, specs, self.on_bad_photo, console)
         if not dataset.has_val:
             photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
         self.photos = photos

@@ -6,15 +6,15 @@ import csv
 import io
 import os
 import warnings
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import write_text
-from bball_pl.linked import Linked
 from bball_pl.photos.tree import FoundPhoto, Photo
 
 # When no fold of one drawing has every class on both sides, others are drawn before the folds are made larger.
@@ -126,12 +126,13 @@ def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -
 
 def _groups(photos: Sequence[Photo]) -> np.ndarray:
     # Two photos belong together if they share a group or their bytes, and so do their other companions.
-    linked = Linked()
     ends = [("group", photo.group) if photo.group else ("alone", photo.relative) for photo in photos]
-    for photo, end in zip(photos, ends, strict=True):
-        linked.link(end, ("content", photo.sha256))
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(linked.root(end), len(numbers)) for end in ends])
+    contents = [("content", photo.sha256) for photo in photos]
+    linked = DisjointSet([*ends, *contents])
+    for end, content in zip(ends, contents, strict=True):
+        linked.merge(end, content)
+    numbers = {root: number for number, root in enumerate(dict.fromkeys(linked[end] for end in ends))}
+    return np.array([numbers[linked[end]] for end in ends])
 
 
 def _refuse_single_groups(photos: Sequence[Photo], groups: np.ndarray) -> None:

@@ -112,8 +112,8 @@ class About:
         """Return the facts as the text fields of a Core ML or ONNX file."""
         return {
             "bball_pl.version": __version__,
-            "bball_pl.moves": json.dumps(self.class_names, ensure_ascii=False),
-            "bball_pl.photos.preprocess": json.dumps(self.spec.to_dict()),
+            "bball_pl.classes": json.dumps(self.class_names, ensure_ascii=False),
+            "bball_pl.preprocess": json.dumps(self.spec.to_dict()),
             "bball_pl.fit": self.spec.fit,
             "bball_pl.crop_policy": CROP_POLICY[self.spec.fit],
             "bball_pl.backbone": self.backbone,

@@ -113,7 +113,7 @@ def _stage(name: str, arguments: list[str]) -> Path:
 
 def _same(run: Path, arguments: list[str]) -> bool:
     """Return whether a run was started with these arguments."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         config = yaml.safe_load((run / project.CONFIG).read_text(encoding="utf-8"))

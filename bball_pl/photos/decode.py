@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -78,6 +79,20 @@ def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
         raise
     except (*_DAMAGE, zlib.error) as error:
         raise PhotoError(f"truncated or damaged ({error})") from error
+
+
+def read_photo(path: Path) -> bytes:
+    """Return the bytes of a photo in a folder, to hash and decode.
+
+    Raises:
+        PhotoError: if it cannot be read, or is not a regular file: reading a pipe named like a photo would never end.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PhotoError("not a regular file")
+    except OSError as error:
+        raise PhotoError(f"cannot be read ({error.strerror})") from error
+    return _read(path)
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 
+from filelock import FileLock
+
 from bball_pl.errors import DatasetError
 from bball_pl.files import atomic_path
 from bball_pl.photos.labels_csv import LABELS, UNDO, Entry, Labels, is_labels, undone
@@ -47,8 +49,8 @@ class Journal:
     """What was done to the photos below a home, in `labels.csv`, one line a change.
 
     A line is on disk before its file moves; a change that a kill interrupts is finished before the next one. Rows of a
-    dataset's photos.csv move with their photos. Several threads and processes may use it at once (on Windows, threads
-    only). Use it as a context manager.
+    dataset's photos.csv move with their photos. Several threads and processes may use it at once. Use it as a context
+    manager.
 
     Args:
         home: the folder.
@@ -69,7 +71,8 @@ class Journal:
         self._labels = Labels(self.home / LABELS)
         self._rows = Rows(self.home)
         self._threads = RLock()
-        self._lock = -1
+        self._lock = FileLock(self.home / ".labels.lock")
+        self._pending = self.home / ".labels.pending"
         if self._labels.path.exists():
             with self._locked():
                 pass  # finishes what a kill interrupted
@@ -194,29 +197,35 @@ class Journal:
             self._rows.follow(path, to, entry.class_name)
 
     def _mark(self, number: int) -> None:
-        """Leave in the lock's file which change is being made; 0 for none."""
-        os.ftruncate(self._lock, 0)
+        """Keep the number of the change that is being made in a file; 0 removes it."""
         if number:
-            os.pwrite(self._lock, str(number).encode(), 0)
+            self._pending.write_text(str(number), encoding="ascii")
+        else:
+            self._pending.unlink(missing_ok=True)
 
     def _complete(self) -> None:
         """Finish the change that a kill interrupted; there is one at most, for they are made one after the other."""
-        marked = os.pread(self._lock, 20, 0)
-        last = self._labels.entries[-1] if self._labels.entries else None
-        if marked and last is not None and marked == str(last.number).encode():
-            with _as_dataset_error(self.home):
+        with _as_dataset_error(self.home):
+            if not self._pending.exists():
+                return
+            last = self._labels.entries[-1] if self._labels.entries else None
+            if last is not None and self._pending.read_bytes() == str(last.number).encode():
                 self._apply(last)
-        if marked:
             self._mark(0)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other threads and processes out, with what they did before read, and finished."""
-        with self._threads, _file_lock(self.home / ".labels.lock") as self._lock:
-            self._labels.mend()
-            self._labels.refresh()
-            self._complete()
-            yield
+        with self._threads:
+            with _as_dataset_error(self.home):
+                self._lock.acquire()
+            try:
+                self._labels.mend()
+                self._labels.refresh()
+                self._complete()
+                yield
+            finally:
+                self._lock.release()
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
@@ -251,22 +260,6 @@ def _relocate(path: Path, to: Path) -> None:
         with atomic_path(to) as temporary:
             shutil.copy2(path, temporary)
         path.unlink()
-
-
-@contextmanager
-def _file_lock(path: Path) -> Iterator[int]:
-    with _as_dataset_error(path.parent):
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            import fcntl
-        except ImportError:
-            pass  # Windows has no such lock; there, two processes are not kept apart
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-    finally:
-        os.close(file)
 
 
 @contextmanager

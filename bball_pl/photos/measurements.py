@@ -223,7 +223,7 @@ _GREY_QUALITY = 92
 
 
 @dataclass(frozen=True)
-class Facts:
+class Measurements:
     """What is known of the bytes of one file.
 
     Attributes:
@@ -243,7 +243,7 @@ class Facts:
     short: np.ndarray | None = None
 
 
-def examine(content: bytes) -> tuple[Facts, np.ndarray | None]:
+def measure_photo(content: bytes) -> tuple[Measurements, np.ndarray | None]:
     """Look at the bytes of a file.
 
     Returns:
@@ -253,10 +253,10 @@ def examine(content: bytes) -> tuple[Facts, np.ndarray | None]:
     try:
         pixels = decode(content)
     except PhotoError as error:
-        return Facts(str(error)), None
+        return Measurements(str(error)), None
     # Big photos cost most in what follows; no measure needs more than this.
     grey = shrunk_grey(pixels, GREY_SIDE)
     _, encoded = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _GREY_QUALITY])
     mirror = np.ascontiguousarray(cv2.cvtColor(grey[:, ::-1], cv2.COLOR_GRAY2RGB))
-    facts = Facts("", measure_quality(pixels), dhash(pixels), dhash(mirror), bytes(encoded))
+    facts = Measurements("", measure_quality(pixels), dhash(pixels), dhash(mirror), bytes(encoded))
     return facts, squashed(pixels, SHORT_SIDE)

@@ -8,9 +8,9 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.audit.measure import Seen
-from bball_pl.linked import Linked
 from bball_pl.photos.tree import SPLITS, Album
 
 #: Orders that the groups are dealt out in; the most even result is taken.
@@ -230,27 +230,21 @@ def _units(
 ) -> list[list[int]]:
     """Return what must stay together, as sorted rows: new ones and, from `len(album.photos)` on, settled ones."""
     count = len(album.photos)
-    linked = Linked()
     used = [*sorted(rows), *range(count, count + len(settled))]
     contents = {own.sha256 for own in settled}
-    for row in used:
-        linked.link(row, row)
-    for cluster in clusters:
-        for other in cluster[1:]:
-            linked.link(cluster[0], other)
-    for place, own in enumerate(settled):
-        linked.link(("content", own.sha256), count + place)
-        if own.group:
-            linked.link(("group", own.group), count + place)
+    ties: list[tuple[Hashable, Hashable]] = [(cluster[0], row) for cluster in clusters for row in cluster[1:]]
+    for row, own in enumerate(settled, start=count):
+        ties += [(("content", own.sha256), row)] + ([(("group", own.group), row)] if own.group else [])
     for row, photo in enumerate(album.photos):
         # A photo that is not used any more still says which game a settled one is of.
-        if photo.group:
-            linked.link(("group", photo.group), row)
-        if seen.sha256s[row] in contents:
-            linked.link(("content", seen.sha256s[row]), row)
+        ties += [(("group", photo.group), row)] if photo.group else []
+        ties += [(("content", seen.sha256s[row]), row)] if seen.sha256s[row] in contents else []
+    linked = DisjointSet([*used, *(end for tie in ties for end in tie)])
+    for one, other in ties:
+        linked.merge(one, other)
     members: dict[Hashable, list[int]] = defaultdict(list)
     for row in used:
-        members[linked.root(row)].append(row)
+        members[linked[row]].append(row)
     return list(members.values())
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from bball_pl.audit.measure import Seen, look
 from bball_pl.errors import DatasetError
 from bball_pl.photos.journal import home_of, quarantine_place
-from bball_pl.photos.measurements import Facts
+from bball_pl.photos.measurements import Measurements
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import IMAGE_SUFFIXES, SPLITS, Album, NoPhotosError, scan_album
 from bball_pl.split.assign import Settled
 
@@ -30,12 +30,12 @@ class Present:
     """
 
     settled: list[Settled]
-    facts: list[Facts]
+    facts: list[Measurements]
     names: set[str]
     missing: set[str]
 
 
-def look_at(out: Path, album: Album, seen: Seen, store: Store, console: Console | None = None) -> Present:
+def look_at(out: Path, album: Album, seen: Seen, store: PhotoStore, console: Console | None = None) -> Present:
     """Look at a dataset that new photos are to be added to.
 
     Args:
@@ -86,7 +86,7 @@ def look_at(out: Path, album: Album, seen: Seen, store: Store, console: Console 
     return there
 
 
-def banned(out: Path, store: Store, console: Console | None = None) -> frozenset[str]:
+def banned(out: Path, store: PhotoStore, console: Console | None = None) -> frozenset[str]:
     """Return the SHA-256 of the photos that were taken out of a dataset into quarantine."""
     folder = quarantine_place(home_of(out), out)
     table = folder / PHOTOS_CSV

@@ -24,7 +24,7 @@ from bball_pl.photos.journal import Journal, home_of
 from bball_pl.photos.labels_csv import LABELS, is_labels
 from bball_pl.photos.measurements import format_dhash
 from bball_pl.photos.photos_csv import COLUMNS, PHOTOS_CSV, AppendTable
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import SPLITS, Album, AlbumPhoto, scan_album
 from bball_pl.split.assign import Plan, Settled, plan_split
 from bball_pl.split.existing import Present, banned, look_at
@@ -53,7 +53,7 @@ class Made:
 def make_split(
     root: Path,
     out: Path,
-    store: Store,
+    store: PhotoStore,
     shares: dict[str, float],
     seed: int = 0,
     how: How = "link",

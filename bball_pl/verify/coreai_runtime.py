@@ -48,7 +48,7 @@ class CoreAIRunner:
         from coreai.authoring import AIModelAsset
 
         self.class_names = coreai_metadata(path).get("labels", "").split("\n")
-        side = int(json.loads(coreai_metadata(path)["bball_pl.photos.preprocess"])["size"])
+        side = int(json.loads(coreai_metadata(path)["bball_pl.preprocess"])["size"])
         self.size = (side, side)
         self.largest_activation = 0.0
         # The runtime is asynchronous: one thread with a loop of its own holds the model open.

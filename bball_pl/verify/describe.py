@@ -298,7 +298,7 @@ def _core_ai(path: Path) -> _Contents:
     fields = coreai_metadata(path)
     labels = fields.pop("labels", "")
     try:
-        size = int(json.loads(fields["bball_pl.photos.preprocess"])["size"])
+        size = int(json.loads(fields["bball_pl.preprocess"])["size"])
         inputs = [f"photo, RGB, {size} × {size}"]
     except (KeyError, TypeError, ValueError):
         inputs = []

@@ -199,7 +199,7 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Finding]:
     size, classes = expected.size, len(expected.class_names)
     photo = [f"{expected.input_name} {kind} [any, 3, {size}, {size}]" for kind in ("float32", "uint8")]
     answer = f"{expected.probabilities_output} float32 [any, {classes}]"
-    missing = [name for name in ("author", "licence", "bball_pl.photos.preprocess") if not fields.get(name)]
+    missing = [name for name in ("author", "licence", "bball_pl.preprocess") if not fields.get(name)]
     missing += [] if model.doc_string else ["description"]
     try:
         # By its path, so that data outside is looked for; but shapes cannot be inferred from that.

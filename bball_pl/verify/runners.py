@@ -197,6 +197,6 @@ def file_facts(path: Path) -> FileFacts:
         spec: Any = ct.utils.load_spec(str(path))
         metadata = dict(spec.description.metadata.userDefined)
     try:
-        return FileFacts(PreprocessSpec.from_dict(json.loads(metadata["bball_pl.photos.preprocess"])), metadata)
+        return FileFacts(PreprocessSpec.from_dict(json.loads(metadata["bball_pl.preprocess"])), metadata)
     except (KeyError, ValueError, ConfigError) as error:
         raise VerificationError(f"{path.name} does not say how photos are to be handed to it ({error})") from error

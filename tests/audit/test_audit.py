@@ -18,7 +18,7 @@ import pytest
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.photos.audit_record import audit_folder, read_audit
 from bball_pl.photos.journal import Journal
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 
 from helpers.audit_albums import (
     MOVES,
@@ -330,7 +330,7 @@ def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypat
 
     root = faulty(tmp_path / "photos")
     before = listing(root)
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     move, calls = Journal.move, 0
 
     def killed(self: Journal, *arguments: object, **named: object) -> Entry:

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.audit.copies import Picture, candidate_pairs, clusters_of, find_clusters, overlay
-from bball_pl.linked import Linked
+from bball_pl.audit.copies import Picture, candidate_pairs, find_clusters, overlay
 from bball_pl.photos.decode import decode
-from bball_pl.photos.measurements import GREY_SIDE, Facts, examine, shrunk_grey
+from bball_pl.photos.measurements import GREY_SIDE, Measurements, measure_photo, shrunk_grey
 
 from helpers.audit_albums import scene
 
@@ -97,13 +96,13 @@ def test_pictures_without_anything_in_them(shape: tuple[int, int]) -> None:
     assert overlay(picture(scene(0)), flat) is None
 
 
-def seen(contents: list[bytes]) -> tuple[list[str], list[Facts]]:
+def seen(contents: list[bytes]) -> tuple[list[str], list[Measurements]]:
     """What an audit knows of these files; the features of a network are random, so that hashes alone decide."""
-    facts = [examine(content)[0] for content in contents]
+    facts = [measure_photo(content)[0] for content in contents]
     rng = np.random.default_rng(0)
     shorts = {content: rng.random(64).astype(np.float16) for content in contents}
     facts = [
-        own if own.problem else Facts("", own.quality, own.dhash, own.mirrored, own.grey, shorts[content])
+        own if own.problem else Measurements("", own.quality, own.dhash, own.mirrored, own.grey, shorts[content])
         for own, content in zip(facts, contents, strict=True)
     ]
     return [hashlib.sha256(content).hexdigest() for content in contents], facts
@@ -132,18 +131,6 @@ def test_few_photos(count: int) -> None:
 def test_a_file_that_cannot_be_read_is_in_no_cluster() -> None:
     _, facts = seen([b"no photo", b"nor this"])
     assert find_clusters(["", ""], facts) == []
-
-
-@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20))
-def test_what_is_linked_hangs_together(links: list[tuple[int, int]]) -> None:
-    linked = Linked()
-    together = {thing: {thing} for thing in range(13)}
-    for one, other in links:
-        linked.link(one, other)
-        whole = together[one] | together[other]
-        together.update(dict.fromkeys(whole, whole))
-    expected = {tuple(sorted(own)) for own in together.values() if len(own) > 1}
-    assert {tuple(own) for own in clusters_of(linked, range(13))} == expected
 
 
 @given(st.one_of(st.integers(2, 40), st.integers(150, 300)), st.integers(0, 1000))

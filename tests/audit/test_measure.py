@@ -12,8 +12,8 @@ import pytest
 from bball_pl.audit import measure
 from bball_pl.audit.copies import find_clusters
 from bball_pl.audit.measure import look, look_closely
-from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Facts, examine, views
-from bball_pl.photos.store import Store
+from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Measurements, measure_photo, views
+from bball_pl.photos.store import PhotoStore
 
 from helpers.audit_albums import save, scene
 
@@ -23,13 +23,13 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_after: int = 10_000) -> None:
         self.count, self._stop = 0, stop_after
-        monkeypatch.setattr(measure, "examine", self)
+        monkeypatch.setattr(measure, "measure_photo", self)
 
-    def __call__(self, content: bytes) -> tuple[Facts, np.ndarray | None]:
+    def __call__(self, content: bytes) -> tuple[Measurements, np.ndarray | None]:
         self.count += 1
         if self.count > self._stop:
             raise KeyboardInterrupt
-        return examine(content)
+        return measure_photo(content)
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ def test_a_second_look_decodes_nothing(tmp_path: Path, photos: list[Path], monke
     photos.append(tmp_path / "bad.jpg")
     photos[-1].write_bytes(b"no photo")
     counting = Counting(monkeypatch)
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     first = look(photos, store)
     store.close()
     assert counting.count == 6
     assert first.usable == [0, 1, 2, 3, 4]
     assert first.facts[5].problem == "not an image"
     assert all(own.short is not None and own.short.shape == (SHORT,) for own in first.facts[:5])
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     second = look(photos, store)
     store.close()
     assert counting.count == 6
@@ -64,7 +64,7 @@ def test_a_second_look_decodes_nothing(tmp_path: Path, photos: list[Path], monke
 def test_only_what_changed_is_looked_at_again(
     tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     before = look(photos, store)
     counting = Counting(monkeypatch)
     save(photos[2], scene(77, (96, 64)))
@@ -78,14 +78,14 @@ def test_only_what_changed_is_looked_at_again(
 
 def test_an_interrupted_look_is_not_lost(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "_BATCH", 2)
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     with monkeypatch.context() as patch:
         Counting(patch, stop_after=4)
         with pytest.raises(KeyboardInterrupt):
             look(photos, store)
     store.close()
     counting = Counting(monkeypatch)
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     assert look(photos, store).usable == [0, 1, 2, 3, 4]
     store.close()
     assert counting.count <= 3
@@ -97,7 +97,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.jpg")
     names = ["folder.jpg", "gone.jpg", "empty.jpg", *(["pipe.jpg"] if hasattr(os, "mkfifo") else [])]
-    seen = look([tmp_path / name for name in names], Store(None))
+    seen = look([tmp_path / name for name in names], PhotoStore(None))
     assert seen.usable == []
     assert [bool(sha256) for sha256 in seen.sha256s] == [False, False, True, *([False] * (len(names) - 3))]
     assert "not a regular file" in seen.facts[0].problem
@@ -107,7 +107,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="names there are UTF-16")
 def test_a_name_that_is_not_utf_8_is_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "1.jpg", scene(0, (96, 64))).rename(tmp_path / os.fsdecode(b"\xff.jpg"))
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     look([path], store)
     counting = Counting(monkeypatch)
     assert look([path], store).usable == [0]
@@ -116,22 +116,22 @@ def test_a_name_that_is_not_utf_8_is_known_again(tmp_path: Path, monkeypatch: py
 
 
 def test_a_damaged_store_costs_time_only(tmp_path: Path, photos: list[Path]) -> None:
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     look(photos, store)
     store.close()
     (file,) = (tmp_path / "cache").glob("*.sqlite")
     for path in (tmp_path / "cache").iterdir():
         path.unlink()
     file.write_bytes(b"this is no database" * 500)
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     assert look(photos, store).usable == [0, 1, 2, 3, 4]
     store.close()
-    assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM facts").fetchone() == (5,)
+    assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM measurements").fetchone() == (5,)
 
 
 def test_a_place_that_cannot_be_written_costs_time_only(tmp_path: Path, photos: list[Path]) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     assert look(photos, store).usable == [0, 1, 2, 3, 4]
     store.close()
 
@@ -142,13 +142,13 @@ def test_long_features_do_not_see_left_and_right(tmp_path: Path, monkeypatch: py
     for path, pixels in zip(paths, (one, one[:, ::-1], scene(4, (120, 80))), strict=True):
         save(path, np.ascontiguousarray(pixels))
     monkeypatch.setattr(measure, "LONG_SIDE", 64)
-    store = Store(tmp_path / "cache")
+    store = PhotoStore(tmp_path / "cache")
     features = look_closely(paths, ["a", "b", "c"], store).astype(np.float32)
     assert features.shape[:2] == (3, VIEWS)
     scale = features.std()
     assert np.abs(features[0] - features[1]).mean() < 0.05 * scale
     assert np.abs(features[0] - features[2]).mean() > 0.2 * scale
-    monkeypatch.setattr(measure, "_network", None)  # all is known: no network is needed
+    monkeypatch.setattr(measure, "FrozenFeatures", None)  # all is known: no network is needed
     assert np.array_equal(look_closely(paths[::-1], ["c", "b", "a"], store), features[::-1].astype(np.float16))
     store.close()
 
@@ -159,7 +159,7 @@ def test_photos_of_any_size(tmp_path: Path) -> None:
     for width, height in sizes:
         paths.append(tmp_path / f"{width}x{height}.png")
         save(paths[-1], np.zeros((height, width, 3), np.uint8))
-    seen = look(paths, Store(None))
+    seen = look(paths, PhotoStore(None))
     assert [(own.quality.width, own.quality.height) for own in seen.facts if own.quality] == sizes
     assert find_clusters(seen.sha256s, seen.facts) == []
 

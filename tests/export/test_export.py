@@ -79,7 +79,7 @@ def test_the_files_say_where_they_come_from(exported: Exported) -> None:
         checks.append(dict(metadata.userDefined))
     checks.append({field.key: field.value for field in onnx.load(exported.folder / FILES[0]).metadata_props})
     for fields in checks:
-        assert json.loads(fields["bball_pl.moves"]) == ["shoot", "dribble", "layup"]
+        assert json.loads(fields["bball_pl.classes"]) == ["shoot", "dribble", "layup"]
         assert fields["bball_pl.crop_policy"] == "scaleFill"
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", fields["bball_pl.trained"])
         assert re.fullmatch(r"[0-9a-f]{64}", fields["bball_pl.dataset_sha256"])

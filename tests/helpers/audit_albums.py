@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from bball_pl.audit.audit import Audit, audit_tree
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 from bball_pl.project import ROOT
 
 SCRIPT = ROOT / "scripts" / "audit.py"
@@ -76,9 +76,9 @@ def write_table(root: Path, rows: Iterable[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def look_at(root: Path, store: Store | None = None, **options: Any) -> Audit:
+def look_at(root: Path, store: PhotoStore | None = None, **options: Any) -> Audit:
     """Audit a tree in this process; labels only if asked for."""
-    return audit_tree(root, store or Store(None), **({"labels": False} | options))
+    return audit_tree(root, store or PhotoStore(None), **({"labels": False} | options))
 
 
 def found(audit: Audit, kind: str) -> set[str]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 from bball_pl.split.write import Made, make_split
 
 MOVES = ("shoot", "dribble", "layup")
@@ -54,7 +54,7 @@ def sorted_source(
 
 def split(root: Path, out: Path, near: bool = False, **settings: Any) -> Made:
     """Split without a store."""
-    return make_split(root, out, Store(None), SHARES, near=near, **settings)
+    return make_split(root, out, PhotoStore(None), SHARES, near=near, **settings)
 
 
 def divided_games(out: Path) -> dict[str, set[str]]:

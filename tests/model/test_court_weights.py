@@ -123,7 +123,7 @@ def test_court_gives_its_body_to_other_classes() -> None:
 
 
 def test_without_a_run_the_shipped_model_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(court_weights.project, "newest_run", lambda: tmp_path / "no_run")
+    monkeypatch.setattr("bball_pl.project.newest_run", lambda: tmp_path / "no_run")
     assert answering_checkpoint() == court_checkpoint()
     assert answering_checkpoint(ckpt=tmp_path / "a.ckpt") == tmp_path / "a.ckpt"
     with pytest.raises(RunError):
@@ -136,7 +136,7 @@ def test_pretraining_wants_as_many_sizes_as_epochs() -> None:
 
 
 def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrain.project, "ROOT", tmp_path)
+    monkeypatch.setattr("bball_pl.project.ROOT", tmp_path)
     root = Path(pretrain.__file__).resolve().parents[2]
     for folder in ("scripts", "configs"):
         (tmp_path / folder).symlink_to(root / folder)
@@ -152,6 +152,6 @@ def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: py
     assert len(about["court"]["commands"]) == 2
     written = out.read_bytes()
     # What is finished is taken as it is.
-    monkeypatch.setattr(pretrain.subprocess, "run", lambda *_, **__: pytest.fail("a stage was run again"))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a stage was run again"))
     pretrain.pretrain(**arguments)
     assert out.read_bytes() == written

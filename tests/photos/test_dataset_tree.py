@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bball_pl.data.check import PhotoIndex, check_photos
+from bball_pl.data.check import check_photos
 from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError
 from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
 
 Make = Callable[..., Path]
@@ -22,7 +23,8 @@ Make = Callable[..., Path]
 def check(root: Path, class_names: list[str] | None = None) -> dict[str, list[Photo]]:
     dataset = scan_dataset(root, class_names)
     specs = dict.fromkeys(("train", "val", "test"), PreprocessSpec(32))
-    return check_photos(dataset, PhotoCache(None), PhotoIndex(root, root.parent / "cache"), specs)
+    with PhotoStore(root.parent / "cache") as store:
+        return check_photos(dataset, PhotoCache(None), store, specs)
 
 
 def test_class_names_are_found_in_the_order_of_the_moves_or_by_name(make_dataset: Make) -> None:
@@ -158,12 +160,12 @@ def test_photos_csv_that_contradicts_the_folders_names_each_row(make_dataset: Ma
     assert "row 4: train/shoot/gone.jpg is not there" in str(caught.value)
 
 
-def test_damaged_index_costs_time_only(make_dataset: Make) -> None:
+def test_damaged_store_costs_time_only(make_dataset: Make) -> None:
     root = make_dataset()
     first = check(root)
-    (index,) = (root.parent / "cache").rglob("*.json")
-    for content in ("", "[]", '{"train/shoot/s0.jpg": 3}', '{"train/shoot/s0.jpg": [1, 2, "", ""]}'):
-        index.write_text(content)
+    (store,) = (root.parent / "cache").rglob("*.sqlite")
+    for content in (b"", b"no database", store.read_bytes()[:5000]):
+        store.write_bytes(content)
         assert check(root) == first
 
 

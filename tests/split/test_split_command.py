@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable, read_photos_csv
-from bball_pl.photos.store import Store
+from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import SPLITS, scan_dataset
 from bball_pl.project import ROOT
 from bball_pl.split import write
@@ -65,7 +65,7 @@ def inbox(root: Path, games: range, per_class: int = 2) -> Path:
 
 
 def split(root: Path, out: Path, near: bool = False, **settings: object) -> Made:
-    return make_split(root, out, Store(None), SHARES, near=near, **settings)  # type: ignore[arg-type]
+    return make_split(root, out, PhotoStore(None), SHARES, near=near, **settings)  # type: ignore[arg-type]
 
 
 def sides(out: Path) -> dict[str, str]:
@@ -282,7 +282,7 @@ def test_folders_in_each_other_and_impossible_shares_are_refused(tmp_path: Path)
     with pytest.raises(DatasetError, match="there is no folder"):
         split(tmp_path / "nothing", tmp_path / "out")
     with pytest.raises(ConfigError, match="something left for train"):
-        make_split(root, tmp_path / "out", Store(None), {"train": 0.0, "val": 0.5, "test": 0.5})
+        make_split(root, tmp_path / "out", PhotoStore(None), {"train": 0.0, "val": 0.5, "test": 0.5})
     shutil.move(root / "league/shoot", root / "league/unsorted")
     shutil.rmtree(root / "league/dribble")
     shutil.rmtree(root / "league/layup")

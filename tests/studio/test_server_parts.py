@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,6 @@ from bball_pl.errors import PhotoError, RunError
 from bball_pl.studio import pictures as pictures_module
 from bball_pl.studio.models import Models
 from bball_pl.studio.pictures import Pictures, Registry, decode_upload, encode, read_upload
-from bball_pl.studio.sort.networks import unit
-from bball_pl.studio.sort.scores import Score, Scores, signature
 from bball_pl.studio.sort.suggestions import Gallery
 from bball_pl.studio.state import Context, Settings, printable
 
@@ -145,40 +142,13 @@ def test_a_checkpoint_is_read_again_when_it_changes(tmp_path: Path) -> None:
         models.load()
 
 
-def test_scores_outlive_a_start_and_a_damaged_cache(tmp_path: Path, paint: Callable[..., Path]) -> None:
-    photo = paint(tmp_path / os.fsdecode(b"\xff.png"))
-    own = signature(photo)
-    assert own is not None
-    score = Score("", np.array([1.5, -2], np.float32), unit(np.array([3.0, 4.0])))
-    scores = Scores(tmp_path / "cache")
-    scores.keep("net", {photo: (own, "a" * 64)}, {"a" * 64: score})
-    scores.close()
-    again = Scores(tmp_path / "cache")
-    assert again.sha256s({photo: own}) == {photo: "a" * 64}
-    assert again.sha256s({photo: (own[0], own[1] + 1)}) == {}
-    found = again.scores(["a" * 64, "b" * 64], "net")
-    assert found["a" * 64].logits.tolist() == [1.5, -2]
-    assert found["a" * 64].features.tolist() == pytest.approx([0.6, 0.8], abs=1e-3)
-    assert again.scores(["a" * 64], "another net") == {}
-    again.close()
-    file = next((tmp_path / "cache").glob("*.sqlite"))
-    file.write_bytes(b"SQLite format 3\0" + b"damage" * 500)
-    fresh = Scores(tmp_path / "cache")
-    assert fresh.sha256s({photo: own}) == {}
-    fresh.keep("net", {photo: (own, "a" * 64)}, {"a" * 64: score})
-    assert fresh.sha256s({photo: own}) == {photo: "a" * 64}
-    fresh.close()
-    with sqlite3.connect(file) as database:
-        assert database.execute("SELECT count(*) FROM scores").fetchone() == (1,)
-
-
 def test_the_gallery_knows_what_looks_alike() -> None:
     gallery = Gallery()
     generator = np.random.default_rng(0)
-    rows = [unit(generator.normal(size=16)) for _ in range(5_000)]
+    rows = [generator.normal(size=16) for _ in range(5_000)]
     for number, row in enumerate(rows):
         gallery.add(str(number), row)
-    near = unit(rows[4_321] + 0.1 * rows[7])
+    near = rows[4_321] + 0.1 * rows[7]
     found = gallery.nearest(near)
     assert found[0] == "4321"
     assert sorted(map(int, found)) == list(range(5_000))

@@ -520,7 +520,7 @@ def test_a_description_says_how_weights_are_compressed(right: Right, tmp_path: P
 def test_a_core_ai_asset_is_described_by_its_metadata(tmp_path: Path) -> None:
     path = tmp_path / "moves.aimodel"
     path.mkdir()
-    fields = {"labels": "shoot\nlayup", "bball_pl.photos.preprocess": '{"size": 299}', "bball_pl.fit": "squash"}
+    fields = {"labels": "shoot\nlayup", "bball_pl.preprocess": '{"size": 299}', "bball_pl.fit": "squash"}
     (path / "metadata.json").write_text(json.dumps({"creatorDefinedMetadata": fields}), encoding="utf-8")
     text = said(path)
     for word in ("Core AI", "299 × 299", "shoot", "layup", "squash", "what its metadata says"):

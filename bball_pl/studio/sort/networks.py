@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from bball_pl.audit.measure import FrozenFeatures, short_network
 from bball_pl.errors import BballError, PhotoError
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode, read_photo
+from bball_pl.photos.measurements import SHORT_SIDE, squashed
 from bball_pl.studio.models import Loaded, Models
-from bball_pl.studio.sort.scores import Score
 
-_NOTHING = np.zeros(0, np.float32)
+
+@dataclass(frozen=True)
+class Score:
+    """Output of a network for one photo.
+
+    Attributes:
+        problem: Why the photo cannot be used; empty if it can.
+        logits: float32 `[classes]`; empty for a network without an answer.
+        features: float16 or float32 `[features]`.
+    """
+
+    problem: str
+    logits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    features: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class Network(Protocol):
     """Looks at photos.
 
     Attributes:
-        name: changes with its answers.
+        name: Changes with its answers; the store keeps them by this name.
+        answers: Whether it gives logits, not features alone.
     """
 
     name: str
+    answers: bool
 
     def look(self, paths: Sequence[Path]) -> list[tuple[str, Score]]:
         """Return SHA-256 and score of every photo; the first is empty where a file cannot be read."""
@@ -43,7 +60,7 @@ class Classifier:
     """
 
     def __init__(self, loaded: Loaded, class_names: Sequence[str]) -> None:
-        self.name = loaded.sha256
+        self.name, self.answers = loaded.sha256, True
         self._loaded = loaded
         self._knows = set(loaded.class_names) == set(class_names)
 
@@ -54,7 +71,7 @@ class Classifier:
         sha256s: dict[Path, str] = {}
 
         def load(path: Path) -> np.ndarray:
-            content = _content(path)
+            content = read_photo(path)
             sha256s[path] = hashlib.sha256(content).hexdigest()
             return decode(content)
 
@@ -68,9 +85,7 @@ class Classifier:
         return [
             (
                 sha256s.get(path, ""),
-                Score(str(answer), _NOTHING, _NOTHING.astype(np.float16))
-                if isinstance(answer, PhotoError)
-                else Score("", answer, unit(next(rows))),
+                Score(str(answer)) if isinstance(answer, PhotoError) else Score("", answer, next(rows)),
             )
             for path, answer in answers
         ]
@@ -84,32 +99,27 @@ class Classifier:
 
 
 class Seer:
-    """A frozen network with ImageNet weights, where there is no run yet."""
+    """A frozen network with ImageNet weights, where there is no run yet; an audit has computed its features already."""
 
     def __init__(self) -> None:
-        from bball_pl.audit.features import SHORT_SIDE, FrozenFeatures
-
-        self.name = f"frozen-{SHORT_SIDE}"
-        self._side = SHORT_SIDE
+        self.name, self.answers = short_network(), False
         self._features = FrozenFeatures(SHORT_SIDE)
 
     def look(self, paths: Sequence[Path]) -> list[tuple[str, Score]]:
         """Return features without answers."""
-        from bball_pl.audit.features import squashed
-
-        found: list[tuple[str, Score]] = []
+        found: list[tuple[str, str]] = []
         small: list[np.ndarray] = []
         for path in paths:
             sha256, problem = "", ""
             try:
-                content = _content(path)
+                content = read_photo(path)
                 sha256 = hashlib.sha256(content).hexdigest()
-                small.append(squashed(decode(content), self._side))
+                small.append(squashed(decode(content), SHORT_SIDE))
             except PhotoError as error:
                 problem = str(error)
-            found.append((sha256, Score(problem, _NOTHING, _NOTHING.astype(np.float16))))
+            found.append((sha256, problem))
         rows = iter(self._features.short(np.stack(small)) if small else ())
-        return [(sha256, score if score.problem else Score("", _NOTHING, unit(next(rows)))) for sha256, score in found]
+        return [(sha256, Score(problem) if problem else Score("", features=next(rows))) for sha256, problem in found]
 
     def probabilities(self, logits: np.ndarray) -> dict[str, float]:
         """Return nothing: it knows no moves."""
@@ -129,15 +139,3 @@ def open_network(models: Models, class_names: Sequence[str]) -> Network | None:
         return Seer()
     except (BballError, ImportError):
         return None  # its weights are not installed
-
-
-def unit(row: np.ndarray) -> np.ndarray:
-    """Return features of length 1, float16, so that a product is the cosine."""
-    return (row.astype(np.float32) / max(float(np.linalg.norm(row.astype(np.float32))), 1e-9)).astype(np.float16)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotoError(f"cannot be read ({error.strerror})") from error

@@ -113,7 +113,7 @@ class Desk:
         own = context.settings
         self._context = context
         self.deck = Deck(context.ledger(own.inbox), own.inbox, own.class_names)
-        self.scorer = Scorer(self.deck, context.photos, context.models, context.compute, own.data / ".cache" / "studio")
+        self.scorer = Scorer(self.deck, context.photos, context.models, context.compute, own.data / ".cache")
         context.at_end(self.scorer.end)
         self._score()
 

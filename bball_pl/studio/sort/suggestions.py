@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bball_pl.errors import BballError
+from bball_pl.files import signature
+from bball_pl.photos.store import PhotoStore
 from bball_pl.studio.models import Models
 from bball_pl.studio.pictures import Registry
 from bball_pl.studio.sort.queue import Deck
-from bball_pl.studio.sort.scores import Score, Scores, signature
 
 if TYPE_CHECKING:
-    from bball_pl.studio.sort.networks import Network
+    from bball_pl.studio.sort.networks import Network, Score
 
 
 #: Rows that are taken at once: nothing is copied when more photos come.
@@ -40,8 +41,10 @@ class Gallery:
 
         Args:
             photo: its id.
-            features: `[features]`, of length 1.
+            features: `[features]`, of any length.
         """
+        values = features.astype(np.float32)
+        unit = values / max(float(np.linalg.norm(values)), 1e-9)
         with self._lock:
             row = self._rows.setdefault(photo, len(self._photos))
             if row == len(self._photos):
@@ -49,13 +52,13 @@ class Gallery:
                 if row % _ROWS == 0:
                     # float32: products of float16 are slow.
                     self._blocks.append(np.zeros((_ROWS, len(features)), np.float32))
-            self._blocks[row // _ROWS][row % _ROWS] = features
+            self._blocks[row // _ROWS][row % _ROWS] = unit
 
     def nearest(self, features: np.ndarray) -> list[str]:
         """Return all photos, the most similar first.
 
         Args:
-            features: `[features]`, of length 1.
+            features: `[features]`, of any length.
         """
         wanted = features.astype(np.float32)
         with self._lock:
@@ -158,15 +161,15 @@ class Scorer:
         # Torch takes seconds to import; the page is there before.
         from bball_pl.studio.sort.networks import open_network
 
-        scores = Scores(self._cache)
+        store = PhotoStore(self._cache)
         try:
             network = self._compute.submit(open_network, self._models, self._deck.class_names).result()
             if network is None:
                 self.problem = "no network"
                 return
-            self._recall(network, scores)
+            self._recall(network, store)
             while (batch := self._batch()) is not None:
-                self._look(network, scores, batch)
+                self._look(network, store, batch)
         except BballError as error:
             self.problem = str(error)
             _log.warning("photos are sorted without suggestions: %s", error)
@@ -175,7 +178,7 @@ class Scorer:
             if not self._ended:
                 _log.exception("photos are sorted without suggestions", exc_info=error)
         finally:
-            scores.close()
+            store.close()
 
     def _batch(self) -> list[str] | None:
         """Return the next photos; None in the end."""
@@ -186,29 +189,38 @@ class Scorer:
                 return None
             return [photo for photo, _ in zip(list(self._todo), range(_BATCH), strict=False)]
 
-    def _recall(self, network: Network, scores: Scores) -> None:
-        """Take what is known from earlier starts."""
-        with self._wake:
-            places = {photo: path for photo in self._todo if (path := self._photos.path(photo)) is not None}
-        signatures = {path: own for path in places.values() if (own := signature(path)) is not None}
-        sha256s = scores.sha256s(signatures)
-        known = scores.scores(sha256s.values(), network.name)
-        for photo, path in places.items():
-            if (score := known.get(sha256s.get(path, ""))) is not None:
-                self._take(network, photo, score)
+    def _recall(self, network: Network, store: PhotoStore) -> None:
+        """Take what is known from earlier starts and from audits."""
+        from bball_pl.studio.sort.networks import Score
 
-    def _look(self, network: Network, scores: Scores, batch: list[str]) -> None:
-        places = {photo: path for photo in batch if (path := self._photos.path(photo)) is not None}
-        signatures = {path: signature(path) for path in places.values()}
-        found = self._compute.submit(network.look, list(places.values())).result() if places else []
-        files, fresh = {}, {}
-        for (photo, path), (sha256, score) in zip(places.items(), found, strict=True):
-            own = signatures[path]
-            if sha256 and own is not None:
-                files[path] = own, sha256
-                fresh[sha256] = score
+        with self._wake:
+            paths = {photo: path for photo in self._todo if (path := self._photos.path(photo)) is not None}
+        sha256s = store.sha256s({path: signature(path) for path in paths.values()})
+        problems = store.problems(sha256s.values())
+        features = store.features(network.name, sha256s.values())
+        answers = store.answers(network.name, sha256s.values())
+        for photo, path in paths.items():
+            sha256 = sha256s.get(path, "")
+            if problem := problems.get(sha256):
+                self._take(network, photo, Score(problem))
+            elif sha256 in features and (sha256 in answers or not network.answers):
+                logits = answers.get(sha256, np.zeros(0, np.float32))
+                self._take(network, photo, Score("", logits, features[sha256]))
+
+    def _look(self, network: Network, store: PhotoStore, batch: list[str]) -> None:
+        paths = {photo: path for photo in batch if (path := self._photos.path(photo)) is not None}
+        signatures = {path: signature(path) for path in paths.values()}
+        found = self._compute.submit(network.look, list(paths.values())).result() if paths else []
+        for (photo, _), (_, score) in zip(paths.items(), found, strict=True):
             self._take(network, photo, score)
-        scores.keep(network.name, files, fresh)
+        scores = {sha256: score for sha256, score in found if sha256}
+        usable = {sha256: score for sha256, score in scores.items() if not score.problem}
+        store.keep(
+            files={path: (signatures[path], sha256) for path, (sha256, _) in zip(paths.values(), found, strict=True)},
+            problems={sha256: score.problem for sha256, score in scores.items()},
+            features={network.name: {sha256: score.features for sha256, score in usable.items()}},
+            answers={network.name: {sha256: score.logits for sha256, score in usable.items() if len(score.logits)}},
+        )
         with self._wake:
             for photo in batch:
                 self._todo.pop(photo, None)  # one that is gone is not waited for

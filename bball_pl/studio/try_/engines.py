@@ -172,7 +172,7 @@ def largest_difference(answer: Answer, reference: Answer) -> float | None:
 def _stated_judge(path: Path, metadata: dict[str, str], labels: list[str]) -> Judge:
     """Return a judge by what a file's metadata says; labels are what a phone shows, classes are what they mean."""
     try:
-        names = [str(name) for name in json.loads(metadata["bball_pl.moves"])]
+        names = [str(name) for name in json.loads(metadata["bball_pl.classes"])]
         threshold = float(metadata.get("bball_pl.threshold") or 0)
     except (KeyError, ValueError, TypeError) as error:
         raise VerificationError(f"{path.name} does not say what its classes and threshold are ({error})") from error
