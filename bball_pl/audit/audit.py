@@ -14,7 +14,7 @@ from rich.console import Console
 from bball_pl.audit.checks import CHECKS, IMBALANCE, KINDS, Finding
 from bball_pl.audit.copies import Copies, find_copies
 from bball_pl.audit.labels import Judgement, judge_labels
-from bball_pl.audit.measure import look, look_closely
+from bball_pl.audit.measure import label_features, measure_photos
 from bball_pl.errors import ConfigError
 from bball_pl.photos.audit_record import AuditRecord, fingerprint, fingerprints_by_class
 from bball_pl.photos.measurements import Limits
@@ -78,12 +78,12 @@ class Audit:
         """
         if math.isnan(imbalance) or imbalance < 1:
             raise ConfigError(f"--imbalance is {imbalance}; expected 1 or more: so many times as many photos.")
-        tree.photos = look(tree.photos, store, console)
+        tree.photos = measure_photos(tree.photos, store, console)
         tree.join_by_content()
         copies = find_copies(tree.photos, console)
         judgement = Judgement(remark="labels: left out")
         if labels:
-            features = partial(look_closely, store=store, console=console)
+            features = partial(label_features, store=store, console=console)
             judgement = judge_labels(tree.photos, copies.clusters, features, seed)
         audit = cls(tree, copies, judgement, limits or Limits(), imbalance)
         audit.findings = [finding for check in CHECKS for finding in check(audit)]

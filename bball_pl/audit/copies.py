@@ -284,7 +284,7 @@ def find_copies(photos: Sequence[Photo], console: Console | None = None) -> Copi
     A file that cannot be used is in no cluster, unless another file has the same bytes.
 
     Args:
-        photos: From `look`.
+        photos: From `measure_photos`.
         console: Where progress is shown; None shows nothing.
     """
     first: dict[str, int] = {}

@@ -72,7 +72,7 @@ def judge_labels(
     Photos of one group, and copies of one picture, are in one fold.
 
     Args:
-        photos: From `look`; those that can be used and have a class are judged.
+        photos: From `measure_photos`; those that can be used and have a class are judged.
         clusters: Photos that show the same picture.
         features: Returns the features of photos, float `[N, views, features]`.
         seed: Random seed of the cross-validation folds.

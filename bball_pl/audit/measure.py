@@ -34,7 +34,7 @@ _STAGES = (5, 6)
 _FIELDS = 3
 
 
-def look(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> list[Photo]:
+def measure_photos(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> list[Photo]:
     """Return photos with their checksums and measurements, reading only those that the store does not know.
 
     Args:
@@ -94,11 +94,11 @@ def _recall(store: PhotoStore, sha256s: Iterable[str]) -> dict[str, Measurements
     }
 
 
-def look_closely(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> np.ndarray:
+def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> np.ndarray:
     """Return the features that labels are judged by, computed where the store does not have them.
 
     Args:
-        photos: Photos from `look` that can be decoded.
+        photos: Photos from `measure_photos` that can be decoded.
         store: Updated batch by batch.
         console: Shows progress; None shows nothing.
 

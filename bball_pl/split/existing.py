@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bball_pl.audit.measure import look
+from bball_pl.audit.measure import measure_photos
 from bball_pl.errors import DatasetError
 from bball_pl.photos.journal import quarantine_place
 from bball_pl.photos.labels_csv import home_of
@@ -52,7 +52,7 @@ def read_existing(out: Path, tree: PhotoTree, store: PhotoStore, console: Consol
     if lone := [split for split in SPLITS[1:] if (out / split).is_dir() and not (out / "train").is_dir()]:
         raise DatasetError(f"{out} has the folder {lone[0]} and no folder train. Pass another --out, or add train.")
     with suppress(NoPhotosError):  # a dataset without any photo is as good as none
-        for photo in look(PhotoTree.scan(out).photos, store, console):
+        for photo in measure_photos(PhotoTree.scan(out).photos, store, console):
             existing.names.add(photo.relative)
             whole = known.get(photo.row.get("sha256", ""))
             if photo.class_name and photo.usable:
@@ -82,5 +82,5 @@ def banned(out: Path, store: PhotoStore, console: Console | None = None) -> froz
     records = read_photos_csv(folder / PHOTOS_CSV) if (folder / PHOTOS_CSV).exists() else []
     # A photo that had no row, or one without a sum, is known by its file.
     files = [path for path in walk(folder) if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
-    photos = look([Photo(path, path.name) for path in files], store, console)
+    photos = measure_photos([Photo(path, path.name) for path in files], store, console)
     return frozenset({*(record.sha256 for record in records), *(photo.sha256 for photo in photos)} - {""})

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bball_pl.audit.copies import find_copies
-from bball_pl.audit.measure import look
+from bball_pl.audit.measure import measure_photos
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import atomic_path
 from bball_pl.moves import UNSORTED, display_name
@@ -115,7 +115,7 @@ def split(settings: SplitSettings, store: PhotoStore, console: Console | None = 
     tree = PhotoTree.scan(root, settings.class_names)
     if odd := [name for name in tree.class_names if not name.isprintable()]:
         raise DatasetError(f"the class folder {odd[0]!r} has a name that no table can hold. Rename it.")
-    tree.photos = look(tree.photos, store, console)
+    tree.photos = measure_photos(tree.photos, store, console)
     tree.join_by_content()
     existing = read_existing(out, tree, store, console)
     # A folder that was a group in an earlier run stays one.

@@ -11,8 +11,12 @@ import pytest
 
 from bball_pl.audit import measure
 from bball_pl.audit.copies import find_copies
-from bball_pl.audit.measure import look, look_closely
+from bball_pl.audit.measure import label_features, measure_photos
+from bball_pl.data.check import check_photos
+from bball_pl.data.dataset import PhotoCache
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Measurements, measure_photo, views
+from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import Photo
 
@@ -34,7 +38,7 @@ class Counting:
 
 
 def looked(paths: list[Path], store: PhotoStore) -> list[Photo]:
-    return look([Photo(path, path.name) for path in paths], store)
+    return measure_photos([Photo(path, path.name) for path in paths], store)
 
 
 def usable(photos: list[Photo]) -> list[int]:
@@ -104,6 +108,26 @@ def test_an_interrupted_look_is_not_lost(tmp_path: Path, photos: list[Path], mon
     assert counting.count <= 3
 
 
+def test_a_verdict_of_the_check_before_training_is_not_found_out_again(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        for name in ("dribble", "layup"):
+            save(tmp_path / "data" / split / name / "1.jpg", scene(len(split + name), (96, 64)))
+    bad = tmp_path / "data" / "train" / "layup" / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    specs = dict.fromkeys(("train", "val", "test"), PreprocessSpec(32))
+    with PhotoStore(tmp_path / "cache") as store:
+        check_photos(scan_dataset(tmp_path / "data"), PhotoCache(None), store, specs, "skip")
+    counting = Counting(monkeypatch)
+    with PhotoStore(tmp_path / "cache") as store:
+        (photo,) = looked([bad], store)
+        assert photo.measurements is not None
+        assert (photo.measurements.problem, counting.count) == ("not an image", 0)
+        looked(photos, store)
+        assert counting.count == len(photos)
+
+
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "empty.jpg").touch()
@@ -157,13 +181,13 @@ def test_long_features_do_not_see_left_and_right(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(measure, "LONG_SIDE", 64)
     store = PhotoStore(tmp_path / "cache")
     photos = [Photo(path, path.name, sha256=path.stem) for path in paths]
-    features = look_closely(photos, store).astype(np.float32)
+    features = label_features(photos, store).astype(np.float32)
     assert features.shape[:2] == (3, VIEWS)
     scale = features.std()
     assert np.abs(features[0] - features[1]).mean() < 0.05 * scale
     assert np.abs(features[0] - features[2]).mean() > 0.2 * scale
     monkeypatch.setattr(measure, "FrozenFeatures", None)  # all is known: no network is needed
-    assert np.array_equal(look_closely(photos[::-1], store), features[::-1].astype(np.float16))
+    assert np.array_equal(label_features(photos[::-1], store), features[::-1].astype(np.float16))
     store.close()
 
 

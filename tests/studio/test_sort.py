@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from bball_pl.audit.measure import measure_photos
 from bball_pl.photos.journal import Journal
-from bball_pl.photos.tree import PhotoTree
+from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import Photo, PhotoTree
 from bball_pl.studio.history import ConflictError, Ledger
 from bball_pl.studio.models import Models
 from bball_pl.studio.pictures import Registry
-from bball_pl.studio.sort.networks import Classifier
+from bball_pl.studio.sort.networks import Classifier, Seer
 from bball_pl.studio.sort.queue import Deck
 from bball_pl.studio.sort.suggestions import Scorer
 
@@ -323,6 +325,27 @@ def test_the_model_suggests_and_a_restart_computes_nothing_again(
             assert [name for _, name in scorer.similar(trails["p2.jpg"], 3)] == ["layup"]
             scorer.end()
         assert sum(looked) == 5, f"start {start}"
+
+
+def test_features_of_an_audit_are_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paint: Callable[..., Path]
+) -> None:
+    names = ["unsorted/a/1.jpg", "layup/a/2.jpg"]
+    paths = [paint(tmp_path / "data/inbox/league" / name, COLOURS["layup"], len(name)) for name in names]
+    with PhotoStore(tmp_path / "cache") as store:
+        measure_photos([Photo(path, path.name) for path in paths], store)
+    monkeypatch.setattr(Seer, "look", None)
+    photos = Registry()
+    deck = Deck(Ledger(tmp_path / "data", photos), tmp_path / "data/inbox", CLASSES)
+    with ThreadPoolExecutor(1) as compute:
+        scorer = Scorer(deck, photos, Models(None), compute, tmp_path / "cache")
+        scorer.begin([*deck.waiting(), *deck.labelled()])
+        deadline = time.monotonic() + 120
+        while scorer.open() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (scorer.problem, scorer.open()) == ("", 0)
+        assert [name for _, name in scorer.similar(deck.waiting()[0], 3)] == ["layup"]
+        scorer.end()
 
 
 def test_definitions_are_plain_text(tmp_path: Path) -> None:
