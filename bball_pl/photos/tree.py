@@ -108,6 +108,16 @@ class PhotoTree:
     _tables: dict[Path, dict[str, Row]] = field(default_factory=dict, repr=False)
 
     @classmethod
+    def at(cls, root: str | os.PathLike[str], home: Path | None = None) -> PhotoTree:
+        """Return a tree that is not scanned: only its root and its home are known.
+
+        Args:
+            root: The folder.
+            home: Folder of the journal. Default: see `home_of`.
+        """
+        return cls(Path(root), [], [], home=absolute(home) if home else home_of(root))
+
+    @classmethod
     def scan(
         cls,
         root: str | os.PathLike[str],
@@ -133,10 +143,11 @@ class PhotoTree:
         Example:
             >>> [(photo.relative, photo.class_name) for photo in PhotoTree.scan("data/inbox").photos]
         """
-        root = Path(root)
+        tree = cls.at(root, home)
+        root = tree.root
         if not (root.is_dir() or movable):
             raise NoPhotosError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
-        tree = cls(root, [], [], (root / "train").is_dir(), home=absolute(home) if home else home_of(root))
+        tree.has_splits = (root / "train").is_dir()
         apart = {root / QUARANTINE, tree.home / QUARANTINE}
         links: list[Path] = []
         starts = [root / split for split in SPLITS if (root / split).is_dir()] if tree.has_splits else [root]

@@ -93,7 +93,7 @@ class Split:
     copied: int = 0
 
 
-def split(settings: SplitSettings, store: PhotoStore, console: Console | None = None) -> Split:
+def make_split(settings: SplitSettings, store: PhotoStore, console: Console | None = None) -> Split:
     """Make a dataset of the photos of a tree, or add new ones to it; nothing that exists is moved or deleted.
 
     A tree that is a dataset keeps its splits.
