@@ -305,7 +305,7 @@ class PhotoTree:
         if self.has_splits:
             # A folder without a photo is a class as well: one that training misses.
             splits = [self.root / split for split in SPLITS if (self.root / split).is_dir()]
-            return sort_class_names(sorted({name for split in splits for name in class_folders(split)} - {UNSORTED}))
+            return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
         folders = [_above_unsorted(parts[:-1]) for parts in relatives]
         moves = {move.name for move in MOVES} & {name for parts in folders for name in parts}
         if len(moves) > 1 or (moves and not self._tables):
@@ -370,11 +370,12 @@ def walk(
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, in Unicode's form NFC, each once; `LITTER` is left out."""
+    """Return the names of the folders in a folder, sorted, in Unicode's form NFC; without `unsorted` and litter."""
     try:
-        return sorted({nfc(entry.name) for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)})
+        names = {nfc(entry.name) for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)}
     except OSError as error:
         raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
+    return sorted(names - {UNSORTED})
 
 
 def _above_unsorted(folders: Sequence[str]) -> Sequence[str]:

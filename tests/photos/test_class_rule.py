@@ -210,6 +210,18 @@ def test_all_readers_of_a_dataset_agree(store: PhotoStore, files: list[tuple[str
         assert evaluated == expected
 
 
+def test_unsorted_photos_of_a_dataset_are_named_and_no_class(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    names = [f"{split_name}/{class_name}/a.jpg" for split_name in ("train", "test") for class_name in CLASSES]
+    paint(root, *names, "train/unsorted/shoot/b.jpg")
+    dataset = scan_dataset(root)
+    assert (dataset.class_names, dataset.ignored) == (CLASSES, ["train/unsorted/"])
+    assert [photo.relative for photo in dataset.photos] == sorted(names)
+    tree = PhotoTree.scan(root)
+    assert tree.class_names == CLASSES
+    assert [photo.relative for photo in tree.photos if not photo.class_name] == ["train/unsorted/shoot/b.jpg"]
+
+
 LITTER = ("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.jpg", "__MACOSX/a.jpg", ".thumbnails/a.jpg", "._a.jpg")
 
 
