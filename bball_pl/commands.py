@@ -11,7 +11,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bball_pl import project
 from bball_pl.cli import Command
@@ -20,6 +20,9 @@ from bball_pl.errors import ConfigError, DatasetError, RunError
 from bball_pl.export.options import ExportSettings
 from bball_pl.model.pretrain import pretrain
 from bball_pl.project import next_step
+
+if TYPE_CHECKING:
+    from bball_pl.photos.tree import PhotoTree
 
 #: Exit status of `predict` if some photos or videos failed.
 SOME_FAILED = 1
@@ -104,10 +107,9 @@ def audit(
     """
     from bball_pl.audit.audit import Audit
     from bball_pl.audit.checks import FIXED
-    from bball_pl.audit.fix import check_kinds, fix_lines
-    from bball_pl.audit.fix import fix as move_away
-    from bball_pl.audit.outputs import audit_table, remarks, write_outputs
-    from bball_pl.photos.audit_record import PAGE, TABLE, audit_folder
+    from bball_pl.audit.fix import apply_fix, check_kinds, fix_lines
+    from bball_pl.audit.outputs import audit_table, write_outputs
+    from bball_pl.photos.audit_record import PAGE, TABLE
     from bball_pl.photos.measurements import Limits
     from bball_pl.photos.store import PhotoStore
     from bball_pl.photos.tree import PhotoTree
@@ -118,19 +120,20 @@ def audit(
     chosen = kinds or list(FIXED)
     check_kinds(chosen)
     if undo:
-        _undo(root, home)
+        _undo(PhotoTree.at(root, home))
         return
     given: dict[str, Any] = {"side": min_side, "blur": max_blur, "light": min_light}
     limits = replace(Limits(), **{name: value for name, value in given.items() if value is not None})
     store = PhotoStore(cache_dir)
     try:
         tree = PhotoTree.scan(root, class_names, home)
+        folder = out if out is not None else project.audit_folder(root)
         audited = Audit.of(tree, store, labels, limits, imbalance, seed, log)
     finally:
         store.close()
     undo_command = next_step("audit", root, *(["--home", home] if home is not None else []), "--undo")
     try:
-        moved = move_away(audited, chosen) if fix else []
+        moved = apply_fix(audited, chosen) if fix else []
     except DatasetError as error:
         raise DatasetError(
             f"{error}\nFiles that were moved before the error are restored by:\n  {undo_command}"
@@ -141,23 +144,24 @@ def audit(
         say("undo:", f"  {undo_command}")
     commands = [("To audit again:", next_step("audit", root))]
     commands += [("To undo the moves:", undo_command)] if moved else []
-    paths = write_outputs(out if out is not None else audit_folder(root), audited, commands)
     console.print(audit_table(audited))
-    say(*remarks(audited), f"report: {paths[PAGE]}", f"table: {paths[TABLE]}")
+    paths = write_outputs(folder, audited, commands)
+    following = next_step("split", root, "--out", project.ROOT / "data" / "NAME")
+    if tree.unsorted == len(tree.photos):
+        following = next_step("studio", "--inbox", root)
+    elif tree.has_splits:
+        following = next_step("fit", "--data.root", root)
+    say(*audited.remarks, f"report: {paths[PAGE]}", f"table: {paths[TABLE]}")
     if tree.unsorted == len(tree.photos):
         say("sort the photos, then audit again")
-        say_next(next_step("studio", "--inbox", root))
-    elif tree.has_splits:
-        say_next(next_step("fit", "--data.root", root))
-    else:
-        say_next(next_step("split", root, "--out", project.ROOT / "data" / "NAME"))
+    say_next(following)
 
 
-def _undo(root: Path, home: Path | None) -> None:
-    from bball_pl.audit.fix import undo
+def _undo(tree: PhotoTree) -> None:
+    from bball_pl.audit.fix import undo_fix
     from bball_pl.terminal import say
 
-    undone = undo(root, home)
+    undone = undo_fix(tree)
     say(*undone.lines)
     if undone.refused:
         raise DatasetError(f"{len(undone.refused)} moves were not undone:\n  " + "\n  ".join(undone.refused))
@@ -195,14 +199,13 @@ def split(
         dry_run: print the plan; write nothing.
     """
     from bball_pl.photos.store import PhotoStore
-    from bball_pl.split.write import SplitSettings, split_lines, split_table
-    from bball_pl.split.write import split as split_tree
+    from bball_pl.split.write import SplitSettings, make_split, split_lines, split_table
     from bball_pl.terminal import console, log, say, say_next
 
     settings = SplitSettings(root, out, val, test, seed, how, groups, near_duplicates, class_names, dry_run)
     store = PhotoStore(project.ROOT / "data" / ".cache")
     try:
-        made = split_tree(settings, store, log)
+        made = make_split(settings, store, log)
     finally:
         store.close()
     console.print(split_table(made))

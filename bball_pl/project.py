@@ -29,6 +29,7 @@ CHECKPOINTS = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
 PROBE = "probe.ckpt"
+_AUDITS = "audits"
 
 #: The package with its data files, and the folder above it, which is the repository's root in a clone.
 PACKAGE = Path(__file__).resolve().parent
@@ -48,6 +49,21 @@ def _find_root() -> Path:
 
 #: The project's folder; default paths hang from it.
 ROOT = _find_root()
+
+
+def audit_folder(root: str | os.PathLike[str]) -> Path:
+    """Return the folder of a tree's audit: never in the tree, because a dataset holds photos and nothing else.
+
+    `data/audits/demo` for `data/demo` and `data/audits/inbox/local` for `data/inbox/local`; elsewhere `audits/` beside
+    the tree, or beside the `inbox` that it lies in.
+    """
+    tree = Path(os.path.abspath(root))  # noqa: PTH100 - not resolved: data/photos may be a link to another disk
+    if tree.is_relative_to(ROOT / "data") and tree != ROOT / "data":
+        home = ROOT / "data"
+    else:
+        inbox = next((folder for folder in (tree, *tree.parents) if folder.name == "inbox"), tree)
+        home = inbox.parent
+    return home / _AUDITS / tree.relative_to(home)
 
 
 def next_step(command: str, *words: object) -> str:

@@ -116,6 +116,15 @@ class Audit:
         return finding.path not in self.moved and not apart
 
     @property
+    def remarks(self) -> list[str]:
+        """The checks that were left out, with their reasons."""
+        unsorted = self.tree.unsorted
+        if unsorted == len(self.tree.photos):
+            return ["no photo is sorted into a class yet: doubtful labels and imbalance are left out"]
+        remark = f"{unsorted:,} photos are in no class: their labels and their part in the imbalance are left out"
+        return [text for text in (remark if unsorted else "", self.judgement.remark) if text]
+
+    @property
     def record(self) -> AuditRecord:
         """The record of the tree as it is now, after a fix."""
         sorted_photos = [photo for photo in self.usable if photo.class_name and photo.relative not in self.moved]

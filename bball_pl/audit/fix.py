@@ -6,14 +6,14 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bball_pl.audit.audit import Audit
 from bball_pl.audit.checks import ABOUT, FIXED, MOVABLE, Finding
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.photos.journal import Journal, quarantine_place
-from bball_pl.photos.labels_csv import Entry, home_of
+from bball_pl.photos.labels_csv import Entry, absolute
 from bball_pl.photos.photos_csv import printable
+from bball_pl.photos.tree import PhotoTree
 
 #: Author of the changes in the journal.
 BY = "audit"
@@ -73,7 +73,7 @@ def to_move(audit: Audit, kinds: Collection[str] = FIXED) -> list[Finding]:
     return list(chosen.values())
 
 
-def fix(audit: Audit, kinds: Collection[str] = FIXED) -> list[Entry]:
+def apply_fix(audit: Audit, kinds: Collection[str] = FIXED) -> list[Entry]:
     """Move doubtful photos to `quarantine/` in the tree's home, each written down before it moves.
 
     A second run finds nothing left to move, and one after a kill moves the rest. `audit.moved` gets each photo's new
@@ -110,24 +110,23 @@ def fix_lines(entries: Sequence[Entry]) -> list[str]:
     return [first, *_moves(entries)]
 
 
-def undo(root: Path, home: Path | None = None) -> Undone:
+def undo_fix(tree: PhotoTree) -> Undone:
     """Take back the newest fix of a tree that has something to be taken back.
 
     A photo that has been moved on since, or whose old place is taken, is refused with the reason; the others go back.
 
     Args:
-        root: The tree's folder.
-        home: Folder of the journal. Default: see `home_of`.
+        tree: The tree, which need not be scanned.
     """
-    tree = Path(os.path.abspath(root))  # noqa: PTH100 - links stay, as in the journal
-    with Journal(home or home_of(root), BY) as journal:
+    root = absolute(tree.root)
+    with Journal(tree.home, BY) as journal:
         entries = [
             entry
             for entry in journal.standing()
             if entry.by == BY
             and entry.action == _ACTION
             and entry.why.startswith(_BATCH)
-            and (journal.home / entry.path).is_relative_to(tree)
+            and (journal.home / entry.path).is_relative_to(root)
         ]
         # A fix of which nothing is in quarantine any more cannot be taken back, and must not hide older ones.
         present = [entry for entry in entries if os.path.lexists(journal.home / entry.to)]

@@ -5,23 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bball_pl.files import write_text
-from bball_pl.photos.labels_csv import absolute
-from bball_pl.project import ROOT
+from bball_pl.project import audit_folder, next_step
 
 #: Files of an audit, in its folder.
 RECORD = "audit.json"
 TABLE = "audit.csv"
 PAGE = "audit.html"
-#: Folder of all audits, in `data/` or beside a tree that lies elsewhere.
-AUDITS = "audits"
 _VERSION = 1
 
 
@@ -49,6 +43,11 @@ class AuditRecord:
     fingerprint: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def json(self) -> str:
+        """The text of audit.json."""
+        return json.dumps({"version": _VERSION, **asdict(self)}, indent=2) + "\n"
+
     def changed(self, photos: Iterable[tuple[str, str, str]]) -> list[str]:
         """Return the classes whose photos have changed since the audit.
 
@@ -57,21 +56,6 @@ class AuditRecord:
                 a training on some of the classes gets no remark about the others.
         """
         return [name for name, now in fingerprints_by_class(photos).items() if self.fingerprints.get(name) != now]
-
-
-def audit_folder(root: str | os.PathLike[str]) -> Path:
-    """Return the folder of a tree's audit: never in the tree, because a dataset holds photos and nothing else.
-
-    `data/audits/demo` for `data/demo` and `data/audits/inbox/local` for `data/inbox/local`; elsewhere `audits/` beside
-    the tree, or beside the `inbox` that it lies in.
-    """
-    tree = absolute(root)
-    if tree.is_relative_to(ROOT / "data") and tree != ROOT / "data":
-        home = ROOT / "data"
-    else:
-        inbox = next((folder for folder in (tree, *tree.parents) if folder.name == "inbox"), tree)
-        home = inbox.parent
-    return home / AUDITS / tree.relative_to(home)
 
 
 def fingerprint(photos: Iterable[tuple[str, str]]) -> str:
@@ -94,13 +78,6 @@ def fingerprints_by_class(photos: Iterable[tuple[str, str, str]]) -> dict[str, s
     for class_name, relative, sha256 in photos:
         by_class[class_name].append((relative, sha256))
     return {name: fingerprint(by_class[name]) for name in sorted(by_class)}
-
-
-def write_audit(folder: Path, record: AuditRecord) -> Path:
-    """Write a record into a folder; call it last, because it says that the other files are complete."""
-    path = folder / RECORD
-    write_text(path, json.dumps({"version": _VERSION, **asdict(record)}, indent=2) + "\n")
-    return path
 
 
 def read_audit(root: str | os.PathLike[str], folder: Path | None = None) -> AuditRecord | None:
@@ -129,7 +106,7 @@ def audit_remark(root: str | os.PathLike[str], photos: Iterable[tuple[str, str, 
         photos: Class, relative name and SHA-256 of each photo in use.
     """
     record = read_audit(root)
-    command = shlex.join([sys.executable, str(ROOT / "scripts" / "audit.py"), str(root)])
+    command = next_step("audit", root)
     if record is None:
         return f"{root}\nwas never audited: it may contain copies, leaks and wrong labels. Audit it with:\n  {command}"
     if names := record.changed(photos):

@@ -10,9 +10,19 @@ from pathlib import Path
 from rich.table import Table
 
 from bball_pl.errors import DatasetError
-from bball_pl.moves import display_name, sort_class_names
-from bball_pl.photos.photos_csv import PHOTOS_CSV
-from bball_pl.photos.tree import SPLITS, NoPhotosError, Photo, PhotoTree, class_folders, nfc
+from bball_pl.moves import UNSORTED, display_name, sort_class_names
+from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE
+from bball_pl.photos.tree import (
+    IMAGE_SUFFIXES,
+    SPLITS,
+    NoPhotosError,
+    Photo,
+    PhotoTree,
+    class_folders,
+    is_litter,
+    nfc,
+    walk,
+)
 
 
 def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> list[str]:
@@ -56,8 +66,8 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
 def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> PhotoTree:
     """List the photos of a dataset for training: those in the class folders of its splits.
 
-    Other files without the name of an image, and classes that are left out, are noted in `ignored`; what systems and
-    people leave behind (`.DS_Store`, `Thumbs.db`, README, text) is not.
+    Files without the name of an image, classes that are left out, and folders of photos beside the splits are noted in
+    `ignored`; files that systems and people leave behind (`.DS_Store`, `Thumbs.db`, README, text) are not.
 
     Args:
         root: The dataset's folder, `{train,test[,val]}/<class>/*.jpg`.
@@ -69,7 +79,11 @@ def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = Non
     """
     root = Path(root)
     names = find_class_names(root, given)
-    ignored = []
+    beside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not is_litter(folder.name)]
+    beside = [folder for folder in beside if folder.name not in {*SPLITS, QUARANTINE}]
+    ignored = [
+        f"{folder.name}/" for folder in beside if any(path.suffix.lower() in IMAGE_SUFFIXES for path in walk(folder))
+    ]
     for folder in (root / split for split in SPLITS if (root / split).is_dir()):
         _require_folders(folder, names)
         extra = sorted(set(class_folders(folder)) - set(map(nfc, names)))
@@ -78,7 +92,8 @@ def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = Non
                 f"{folder} has the folder {_listing(extra)}, and {root / 'train'} has not. Add photos of that class "
                 "to train, remove the folder, or pass --data.class_names."
             )
-        ignored += [f"{folder.name}/{name}/" for name in extra]
+        unsorted = [UNSORTED] if (folder / UNSORTED).is_dir() else []
+        ignored += [f"{folder.name}/{name}/" for name in (*extra, *unsorted)]
     try:
         tree = PhotoTree.scan(root, names)
     except NoPhotosError:

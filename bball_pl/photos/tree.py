@@ -108,6 +108,16 @@ class PhotoTree:
     _tables: dict[Path, dict[str, Row]] = field(default_factory=dict, repr=False)
 
     @classmethod
+    def at(cls, root: str | os.PathLike[str], home: Path | None = None) -> PhotoTree:
+        """Return a tree that is not scanned: only its root and its home are known.
+
+        Args:
+            root: The folder.
+            home: Folder of the journal. Default: see `home_of`.
+        """
+        return cls(Path(root), [], [], home=absolute(home) if home else home_of(root))
+
+    @classmethod
     def scan(
         cls,
         root: str | os.PathLike[str],
@@ -133,10 +143,11 @@ class PhotoTree:
         Example:
             >>> [(photo.relative, photo.class_name) for photo in PhotoTree.scan("data/inbox").photos]
         """
-        root = Path(root)
+        tree = cls.at(root, home)
+        root = tree.root
         if not (root.is_dir() or movable):
             raise NoPhotosError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
-        tree = cls(root, [], [], (root / "train").is_dir(), home=absolute(home) if home else home_of(root))
+        tree.has_splits = (root / "train").is_dir()
         apart = {root / QUARANTINE, tree.home / QUARANTINE}
         links: list[Path] = []
         starts = [root / split for split in SPLITS if (root / split).is_dir()] if tree.has_splits else [root]
@@ -294,7 +305,7 @@ class PhotoTree:
         if self.has_splits:
             # A folder without a photo is a class as well: one that training misses.
             splits = [self.root / split for split in SPLITS if (self.root / split).is_dir()]
-            return sort_class_names(sorted({name for split in splits for name in class_folders(split)} - {UNSORTED}))
+            return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
         folders = [_above_unsorted(parts[:-1]) for parts in relatives]
         moves = {move.name for move in MOVES} & {name for parts in folders for name in parts}
         if len(moves) > 1 or (moves and not self._tables):
@@ -359,11 +370,12 @@ def walk(
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, in Unicode's form NFC, each once; `LITTER` is left out."""
+    """Return the names of the folders in a folder, sorted, in Unicode's form NFC; without `unsorted` and litter."""
     try:
-        return sorted({nfc(entry.name) for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)})
+        names = {nfc(entry.name) for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)}
     except OSError as error:
         raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
+    return sorted(names - {UNSORTED})
 
 
 def _above_unsorted(folders: Sequence[str]) -> Sequence[str]:

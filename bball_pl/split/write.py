@@ -34,21 +34,7 @@ LEFT_OUT = "left_out.csv"
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Options of a split.
-
-    Args:
-        root: an inbox, or folders of photos, one a class
-        out: folder of the dataset; new photos are added to an existing one
-        val: share of the photos to choose the best epoch by; 0 leaves that to scripts/fit.py
-        test: share of the photos to measure with
-        seed: random seed of the split
-        how: hard links take no room and are the same file under two names; copies are independent
-        groups: what must stay together: the column group of photos.csv (table), or, for photos without one, also the
-            folder that they lie in (folder)
-        near_duplicates: keep copies together that were cropped, resized, mirrored or encoded again
-        class_names: class folder names (default: detected)
-        dry_run: say what would be done, and write nothing
-    """
+    """Options of a split, which the command `bball split` documents."""
 
     root: Path
     out: Path
@@ -93,7 +79,7 @@ class Split:
     copied: int = 0
 
 
-def split(settings: SplitSettings, store: PhotoStore, console: Console | None = None) -> Split:
+def make_split(settings: SplitSettings, store: PhotoStore, console: Console | None = None) -> Split:
     """Make a dataset of the photos of a tree, or add new ones to it; nothing that exists is moved or deleted.
 
     A tree that is a dataset keeps its splits.

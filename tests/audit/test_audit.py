@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from bball_pl.court.demo_dataset import write_demo
-from bball_pl.photos.audit_record import audit_folder, read_audit
+from bball_pl.photos.audit_record import read_audit
 from bball_pl.photos.journal import Journal
 from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import PhotoTree
+from bball_pl.project import audit_folder
 
 from helpers.audit_albums import (
     MOVES,
@@ -344,10 +346,10 @@ def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "move", killed)
         with pytest.raises(KeyboardInterrupt):
-            fixing.fix(look_at(root, store))
-    assert len(fixing.fix(look_at(root, store))) == 2
+            fixing.apply_fix(look_at(root, store))
+    assert len(fixing.apply_fix(look_at(root, store))) == 2
     store.close()
-    assert [len(fixing.undo(root).back) for _ in range(3)] == [2, 1, 0]
+    assert [len(fixing.undo_fix(PhotoTree.at(root)).back) for _ in range(3)] == [2, 1, 0]
     assert listing(root) == before
 
 

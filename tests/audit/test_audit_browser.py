@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bball_pl.audit import audit_page as chosen
+from bball_pl.audit import outputs
 from bball_pl.audit.audit import Audit
-from bball_pl.audit.audit_page import render_page
 from bball_pl.audit.checks import check_labels
 from bball_pl.audit.labels import Doubt, Judgement
-from bball_pl.audit.outputs import write_outputs
+from bball_pl.audit.outputs import render_page, write_outputs
 from bball_pl.photos.audit_record import PAGE
 
 from helpers.audit_albums import dataset, look_at, row, save, scene, table, write_table
@@ -160,7 +159,7 @@ def test_a_large_album_does_not_make_a_large_page(tmp_path: Path, monkeypatch: p
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3)).astype(np.uint8)
     for path in (root / "train/shoot").iterdir():
         save(path, noise)  # pictures that no codec makes small, and one cluster of ten
-    monkeypatch.setattr(chosen, "_DOUBTS", 4)
+    monkeypatch.setattr(outputs, "_DOUBTS", 4)
     page = render_page(with_doubts(look_at(root), 20))
     assert page.count("data:image/webp") <= 4 + 4 + 4, "four of a cluster, four doubts of either kind"
     assert "6 more of the same picture" in page

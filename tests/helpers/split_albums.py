@@ -13,8 +13,7 @@ import numpy as np
 
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable
 from bball_pl.photos.store import PhotoStore
-from bball_pl.split.write import Split, SplitSettings
-from bball_pl.split.write import split as make_split
+from bball_pl.split.write import Split, SplitSettings, make_split
 
 MOVES = ("shoot", "dribble", "layup")
 INBOX_COLUMNS = (*COLUMNS, "validator", "collected")

@@ -25,7 +25,7 @@ from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import PhotoTree
 from bball_pl.predict.sources import find_sources
 from bball_pl.project import ROOT
-from bball_pl.split.write import SplitSettings, split
+from bball_pl.split.write import SplitSettings, make_split
 from bball_pl.studio.history import Ledger
 from bball_pl.studio.pictures import Registry
 from bball_pl.studio.sort.queue import Deck
@@ -53,7 +53,7 @@ def in_studio(inbox: Path) -> dict[str, str]:
 
 def in_split(root: Path, out: Path, store: PhotoStore) -> dict[str, str]:
     """Return the class of each photo by its relative name, as split would place it."""
-    made = split(SplitSettings(root, out, near_duplicates=False, class_names=CLASSES, dry_run=True), store)
+    made = make_split(SplitSettings(root, out, near_duplicates=False, class_names=CLASSES, dry_run=True), store)
     assert {why for _, why in made.plan.left_out} <= {"not sorted into a class"}
     placed = {photo.relative: name.split("/")[1] for photo, name in made.plan.names.items()}
     return placed | {name: "" for name, _ in made.plan.left_out}
@@ -208,6 +208,18 @@ def test_all_readers_of_a_dataset_agree(store: PhotoStore, files: list[tuple[str
             for photo in labelled_photos(split_name, CLASSES, root, None)
         }
         assert evaluated == expected
+
+
+def test_unsorted_photos_of_a_dataset_are_named_and_no_class(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    names = [f"{split_name}/{class_name}/a.jpg" for split_name in ("train", "test") for class_name in CLASSES]
+    paint(root, *names, "train/unsorted/shoot/b.jpg")
+    dataset = scan_dataset(root)
+    assert (dataset.class_names, dataset.ignored) == (CLASSES, ["train/unsorted/"])
+    assert [photo.relative for photo in dataset.photos] == sorted(names)
+    tree = PhotoTree.scan(root)
+    assert tree.class_names == CLASSES
+    assert [photo.relative for photo in tree.photos if not photo.class_name] == ["train/unsorted/shoot/b.jpg"]
 
 
 LITTER = ("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.jpg", "__MACOSX/a.jpg", ".thumbnails/a.jpg", "._a.jpg")

@@ -92,6 +92,15 @@ def test_litter_is_passed_over_and_other_files_are_listed(make_dataset: Make) ->
     assert dataset.ignored == ["train/shoot/notes.pdf"]
 
 
+def test_a_folder_of_photos_beside_the_splits_is_named(make_dataset: Make, paint: Make) -> None:
+    root = make_dataset({"train": 1})
+    (root / "labels").mkdir()
+    (root / "labels/notes.txt").write_text("no photo")
+    assert scan_dataset(root).ignored == []
+    paint(root / "valid/shoot/x.jpg")
+    assert scan_dataset(root).ignored == ["valid/"]
+
+
 def test_names_folders_and_links_of_every_kind(make_dataset: Make, paint: Make, tmp_path: Path) -> None:
     root = make_dataset({"train": 1})
     paint(root / "train/shoot/週末聯盟 3.JPG", seed=50)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bball_pl.evaluate.predictions import Answers, write_answers
-from bball_pl.photos.audit_record import audit_folder
 from bball_pl.photos.journal import Journal
 from bball_pl.photos.photos_csv import AppendTable, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.project import audit_folder
 from bball_pl.studio.history import Ledger
 from bball_pl.studio.pictures import Registry
 from bball_pl.studio.review.review_sheet import Sheet, answer_tables, class_slot

@@ -15,7 +15,7 @@ import numpy as np
 from bball_pl import project
 from bball_pl.errors import DatasetError
 from bball_pl.evaluate.predictions import DOUBT, Answers, read_answers
-from bball_pl.photos.audit_record import TABLE, audit_folder
+from bball_pl.photos.audit_record import TABLE
 from bball_pl.photos.tree import SPLITS
 from bball_pl.studio.history import Ledger, Trail
 from bball_pl.studio.runs.runs_settings import read_config, setting
@@ -99,7 +99,7 @@ class Sheet:
         """Return the labels that the audit of the dataset doubts, the most doubtful first."""
         lines = []
         try:
-            with (audit_folder(self.root) / TABLE).open(encoding="utf-8", newline="") as file:
+            with (project.audit_folder(self.root) / TABLE).open(encoding="utf-8", newline="") as file:
                 for row in csv.DictReader(file):
                     if row.get("kind") == "doubtful_label":
                         path = (row.get("path") or "").removeprefix("./")
