@@ -13,6 +13,7 @@ from bball_pl.export.coreml import finish
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.options import Compression
 from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.model_file import read_spec, weights_folder
 from bball_pl.verify.runners import quietly
 
 #: Steps of the histogram that a palette is fitted to: finer than fp16 weights of a layer differ.
@@ -42,7 +43,7 @@ def write_compressed(program: Path, path: Path, compression: Compression, interf
 
     config: Any
     with quietly():
-        model = ct.models.MLModel(str(program), skip_model_load=True)
+        model = ct.models.MLModel(read_spec(program), weights_dir=str(weights_folder(program)), skip_model_load=True)
         spared = {_head(program): None}
         if compression == "int8":
             config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=_SMALL)

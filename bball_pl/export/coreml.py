@@ -148,11 +148,10 @@ def _steady_manifest(path: Path) -> None:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     entries = manifest["itemInfoEntries"]
     names = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper() for old, entry in entries.items()}
-    manifest["itemInfoEntries"] = {
-        names[old]: entry for old, entry in sorted(entries.items(), key=lambda item: item[1]["path"])
-    }
+    manifest["itemInfoEntries"] = {names[old]: entry for old, entry in entries.items()}
     manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
-    path.write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+    # In the order in which coremltools rewrites it when it opens the package: opening must not change a byte.
+    path.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def remove_file_or_package(path: Path) -> None:

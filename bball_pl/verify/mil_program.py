@@ -15,7 +15,7 @@ from torch import Tensor
 from bball_pl.errors import VerificationError
 from bball_pl.verify.kernels import TYPES
 from bball_pl.verify.mil_ops import EXACT_OPS, OPS, Op
-from bball_pl.verify.model_file import photo_of, read_spec, reason_of, unreadable
+from bball_pl.verify.model_file import photo_of, read_spec, reason_of, unreadable, weights_folder
 from bball_pl.verify.runners import Mode, Step, TorchExecutor
 
 
@@ -50,13 +50,11 @@ def read_program(path: Path) -> SavedProgram:
             takes one colour photo and ends in `classify`, with ops that are known here.
     """
     saved = read_spec(path)
-    import coremltools as ct
     from coremltools.converters.mil.frontend.milproto.load import load
 
     name, size, colour = _checked(path, saved)
     try:
-        weights = ct.models.MLModel(str(path), skip_model_load=True).weights_dir
-        program = load(saved, saved.specificationVersion, weights)
+        program = load(saved, saved.specificationVersion, str(weights_folder(path)))
     except Exception as error:  # coremltools has errors of many kinds
         raise unreadable(f"{path}{_failed_op(error)}", error) from error
     (function,) = program.functions.values()

@@ -36,6 +36,19 @@ def size_on_disk(path: Path) -> int:
     return sum(found.stat().st_size for found in files)
 
 
+def _model_within(path: Path) -> Path:
+    """Return the .mlmodel of a package, by its manifest: coremltools would rewrite that when it opens the package."""
+    if not path.is_dir():
+        return path
+    manifest = json.loads((path / "Manifest.json").read_text(encoding="utf-8"))
+    return path / "Data" / str(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
+
+
+def weights_folder(path: Path) -> Path:
+    """Return the folder of a package's weights; `read_spec` says whether the package can be read."""
+    return _model_within(path).parent / "weights"
+
+
 def read_spec(path: Path) -> Any:
     """Read the message of an .mlmodel, or of the model within an .mlpackage.
 
@@ -47,7 +60,7 @@ def read_spec(path: Path) -> Any:
     import coremltools as ct
 
     try:
-        spec = ct.utils.load_spec(str(path))
+        spec = ct.utils.load_spec(str(_model_within(path)))
     except Exception as error:  # coremltools, its C++ and protobuf raise different errors
         raise unreadable(path, error) from error
     if spec.WhichOneof("Type") is None or not spec.description.input:

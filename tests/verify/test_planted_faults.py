@@ -358,7 +358,9 @@ def test_a_fault_in_the_file_that_is_shipped(
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_files_that_are_shipped_pass(right: Right, shipped: Shipped, suffix: str) -> None:
     assert failures(right, shipped.folder / f"model.{suffix}", shipped.precise) == set()
-    assert all(gate.passed for gate in verify_folder(shipped.folder))
+    if suffix != "onnx":
+        ct.utils.load_spec(str(shipped.folder / f"model.{suffix}"))  # it rewrites the manifest of a package
+    assert [gate for gate in verify_folder(shipped.folder) if not gate.passed] == []
 
 
 def test_a_shipped_program_is_the_proven_one_to_the_last_bit(right: Right, shipped: Shipped) -> None:
