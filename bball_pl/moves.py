@@ -25,16 +25,21 @@ class Move:
 #: In the order of the 2018 project's confusion matrix.
 MOVES: tuple[Move, ...] = (Move("shoot", "投籃"), Move("dribble", "運球"), Move("layup", "上籃"))
 
+#: The class of photos that show none of the moves.
+NO_MOVE = Move("none", "無動作")
+
 #: The class, and the folder, of photos that nobody has sorted yet.
 UNSORTED = "unsorted"
 
 
+def chinese_name(class_name: str) -> str:
+    """Return the Chinese name of a move or of `none`; empty for any other class."""
+    return next((move.chinese for move in (*MOVES, NO_MOVE) if move.name == class_name), "")
+
+
 def display_name(class_name: str) -> str:
-    """Return the bilingual name of a move, such as `shoot 投籃`; any other class name is returned as it is."""
-    for move in MOVES:
-        if move.name == class_name:
-            return f"{move.name} {move.chinese}"
-    return class_name
+    """Return the bilingual name of a class, such as `shoot 投籃`; the name alone if it has no Chinese one."""
+    return f"{class_name} {chinese_name(class_name)}".rstrip()
 
 
 def sort_class_names(found: list[str]) -> list[str]:

@@ -26,9 +26,9 @@ from bball_pl.photos.tree import PhotoTree
 from bball_pl.predict.sources import find_sources
 from bball_pl.project import ROOT
 from bball_pl.split.write import SplitSettings, make_split
-from bball_pl.studio.history import Ledger
-from bball_pl.studio.pictures import Registry
-from bball_pl.studio.sort.queue import Deck
+from bball_pl.studio.history import History
+from bball_pl.studio.pictures import PhotoIds
+from bball_pl.studio.sort.queue import SortQueue
 
 from helpers.audit_albums import run
 from helpers.split_albums import noise
@@ -44,11 +44,11 @@ def paint(root: Path, *names: str) -> Path:
 
 def in_studio(inbox: Path) -> dict[str, str]:
     """Return the class of each photo by its relative name, as the studio's queue has it."""
-    ledger = Ledger(inbox.parent, Registry())
-    deck = Deck(ledger, inbox, CLASSES)
+    ledger = History(inbox.parent, PhotoIds())
+    queue = SortQueue(ledger, inbox, CLASSES)
     places = {trail.photo: trail.place for trail in (ledger.at(path, inbox) for path in sorted(inbox.rglob("*.jpg")))}
     ledger.close()
-    return {place.removeprefix(f"{inbox.name}/"): deck.state(photo) for photo, place in places.items()}
+    return {place.removeprefix(f"{inbox.name}/"): queue.state(photo) for photo, place in places.items()}
 
 
 def in_split(root: Path, out: Path, store: PhotoStore) -> dict[str, str]:
@@ -88,10 +88,10 @@ def test_below_unsorted_no_folder_gives_a_class(inbox: Path, tmp_path: Path) -> 
     assert "local/unsorted/shoot/new.jpg,not sorted into a class" in (out / "left_out.csv").read_text()
     assert len(scan_dataset(out).photos) == 12
     # The studio sorts it, and its album keeps the name of another class.
-    ledger = Ledger(inbox.parent, Registry())
-    deck = Deck(ledger, inbox, CLASSES)
-    (trail,) = deck.next("a", (), 9)
-    deck.decide(trail.photo, "label", "layup", 0)
+    ledger = History(inbox.parent, PhotoIds())
+    queue = SortQueue(ledger, inbox, CLASSES)
+    (trail,) = queue.next("a", (), 9)
+    queue.decide(trail.photo, "label", "layup", 0)
     ledger.close()
     assert (inbox / "local/layup/shoot/new.jpg").is_file()
     assert in_studio(inbox)["local/layup/shoot/new.jpg"] == "layup"

@@ -78,7 +78,7 @@ def test_addresses() -> None:
     assert not is_loopback("localhost.example.org")
     with pytest.raises(ConfigError, match="no token"):
         Settings(host="0.0.0.0")
-    with pytest.raises(ConfigError, match="has 5 signs"):
+    with pytest.raises(ConfigError, match="has 5 characters"):
         Settings(token="short")
     assert token not in repr(Settings(token=token))
 
@@ -97,3 +97,12 @@ def test_other_classes_and_any_tree(tmp_path: Path) -> None:
             "/api/sort/decide", {"tab": "a", "photo": photos[1]["id"], "action": "label", "class_name": "shoot"}, 422
         )
         assert studio.get("/api/sort")["counts"] == {"ants": 0, "bees": 1}
+
+
+def test_the_server_starts_without_torch() -> None:
+    code = "import sys; from bball_pl.studio.server import Settings, create_app; create_app(Settings())"
+    code += (
+        "; print(sorted({'torch', 'lightning', 'timm', 'matplotlib', 'coremltools', 'onnxruntime'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.strip() == "[]"

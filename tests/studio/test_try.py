@@ -25,8 +25,8 @@ from bball_pl.export.export import export_model
 from bball_pl.export.options import ExportSettings
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
-from bball_pl.studio.models import Models
-from bball_pl.studio.try_.engines import OpenEngines
+from bball_pl.studio.state import Models
+from bball_pl.studio.try_.engines import EngineCache
 from bball_pl.verify.parity import FP32_LIMIT
 
 from helpers.painting import COLOURS, paint_photo
@@ -104,9 +104,9 @@ def test_it_answers_as_predict_does(
 
 def test_engines_agree(own: Studio) -> None:
     listed = own.get("/api/try/engines", model=OWN).json["engines"]
-    assert [row["id"] for row in listed if row["own"]] == FILES
-    assert all(row["proven"] and row["available"] for row in listed if row["own"])
-    assert [row["fp16"] for row in listed if row["own"]] == [False, True, False]
+    assert [row["id"] for row in listed if row["matches"]] == FILES
+    assert all(row["proven"] and row["available"] for row in listed if row["matches"])
+    assert [row["fp16"] for row in listed if row["matches"]] == [False, True, False]
     for share in (0.0, 0.4, 1.0):
         found = own.post("/api/try/answer", png(mixture("dribble", "shoot", share)), model=OWN, engine=FILES).json
         first, *others = found["answers"]
@@ -124,14 +124,14 @@ def test_engines_agree(own: Studio) -> None:
 
 def test_an_export_of_another_checkpoint_is_marked(own: Studio) -> None:
     listed = {row["id"]: row for row in own.get("/api/try/engines", model=RAW).json["engines"]}
-    assert [listed[name]["own"] for name in FILES] == [False] * 3
+    assert [listed[name]["matches"] for name in FILES] == [False] * 3
     assert "broken/Unknown.onnx" in listed
-    assert listed["broken/Unknown.onnx"]["own"] is None
+    assert listed["broken/Unknown.onnx"]["matches"] is None
     assert listed["broken/Unknown.onnx"]["proven"] is False
     assert not any(name.startswith(".") for name in listed)
     found = own.post("/api/try/answer", png(mixture("shoot", "layup", 0.8)), model=RAW, engine=FILES[0]).json
     assert found["answers"][1]["difference"] > 0.01
-    assert [row["own"] for row in found["answers"]] == [True, False], "as the file itself says"
+    assert [row["matches"] for row in found["answers"]] == [True, False], "as the file itself says"
 
 
 def test_a_file_that_cannot_answer_does_not_silence_the_others(own: Studio, base: Path) -> None:
@@ -179,8 +179,9 @@ def test_pictures_are_what_the_network_had(own: Studio, base: Path) -> None:
     assert overlay.shape == (64, 43, 4)
     assert np.abs(overlay[..., 3] / 255 - heat).max() < 0.01
     assert explained["class"] == "layup"
-    unnamed = own.post("/api/try/explain", png(pixels), model=OWN, class_name="<b>").json
+    unnamed = own.post("/api/try/explain", png(pixels), model=OWN).json
     assert unnamed["class"] == found["answers"][0]["predicted"]
+    assert own.post("/api/try/explain", png(pixels), model=OWN, class_name="zzz").status == 404
 
 
 def bomb() -> bytes:
@@ -272,7 +273,7 @@ def test_two_checkpoints_stay_open(base: Path, tmp_path: Path) -> None:
     for number in range(3):
         paths.append(tmp_path / f"{number}.ckpt")
         shutil.copy(base / "lightning_logs" / OWN / project.CHECKPOINTS / project.BEST, paths[-1])
-    engines = OpenEngines(Models(None))
+    engines = EngineCache(Models(None))
     first, second = engines.checkpoint(paths[0]), engines.checkpoint(paths[1])
     assert engines.checkpoint(paths[0]) is first
     engines.checkpoint(paths[2])

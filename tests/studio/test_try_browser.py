@@ -75,7 +75,7 @@ def test_photos(browser: Browser, own: Studio, tmp_path: Path) -> None:
             "layup 上籃",
         ]
 
-        page.get_by_role("button", name="Where it looked").click()
+        page.get_by_role("button", name="Heat map").click()
         page.wait_for_selector(".overlay:not([hidden])")
         assert page.evaluate("document.querySelector('.overlay').naturalWidth") == 64
         photo, overlay = (page.locator(place).bounding_box() for place in (".frame img >> nth=0", ".overlay"))
@@ -114,7 +114,7 @@ def test_another_model_answers_the_same_photos(browser: Browser, own: Studio) ->
         page = seen.page
         page.wait_for_selector(".tick >> nth=1")
         assert page.locator("#try-model").input_value() == RAW
-        assert "of another checkpoint" in page.locator(".ticks").inner_text()
+        assert "from another checkpoint" in page.locator(".ticks").inner_text()
         page.set_input_files(
             "#try-files", {"name": "a.png", "mimeType": "image/png", "buffer": png(mixture("shoot", "layup", 1))}
         )

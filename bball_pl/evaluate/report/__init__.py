@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.predictions import gallery_rows
 from bball_pl.files import write_text
+
+if TYPE_CHECKING:
+    from bball_pl.evaluate.evaluation import Evaluation
 
 __all__ = ["gallery_rows", "write_report"]
 

@@ -1,4 +1,4 @@
-"""Engines of the view Try: a trained model in torch, or an exported file in the runtime of its format."""
+"""Engines of the Try view: a trained model in torch, or an exported file in the runtime of its format."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bball_pl.errors import BballError, VerificationError
 from bball_pl.evaluate.calibration import Answer, DecisionRule
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.preprocess import PreprocessSpec
-from bball_pl.studio.models import Models, Stamp, stamp
-from bball_pl.studio.try_.exports import ExportedFile
+from bball_pl.studio.state import Models, Stamp, stamp
+from bball_pl.studio.try_.try_routes import ExportedFile
 from bball_pl.verify.runners import runner_for
 
 #: Apple's Core AI takes seconds per photo on Linux; a warm-up photo would double them.
@@ -24,7 +24,7 @@ _SLOW = ".aimodel"
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedAnswer:
     """Answer to a photo, and the time it took.
 
     Attributes:
@@ -60,18 +60,18 @@ class Engine:
     close: Callable[[], None] = lambda: None
     load_seconds: float = 0.0
 
-    def answer(self, photo: np.ndarray) -> Timed:
+    def answer(self, photo: np.ndarray) -> TimedAnswer:
         """Answer a photo: RGB uint8 `[H, W, 3]`, 0–255, upright."""
         started = time.perf_counter()
         square = self.spec.resize(photo)
         resized = time.perf_counter()
         answer = self.rule.answer(self.probabilities(square))
-        return Timed(answer, 1e3 * (resized - started), 1e3 * (time.perf_counter() - resized))
+        return TimedAnswer(answer, 1e3 * (resized - started), 1e3 * (time.perf_counter() - resized))
 
     def opened(self, started: float, warm_up: bool = True) -> Engine:
         """Note the loading time since `started`, after a warm-up photo.
 
-        The first photo includes what a runtime prepares once, which would be taken for the time of every photo.
+        Runtimes initialise with the first photo, which would distort its timing.
         """
         if warm_up:
             self.answer(np.zeros((self.spec.size, self.spec.size, 3), np.uint8))
@@ -97,7 +97,7 @@ def model_engine(model: TrainedModel) -> Engine:
 
 
 def file_engine(path: Path, fp16: bool = False) -> Engine:
-    """Return the engine of an exported file, read from disk, with the preprocessing, classes and threshold it states.
+    """Return the engine of an exported file, read from disk, with the settings in its metadata.
 
     Its probabilities are calibrated: the temperature is part of the exported network.
 
@@ -135,12 +135,14 @@ def file_engine(path: Path, fp16: bool = False) -> Engine:
 
 
 def _stated_rule(path: Path, metadata: dict[str, str], labels: list[str]) -> DecisionRule:
-    """Return the decision rule in a file's metadata; labels are what a phone shows, classes are what they mean."""
+    """Return the decision rule in a file's metadata; `labels` are the texts that a phone shows for its classes."""
     try:
         names = [str(name) for name in json.loads(metadata["bball_pl.classes"])]
         threshold = float(metadata.get("bball_pl.threshold") or 0)
     except (KeyError, ValueError, TypeError) as error:
-        raise VerificationError(f"{path.name} does not state its classes and threshold ({error})") from error
+        raise VerificationError(
+            f"{path.name} does not state its classes and threshold ({error}). Export it again."
+        ) from error
     if len(names) != len(labels):
         raise VerificationError(f"{path.name} has {len(labels)} labels and says {len(names)} classes. Export it again.")
     return DecisionRule(names, threshold=threshold)
@@ -157,8 +159,8 @@ def largest_difference(answer: Answer, reference: Answer) -> float | None:
 _MODELS, _FILES = 2, 4
 
 
-class OpenEngines:
-    """Engines kept open; to be used in the thread of the networks only.
+class EngineCache:
+    """Engines kept open; to be used in the compute thread only.
 
     Args:
         models: the trained models in memory.
@@ -166,8 +168,8 @@ class OpenEngines:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._of_models: OrderedDict[Path, tuple[TrainedModel, Engine]] = OrderedDict()
-        self._of_files: OrderedDict[Path, tuple[Stamp, Engine]] = OrderedDict()
+        self._models_opened: OrderedDict[Path, tuple[TrainedModel, Engine]] = OrderedDict()
+        self._files_opened: OrderedDict[Path, tuple[Stamp, Engine]] = OrderedDict()
 
     def checkpoint(self, path: Path) -> Engine:
         """Return the engine of a checkpoint.
@@ -176,13 +178,13 @@ class OpenEngines:
             RunError: if the checkpoint or its calibration cannot be read.
         """
         model = self._models.load(path)
-        known = self._of_models.get(path)
+        known = self._models_opened.get(path)
         if known is None or known[0] is not model:
             known = model, model_engine(model)
-            self._of_models[path] = known
-        self._of_models.move_to_end(path)
-        while len(self._of_models) > _MODELS:
-            self._of_models.popitem(last=False)
+            self._models_opened[path] = known
+        self._models_opened.move_to_end(path)
+        while len(self._models_opened) > _MODELS:
+            self._models_opened.popitem(last=False)
         return known[1]
 
     def file(self, exported: ExportedFile) -> Engine:
@@ -194,17 +196,17 @@ class OpenEngines:
         """
         path = exported.path
         files = stamp(*(sorted(path.rglob("*")) if path.is_dir() else [path]))
-        known = self._of_files.get(path)
+        known = self._files_opened.get(path)
         if known is None or known[0] != files:
             self._drop(path)
             known = files, file_engine(path, exported.fp16)
-            self._of_files[path] = known
-        self._of_files.move_to_end(path)
-        while len(self._of_files) > _FILES:
-            self._drop(next(iter(self._of_files)))
+            self._files_opened[path] = known
+        self._files_opened.move_to_end(path)
+        while len(self._files_opened) > _FILES:
+            self._drop(next(iter(self._files_opened)))
         return known[1]
 
     def _drop(self, path: Path) -> None:
-        known = self._of_files.pop(path, None)
+        known = self._files_opened.pop(path, None)
         if known is not None:
             known[1].close()
