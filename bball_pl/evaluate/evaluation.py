@@ -99,6 +99,9 @@ def evaluate(
     """
     calibration = _calibration(model, target_accuracy, recalibrate, console)
     photos, dataset = split_photos(model, split, root)
+    if split == "val" and model.held_out is not None and (root is None or is_training_dataset(model, root)):
+        remark = "the linear probe was fitted to the validation photos as well: these figures are too good"
+        console.print(remark, style="yellow", soft_wrap=True)
     started = time.perf_counter()
     logits = _logits(model, photos, split, console)
     seconds = time.perf_counter() - started
@@ -229,13 +232,17 @@ def _calibration(model: TrainedModel, target_accuracy: float, again: bool, conso
     plain = model.tta == "none"
     if plain and not again and stored is not None and stored.target_accuracy == target_accuracy:
         return stored
-    try:
-        photos, _ = split_photos(model, "val")
-    except DatasetError as error:
-        console.print(f"not calibrated: {error}", style="yellow", markup=False, soft_wrap=True)
-        return None
-    logits = _logits(model, photos, "validation", console)
-    calibration = calibrate(logits, _targets(model, photos), target_accuracy, model.sha256)
+    if model.held_out is not None:
+        # The kept linear probe was fitted to the validation photos as well; these answers came before.
+        logits, targets = np.array(model.held_out["logits"], np.float32), np.array(model.held_out["targets"])
+    else:
+        try:
+            photos, _ = split_photos(model, "val")
+        except DatasetError as error:
+            console.print(f"not calibrated: {error}", style="yellow", markup=False, soft_wrap=True)
+            return None
+        logits, targets = _logits(model, photos, "validation", console), _targets(model, photos)
+    calibration = calibrate(logits, targets, target_accuracy, model.sha256)
     # Nothing is written beside the model in the package.
     if plain and not is_court_checkpoint(model.checkpoint):
         write_calibration(model.checkpoint, calibration)

@@ -70,6 +70,8 @@ class TrainedModel:
         sha256: SHA-256 of that file, 64 hex digits.
         run: folder of the run; None for a checkpoint outside a run.
         data: the training dataset: `root, class_names, counts, groups, sha256`; empty if it was not recorded.
+        held_out: `logits` and `targets` of photos that the kept linear probe had not seen when it answered them; None
+            for a fine-tuned network, which is calibrated on its validation photos.
         trained: date of the training, ISO 8601.
 
     Raises:
@@ -100,6 +102,7 @@ class TrainedModel:
         self.checkpoint, self.sha256, self.trained = Path(), "", ""
         self.run: Path | None = None
         self.data: dict[str, Any] = {}
+        self.held_out: dict[str, Any] | None = None
         scales = _SCALES if tta == "scales" else (1.0,)
         self._specs = [replace(self.spec, size=round(scale * self.spec.size)) for scale in scales]
         fastest = best_precision("gpu" if self.device.type == "cuda" else self.device.type)
@@ -144,7 +147,7 @@ class TrainedModel:
         modified = datetime.datetime.fromtimestamp(checkpoint.stat().st_mtime, datetime.UTC).date().isoformat()
         model.calibration, model.checkpoint, model.sha256 = calibration, checkpoint, sha256
         model.run, model.data = project.run_of_checkpoint(checkpoint), facts.get("data", {})
-        model.trained = facts.get("created", modified)
+        model.held_out, model.trained = facts.get("held_out"), facts.get("created", modified)
         return model
 
     def predict(self, photos: PhotoInput | Iterable[PhotoInput]) -> Iterator[Answer]:

@@ -168,7 +168,7 @@ class LinearProbe(Callback):
                 state[key] = (value + start[key]) / 2 if value.is_floating_point() else value
             averaged_losses = _val_losses(trainer, classifier, state)
             if averaged_losses.mean() < losses.mean():
-                name, losses = "the average of probe and fine-tuned weights", averaged_losses
+                name, losses = "the weight average", averaged_losses
             else:
                 averaged = None
         self.kept = not clearly_better(losses, self.val_losses)
