@@ -26,7 +26,7 @@ from bball_pl import project
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.validation import cross_validation_folds
 from bball_pl.errors import exit_on_error
-from bball_pl.evaluate.metrics import percentile_interval, wilson
+from bball_pl.evaluate.metrics import Share, percentile_interval
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.network import MoveNet, load_weights, spec_for
 from bball_pl.model.trainer import FitTrainer
@@ -197,7 +197,7 @@ def _print(photos: list[Photo], answers: dict[str, np.ndarray], seconds: dict[st
     print("| " + " | ".join(columns) + " |\n|---|" + "---:|" * (len(columns) - 1))
     for name, probabilities in answers.items():
         right = probabilities.argmax(1) == targets
-        low, high = wilson(int(right.sum()), len(right))
+        low, high = Share(int(right.sum()), len(right)).interval
         generator = np.random.default_rng(0)
         draws = [generator.integers(0, len(right), len(right)) for _ in range(2000)]
         spread = percentile_interval(np.array([_balanced(right[rows], targets[rows]) for rows in draws])) or [0.0, 1.0]

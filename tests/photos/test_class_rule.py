@@ -44,11 +44,11 @@ def paint(root: Path, *names: str) -> Path:
 
 def in_studio(inbox: Path) -> dict[str, str]:
     """Return the class of each photo by its relative name, as the studio's queue has it."""
-    ledger = History(inbox.parent, PhotoIds())
-    queue = SortQueue(ledger, inbox, CLASSES)
-    places = {trail.photo: trail.place for trail in (ledger.at(path, inbox) for path in sorted(inbox.rglob("*.jpg")))}
-    ledger.close()
-    return {place.removeprefix(f"{inbox.name}/"): queue.state(photo) for photo, place in places.items()}
+    history = History(inbox.parent, PhotoIds())
+    queue = SortQueue(history, inbox, CLASSES)
+    tracked = [history.photo_at(path, inbox) for path in sorted(inbox.rglob("*.jpg"))]
+    history.close()
+    return {photo.path.removeprefix(f"{inbox.name}/"): queue.state(photo.id) for photo in tracked}
 
 
 def in_split(root: Path, out: Path, store: PhotoStore) -> dict[str, str]:
@@ -78,7 +78,7 @@ def split_by_script(inbox: Path, out: Path) -> dict[str, str]:
 
 def test_below_unsorted_no_folder_gives_a_class(inbox: Path, tmp_path: Path) -> None:
     paint(inbox, "local/unsorted/shoot/new.jpg")
-    audited = run(inbox, "--labels", "false", cache=tmp_path / "cache")
+    audited = run(inbox, "--no-labels", cache=tmp_path / "cache")
     assert "1 photos are in no class" in audited.stdout
     assert in_studio(inbox)["local/unsorted/shoot/new.jpg"] == ""
     out = tmp_path / "photos"
@@ -88,11 +88,11 @@ def test_below_unsorted_no_folder_gives_a_class(inbox: Path, tmp_path: Path) -> 
     assert "local/unsorted/shoot/new.jpg,not sorted into a class" in (out / "left_out.csv").read_text()
     assert len(scan_dataset(out).photos) == 12
     # The studio sorts it, and its album keeps the name of another class.
-    ledger = History(inbox.parent, PhotoIds())
-    queue = SortQueue(ledger, inbox, CLASSES)
-    (trail,) = queue.next("a", (), 9)
-    queue.decide(trail.photo, "label", "layup", 0)
-    ledger.close()
+    history = History(inbox.parent, PhotoIds())
+    queue = SortQueue(history, inbox, CLASSES)
+    (photo,) = queue.next("a", (), 9)
+    queue.decide(photo.id, "label", "layup", 0)
+    history.close()
     assert (inbox / "local/layup/shoot/new.jpg").is_file()
     assert in_studio(inbox)["local/layup/shoot/new.jpg"] == "layup"
     assert split_by_script(inbox, out)["new.jpg"] == "layup"
