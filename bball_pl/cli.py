@@ -280,11 +280,13 @@ def _parse(function: Callable[..., Any], prog: str, words: Sequence[str]) -> tup
     parser.usage, parser.epilog = " ".join(["%(prog)s", *labels, "[OPTION ...]"]), _COMMON
     for option in options:
         option.add_to(parser)
-    # Intermixed: else a word that follows an option would not be taken as the positional argument.
-    found, unknown = parser.parse_known_intermixed_args(words)
+    # Intermixed, which knows no --: else a word after an option would not be taken as the positional argument.
+    read = parser.parse_known_args if "--" in words else parser.parse_known_intermixed_args
+    found, unknown = read(words)
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    given = vars(found)
+    are_tuples = {option.name for option in options if typing.get_origin(option.kind) is tuple}
+    given = {name: tuple(value) if name in are_tuples else value for name, value in vars(found).items()}
     positional, named = [], {}
     fields: dict[str, dict[str, Any]] = {}
     for option in options:
