@@ -87,7 +87,7 @@ def export_model(
         ConfigError: if the settings contradict each other.
     """
     if model.calibration is None:
-        console.print("no calibration beside the checkpoint: temperature 1 (bball evaluate makes one)")
+        console.print(f"note: {model.rule.note}", markup=False, soft_wrap=True)
     about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     _check(settings)
