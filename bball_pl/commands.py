@@ -164,7 +164,7 @@ def _undo(tree: PhotoTree) -> None:
     undone = undo_fix(tree)
     say(*undone.lines)
     if undone.refused:
-        raise DatasetError(f"{len(undone.refused)} moves were not undone:\n  " + "\n  ".join(undone.refused))
+        raise DatasetError(f"{len(undone.refused)} moves were not taken back:\n  " + "\n  ".join(undone.refused))
 
 
 def split(
