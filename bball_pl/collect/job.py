@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bball_pl.collect.client import Web
 from bball_pl.collect.inbox import LEFT_OUT, PHOTOS, Inbox
@@ -20,7 +15,8 @@ from bball_pl.collect.rate_limit import StoppedError
 from bball_pl.collect.sanitise import Photo, inspect
 from bball_pl.collect.source import RESUME, Candidate, CollectError, LeftOut, SkippedError, Source
 from bball_pl.moves import UNSORTED
-from bball_pl.project import ROOT
+from bball_pl.project import next_step
+from bball_pl.terminal import log, progress
 
 #: The job ends after this many consecutive failures of a host or the connection.
 _FAILURES_IN_A_ROW = 10
@@ -236,15 +232,7 @@ class Bar:
     def __init__(self, source: Source, web: Web) -> None:
         self._source = source
         web.limiter.notice = self.show_wait
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self._progress = progress(log)
         self._task = self._progress.add_task(source.name, total=None)
 
     def __enter__(self) -> Bar:
@@ -291,9 +279,8 @@ def summary_lines(summary: Summary, root: Path, dry_run: bool) -> Iterator[str]:
     if summary.new and not dry_run:
         yield f"sources and licences: {root / PHOTOS}"
         yield f"next: sort them in a browser, or move them from {UNSORTED}/ to a folder per class beside it; then audit"
-        for script, option in (("studio.py", "--inbox"), ("audit.py", "")):
-            words = [sys.executable, str(ROOT / "scripts" / script), option, str(root)]
-            yield f"  {shlex.join(word for word in words if word)}"
+        yield f"  {next_step('studio', '--inbox', root)}"
+        yield f"  {next_step('audit', root)}"
 
 
 def _length(seconds: float) -> str:

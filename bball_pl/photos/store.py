@@ -16,11 +16,11 @@ import PIL
 from filelock import FileLock
 from joblib import cpu_count
 from rich.console import Console
-from rich.progress import Progress
 
 from bball_pl.files import Signature
 from bball_pl.photos.decode import DECODE_VERSION
 from bball_pl.photos.measurements import Measurements, Quality
+from bball_pl.terminal import progress
 
 #: Increased when a table or a measurement changes.
 _VERSION = 3
@@ -269,20 +269,20 @@ def in_batches(
         return
     batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
     with (
-        Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
+        progress(console) as bar,
         # Threads, not processes: Pillow and OpenCV release the interpreter's lock while they work, and threads start
         # at once and are safe where CUDA has threads already.
         ThreadPoolExecutor(cpu_count()) as pool,
     ):
-        bar = progress.add_task(title, total=len(tasks))
+        task = bar.add_task(title, total=len(tasks))
         try:
-            futures = [pool.submit(work, task) for task in batches[0]]
+            futures = [pool.submit(work, one) for one in batches[0]]
             for following in [*batches[1:], []]:
                 results = []
                 for future in futures:
                     results.append(future.result())
-                    progress.advance(bar)
-                futures = [pool.submit(work, task) for task in following]
+                    bar.advance(task)
+                futures = [pool.submit(work, one) for one in following]
                 yield results
         except BaseException:
             # Ctrl-C: without this the pool would first finish everything that is queued.
