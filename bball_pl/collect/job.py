@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -20,7 +18,7 @@ from bball_pl.collect.rate_limit import StoppedError
 from bball_pl.collect.sanitise import Photo, inspect
 from bball_pl.collect.source import RESUME, Candidate, CollectError, LeftOut, SkippedError, Source
 from bball_pl.moves import UNSORTED
-from bball_pl.project import ROOT
+from bball_pl.project import next_step
 
 #: The job ends after this many consecutive failures of a host or the connection.
 _FAILURES_IN_A_ROW = 10
@@ -291,9 +289,8 @@ def summary_lines(summary: Summary, root: Path, dry_run: bool) -> Iterator[str]:
     if summary.new and not dry_run:
         yield f"sources and licences: {root / PHOTOS}"
         yield f"next: sort them in a browser, or move them from {UNSORTED}/ to a folder per class beside it; then audit"
-        for script, option in (("studio.py", "--inbox"), ("audit.py", "")):
-            words = [sys.executable, str(ROOT / "scripts" / script), option, str(root)]
-            yield f"  {shlex.join(word for word in words if word)}"
+        yield f"  {next_step('studio', root)}"
+        yield f"  {next_step('audit', root)}"
 
 
 def _length(seconds: float) -> str:
