@@ -148,7 +148,7 @@ def audit(
     paths = write_outputs(folder, audited, commands)
     following = next_step("split", root, "--out", project.ROOT / "data" / "NAME")
     if tree.unsorted == len(tree.photos):
-        following = next_step("studio", "--inbox", root)
+        following = next_step("studio", root)
     elif tree.has_splits:
         following = next_step("fit", "--data.root", root)
     say(*audited.remarks, f"report: {paths[PAGE]}", f"table: {paths[TABLE]}")

@@ -70,7 +70,7 @@ ABOUT: dict[Kind, About] = {
     "leak_group": About(
         "game or album in two splits",
         "photos of one game share players and hall, which a model learns by heart",
-        "move one side to the other split, or make the splits anew with scripts/split.py",
+        "move one side to the other split, or make the splits anew with bball split",
     ),
     "two_classes": About(
         "same picture in two classes", "one of the labels is wrong", "decide, and remove the other copy"

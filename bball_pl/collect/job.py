@@ -279,7 +279,7 @@ def summary_lines(summary: Summary, root: Path, dry_run: bool) -> Iterator[str]:
     if summary.new and not dry_run:
         yield f"sources and licences: {root / PHOTOS}"
         yield f"next: sort them in a browser, or move them from {UNSORTED}/ to a folder per class beside it; then audit"
-        yield f"  {next_step('studio', '--inbox', root)}"
+        yield f"  {next_step('studio', root)}"
         yield f"  {next_step('audit', root)}"
 
 

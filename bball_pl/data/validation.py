@@ -140,7 +140,7 @@ def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} cannot be read ({error}). It is written by scripts/fit.py.") from error
+        raise DatasetError(f"{path} cannot be read ({error}). It is written by bball fit.") from error
     splits: dict[str, list[Photo]] = {}
     for line, row in enumerate(rows, start=2):
         if set(row) != set(_COLUMNS) or None in row.values():

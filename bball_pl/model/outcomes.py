@@ -23,7 +23,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with scripts/fit.py")
+        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with bball fit")
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:

@@ -39,7 +39,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(
-            f"there is no dataset at {root}. Make the demo's with `python scripts/demo.py`, or pass --data.root DIR."
+            f"there is no dataset at {root}. Make the demo's with `bball demo`, or pass --data.root DIR."
         )
     if not (root / "train").is_dir():
         raise DatasetError(

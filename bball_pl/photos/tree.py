@@ -157,7 +157,7 @@ class PhotoTree:
         tree.links = len(links)
         images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
         if not (images or movable):
-            raise NoPhotosError(f"{root} has no photos. Collect some with scripts/collect.py, or pass another folder.")
+            raise NoPhotosError(f"{root} has no photos. Collect some with bball collect, or pass another folder.")
         relatives = [image.relative_to(root).parts for image in images]
         tree.class_names = list(class_names) if class_names else tree._find_class_names(images, relatives)
         tree.photos = [tree._photo(path, parts) for path, parts in zip(images, relatives, strict=True)]

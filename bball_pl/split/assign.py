@@ -305,7 +305,7 @@ def _unmet(plan: Plan, shares: Mapping[str, float], units: Mapping[str, int]) ->
             few = f"its {whole} photos are of {groups} group{'' if groups == 1 else 's'} that cannot be divided"
             if not count:
                 remedy = f"Add photos of {name} from elsewhere, or leave it out with --class_names"
-                notes.append(f"{split} has no photo of {name}, and scripts/fit.py will refuse that: {few}. {remedy}.")
+                notes.append(f"{split} has no photo of {name}, and bball fit will refuse that: {few}. {remedy}.")
             elif abs(count / whole - share) > max(0.05, 2 / whole):
                 notes.append(f"{split} has {count / whole:.0%} of {name}, wanted {share:.0%}: {few}.")
     return notes

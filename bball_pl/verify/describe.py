@@ -68,7 +68,7 @@ def describe(path: Path) -> RenderableType:
     if path.suffix not in readers:
         raise VerificationError(f"{path} cannot be described; expected a file that ends in {_FORMATS}")
     if not path.exists():
-        raise VerificationError(f"there is no {path}; make one with scripts/export.py")
+        raise VerificationError(f"there is no {path}; make one with bball export")
     contents = readers[path.suffix](path)
     total = sum(contents.weights.values())
     rows = [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 from bball_pl.errors import VerificationError
 
-_EXPORT_AGAIN = "Export it again with scripts/export.py."
+_EXPORT_AGAIN = "Export it again with bball export."
 
 
 def reason_of(error: Exception) -> str:

@@ -49,7 +49,7 @@ def verify_folder(folder: Path) -> list[Gate]:
     except FileNotFoundError:
         raise VerificationError(f"{folder} has no {PROOF}; expected the folder of an export") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VerificationError(f"{path} is no proof ({error!r}). Export it again with scripts/export.py.") from error
+        raise VerificationError(f"{path} is no proof ({error!r}). Export it again with bball export.") from error
     gates = [
         Gate(
             PROOF,

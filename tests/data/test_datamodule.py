@@ -116,7 +116,7 @@ def test_a_stopped_run_goes_on_with_the_very_next_batch(
 
 def test_constructing_reads_nothing_and_a_missing_root_names_the_fix(tmp_path: Path) -> None:
     data = PhotoDataModule(tmp_path / "nowhere", cache_dir=tmp_path / "cache")
-    with pytest.raises(DatasetError, match=r"scripts/demo\.py.*--data\.root"):
+    with pytest.raises(DatasetError, match=r"bball demo.*--data\.root"):
         _ = data.class_names
     with pytest.raises(DatasetError, match="nowhere"):
         data.prepare_data()

@@ -65,7 +65,7 @@ def test_misspelt_options_and_wrong_types(refusal: Callable[..., str], option: s
         ("--data.batch_size=0", ["batch_size"]),
         ("--data.class_names=[shoot,dunk]", ["dunk", "found: dribble, layup, shoot"]),
         ("--data.class_names=[shoot]", ["two or more"]),
-        ("--data.root=nowhere", ["nowhere", "scripts/demo.py"]),
+        ("--data.root=nowhere", ["nowhere", "bball demo"]),
         ("--ckpt_path=nowhere.ckpt", ["nowhere.ckpt"]),
         ("--trainer.max_epochs=-1", ["max_epochs"]),
         ("--trainer.limit_test_batches=2", ["limit_test_batches", "all test photos"]),

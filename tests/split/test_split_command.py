@@ -223,7 +223,7 @@ def test_a_class_of_one_game_is_learned_and_the_lack_is_told(tmp_path: Path) -> 
         save(root / f"game{game}" / move / f"{number}.jpg", picture(number))
     made = split(root, out, by_folder=True)
     assert made.plan.counts["train"]["layup"] == 13
-    told = "test has no photo of layup, and scripts/fit.py will refuse that: its 13 photos are of 1 group"
+    told = "test has no photo of layup, and bball fit will refuse that: its 13 photos are of 1 group"
     assert any(note.startswith(told) for note in made.plan.notes)
     assert any(note.startswith("val has no photo of layup, and") for note in made.plan.notes)
     assert not any("no photo of shoot" in note for note in made.plan.notes)

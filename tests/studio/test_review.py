@@ -91,7 +91,7 @@ def test_lists_filters_and_orders(studio: Studio) -> None:
         {"name": "game 0", "photos": 5, "errors": 2},
         {"name": "game 1", "photos": 5, "errors": 2},
     ]
-    assert summary["command"].startswith("python scripts/evaluate.py --run ")
+    assert summary["command"].startswith("bball evaluate --run ")
 
     def page(query: str) -> dict[str, Any]:
         found: dict[str, Any] = studio.get(f"{URL}/photos?{query}")
@@ -224,7 +224,7 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         visit.saved()
         page.locator(".stale").wait_for()
         assert "1 photo was changed" in page.locator(".stale").inner_text()
-        assert "python scripts/evaluate.py --run" in page.locator(".stale pre").inner_text()
+        assert "bball evaluate --run" in page.locator(".stale pre").inner_text()
         page.keyboard.press("z")
         page.keyboard.press("z")
         visit.saved()

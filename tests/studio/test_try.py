@@ -257,7 +257,7 @@ def test_a_checkpoint_of_no_run(base: Path, tmp_path: Path) -> None:
         (answer,) = running.post("/api/try/answer", png(mixture("shoot", "layup", 1))).json["answers"]
         assert answer["predicted"] == "shoot"
         engines = running.get("/api/try/engines").json
-        assert engines == {"engines": [], "export": f"python scripts/export.py --ckpt {checkpoint}"}
+        assert engines == {"engines": [], "export": f"bball export --ckpt {checkpoint}"}
 
 
 def test_without_a_checkpoint_it_says_how_to_get_one(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_without_a_checkpoint_it_says_how_to_get_one(tmp_path: Path) -> None:
         assert running.get("/api/try/models").json == {"models": [], "current": "", "file": ""}
         answer = running.post("/api/try/answer", png(mixture("shoot", "layup", 1)))
         assert answer.status == 404
-        assert "scripts/fit.py" in answer.json["message"]
+        assert "bball fit" in answer.json["message"]
 
 
 def test_two_checkpoints_stay_open(base: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _open_table(experiment: str, version: str, split: str, context: CurrentConte
     run = context.safe_run(f"{experiment}/{version}")
     path = prediction_tables(run).get(split)
     if path is None:
-        raise HTTPException(404, "this run has no predictions for this split; make them with scripts/evaluate.py")
+        raise HTTPException(404, "this run has no predictions for this split; make them with bball evaluate")
     stat = path.stat()
     return _read_table(context, path, run, stat.st_mtime_ns, stat.st_size), run
 
@@ -82,7 +82,7 @@ def summary(split: str, opened: OpenTable, context: CurrentContext) -> dict[str,
     """Confusion matrix, groups and list sizes of a table, and the command that evaluates the run again."""
     table, run = opened
     answers, clean = table.answers, context.clean
-    command = ["python", "scripts/evaluate.py", "--run", short_path(run)]
+    command = ["bball", "evaluate", "--run", short_path(run)]
     return {
         "classes": [{"name": clean(name), "chinese": chinese_name(name)} for name in table.class_names],
         "matrix": table.matrix,

@@ -230,7 +230,7 @@ def _metrics(run: Path, problems: list[dict[str, str]]) -> dict[str, Any]:
         problems.append({"file": project.METRICS, "reason": f"cannot be read ({error})"})
         return {}
     if not isinstance(metrics, dict) or finite(metrics.get("accuracy")) is None:
-        reason = "contains no accuracy; make it again with scripts/evaluate.py"
+        reason = "contains no accuracy; make it again with bball evaluate"
         problems.append({"file": project.METRICS, "reason": reason})
         return {}
     return metrics
@@ -272,9 +272,9 @@ def _commands(run: Path, has_config: bool, has_best: bool, has_last: bool) -> di
     commands = {"tensorboard": shlex.join(["tensorboard", "--logdir", short_path(run.parents[1])])}
     if has_best:
         for name, *photos in (("evaluate",), ("export",), ("predict", "photo.jpg")):
-            commands[name] = shlex.join(["python", f"scripts/{name}.py", "--run", folder, *photos])
+            commands[name] = shlex.join(["bball", name, "--run", folder, *photos])
     if has_config:
-        repeat = ["python", "scripts/fit.py", "--config", f"{folder}/{project.CONFIG}"]
+        repeat = ["bball", "fit", "--config", f"{folder}/{project.CONFIG}"]
         commands["again"] = shlex.join(repeat)
         if has_last:
             commands["resume"] = shlex.join([*repeat, "--ckpt_path", f"{folder}/{project.CHECKPOINTS}/{project.LAST}"])
@@ -312,7 +312,7 @@ def setting(config: Mapping[str, Any], name: str) -> Any:
 
 
 def changed_settings(config: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the settings that differ from the defaults of `scripts/fit.py`, as `name`, `value`, `default`."""
+    """Return the settings that differ from the defaults of `bball fit`, as `name`, `value`, `default`."""
     defaults = _defaults()
     # A setting that this version does not know is listed with an empty default.
     return [

@@ -70,7 +70,7 @@ def report(experiment: str, version: str, context: CurrentContext) -> Response:
     """The report of a run."""
     path = context.safe_run(f"{experiment}/{version}") / REPORT
     if not path.is_file() or path.is_symlink():
-        raise HTTPException(404, "this run has no report yet; make it with scripts/evaluate.py")
+        raise HTTPException(404, "this run has no report yet; make it with bball evaluate")
     return Response(path.read_bytes(), media_type="text/html; charset=utf-8", headers=REPORT_HEADERS)
 
 
@@ -84,7 +84,7 @@ def compare_runs(name_a: str, run_a: Path, name_b: str, run_b: Path) -> dict[str
         run_b: folder of the candidate run.
 
     Returns:
-        `settings`, those that differ; `comparison`, as `scripts/evaluate.py --compare` writes it to `comparison.json`,
+        `settings`, those that differ; `comparison`, as `bball evaluate --compare` writes it to `comparison.json`,
         with `agrees` and, as `photos`, the rows of `changed.csv`, or null with the `reason` if the runs cannot be
         compared; `uncalibrated`, those of `a` and `b` whose predictions precede the calibration.
     """

@@ -75,7 +75,7 @@ def engines(context: CurrentContext, model: str = "") -> dict[str, Any]:
     status = checkpoint.stat()
     sha256 = _sha256(checkpoint, status.st_mtime_ns, status.st_size)
     source = ["--run", short_path(checkpoint.parents[1])] if model else ["--ckpt", short_path(checkpoint)]
-    command = shlex.join(["python", "scripts/export.py", *source])
+    command = shlex.join(["bball", "export", *source])
     files = exported_files(context.settings.exports)
     return {"engines": [_engine_json(file, sha256) for file in files], "export": command}
 

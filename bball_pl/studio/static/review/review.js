@@ -42,7 +42,7 @@ class Review {
     this.tables = await this.app.api("/api/review");
     if (!this.tables.runs.length) {
       this.root.append(el("div", { class: "empty" }, el("h2", {}, t("no_runs")), el("p", {}, t("no_runs_text")),
-        el("pre", {}, "python scripts/fit.py --data.root data/photos\npython scripts/evaluate.py")));
+        el("pre", {}, "bball fit --data.root data/photos\nbball evaluate")));
       return () => {};
     }
     const [, , experiment, version, split] = location.hash.split("/");

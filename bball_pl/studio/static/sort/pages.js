@@ -1,9 +1,9 @@
 // Pages of Sort without a photo: an empty inbox, and all photos sorted.
 
 const COLLECT = [
-  "python scripts/collect.py local ~/albums phone.zip",
-  "python scripts/collect.py video game.mp4 --scenes",
-  "python scripts/collect.py commons --category 'Jump shots (basketball)' --contact me@example.org",
+  "bball collect local ~/albums phone.zip",
+  "bball collect video game.mp4 --scenes",
+  "bball collect commons --category 'Jump shots (basketball)' --contact me@example.org",
 ];
 
 /** The inbox is empty. */
@@ -18,7 +18,7 @@ export function drawEmpty({ el, t }, start, _, { again }) {
 
 /** All photos are sorted. */
 export function drawDone({ el, t, className, classes, meter }, _, { sorted, progress, left }, { again, undo, skipped }) {
-  const commands = ["python scripts/audit.py data/inbox", "python scripts/split.py data/inbox --out data/photos", "python scripts/fit.py --data.root data/photos"];
+  const commands = ["bball audit data/inbox", "bball split data/inbox --out data/photos", "bball fit --data.root data/photos"];
   return [el("div", { class: "empty" },
     el("h2", {}, left > 0 ? t("done_elsewhere") : t("done")),
     el("p", {}, t("done_text", { n: sorted })),
