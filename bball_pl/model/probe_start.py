@@ -158,7 +158,7 @@ class LinearProbe(Callback):
         # A loss that is not a number beats nothing.
         losses = torch.full_like(self.val_losses, torch.nan)
         name, averaged = "fine-tuning", None
-        if self._best is not None:
+        if self._best is not None and best.is_file():
             indices, tuned = self._best
             losses[indices] = tuned
             averaged = read_checkpoint(best)

@@ -162,7 +162,7 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "epoch": curves["last_epoch"] if curves is not None else 0,
         "max_epochs": max_epochs if isinstance(max_epochs, int) and max_epochs > 0 else None,
         "backbone": str(setting(config, "model.backbone") or ""),
-        "image_size": setting(config, "model.image_size"),
+        "image_size": size if isinstance(size := setting(config, "model.image_size"), int) else None,
         "dataset": Path(str(root)).name if root else "",
         "root": str(root or ""),
         "n": finite(metrics.get("n")),
