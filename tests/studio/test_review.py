@@ -277,6 +277,8 @@ def test_answers_have_the_colours_of_the_classes(browser: Browser, home: Path) -
             "all => all.map((button) => [button.dataset.act, button.className.match(/class-\\d/)[0]])"
         )
         assert buttons == [["layup", "class-3"], ["dribble", "class-2"], ["shoot", "class-1"]]
+        keys = visit.page.locator(".review-view .answer kbd").all_inner_texts()
+        assert keys == ["3", "2", "1"], "a class has the same key as in Sort"
 
 
 def test_undo_touches_only_photos_of_the_page(studio: Studio, home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Try, asked over HTTP: the answers are those of scripts/predict.py, and nothing hostile gets through."""
+"""Try, asked over HTTP: the answers are those of bball predict, and nothing hostile gets through."""
 
 from __future__ import annotations
 

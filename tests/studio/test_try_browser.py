@@ -154,7 +154,7 @@ def test_webcam(browser: Browser, own: Studio) -> None:
 def test_without_a_model(browser: Browser, own: Studio, tmp_path: Path) -> None:
     with studio(tmp_path / "lightning_logs") as empty, visit(browser, empty, "#/try") as seen:
         seen.page.wait_for_selector("text=There is no model to try yet")
-        assert "make demo" in seen.page.locator("main").inner_text()
+        assert "bball demo" in seen.page.locator("main").inner_text()
         source = tmp_path / "lightning_logs" / "new" / "version_0" / "checkpoints"
         source.mkdir(parents=True)
         shutil.copy(_best(own), source / "best.ckpt")

@@ -16,13 +16,13 @@ export function drawItem(review, photo, index) {
 /** The enlarged photo with its facts and buttons. */
 export function drawDetail(review, photo) {
   const { el, t, meter, percent } = review.app;
-  const answer = (name, index) => {
+  const answer = ({ name, key }) => {
     const share = photo.probabilities?.[review.number(name) - 1];
     return el("button", {
-      class: `answer ${review.style(name)}`, dataset: { act: name }, "aria-keyshortcuts": String(index + 1),
+      class: `answer ${review.style(name)}`, dataset: { act: name }, "aria-keyshortcuts": key,
       "aria-pressed": String(photo.now === name), disabled: !photo.id, on: { click: () => review.change("label", name) },
     },
-    el("span", { class: "top" }, el("kbd", {}, String(index + 1)), el("span", { class: "name" }, review.pieces(name)),
+    el("span", { class: "top" }, el("kbd", {}, key), el("span", { class: "name" }, review.pieces(name)),
       el("span", { class: "share small" }, share === undefined ? "" : percent(share))),
     meter(share ?? 0));
   };

@@ -142,7 +142,11 @@ class Review {
       this.photos = [];
       return;
     }
-    this.keys = this.summary.classes.slice(0, 9).map((item) => item.name);
+    const names = this.summary.classes.map((item) => item.name);
+    const keyOf = (name) => this.app.classes.find((item) => item.name === name)?.key;
+    // The keys of Sort where it has all classes of the run.
+    const shared = names.every(keyOf);
+    this.keys = names.slice(0, 10).map((name, index) => ({ name, key: shared ? keyOf(name) : String(index + 1) }));
     if (!this.summary.errors && this.filter.show === "errors") this.filter.show = "all";
     this.groupField.hidden = !this.summary.groups.length;
     this.groupSelect.replaceChildren(el("option", { value: "" }, t("any_group")),
@@ -239,8 +243,8 @@ class Review {
   }
 
   hear(key) {
-    const number = Number(key);
-    if (number >= 1 && number <= this.keys?.length) this.change("label", this.keys[number - 1]);
+    const chosen = this.keys?.find((one) => one.key === key);
+    if (chosen) this.change("label", chosen.name);
     else if (key === "c") this.change("confirm");
     else if (key === "x") this.change("quarantine");
     else if (key === "z") this.undo();

@@ -62,5 +62,5 @@ export function table(app, heads, rows, className = "", caption = null) {
 export function emptyPage(app) {
   const { el, t } = app;
   return el("div", { class: "empty" }, el("h1", { tabindex: "-1" }, t("empty_title")), el("p", {}, t("empty_why")),
-    el("pre", {}, el("code", {}, "bball fit --data.root data/photos")), el("pre", {}, el("code", {}, "make demo")));
+    el("pre", {}, el("code", {}, "bball fit --data.root data/photos")), el("pre", {}, el("code", {}, "bball demo && bball fit --config demo")));
 }

@@ -170,7 +170,7 @@ function mountEmpty(root, app) {
   } } }, t("look_again"));
   let leave = null;
   root.append(el("div", { class: "empty" }, el("h1", {}, t("empty_title")), el("p", {}, t("empty_why")),
-    command("bball fit --data.root data/photos"), command("make demo"),
+    command("bball fit --data.root data/photos"), command("bball demo && bball fit --config demo"),
     el("p", { class: "soft" }, t("empty_after")), again));
   return () => leave?.();
 }
