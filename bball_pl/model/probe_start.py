@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,8 +181,11 @@ class LinearProbe(Callback):
         else:
             rank_zero_info(f"{name} beat the linear probe: {figures}")
         trainer.strategy.barrier("compared")  # every process has read best.ckpt
-        if trainer.is_global_zero and (self.kept or averaged is not None):
-            _write(read_checkpoint(path) if self.kept or averaged is None else averaged, best)
+        if trainer.is_global_zero and self.kept:
+            with atomic_path(best) as temporary:
+                shutil.copyfile(path, temporary)
+        elif trainer.is_global_zero and averaged is not None:
+            _write(averaged, best)
         trainer.strategy.barrier("chosen")
 
     def state_dict(self) -> dict[str, Any]:

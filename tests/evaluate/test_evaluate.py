@@ -23,6 +23,7 @@ from sklearn.metrics import f1_score, log_loss
 from bball_pl.evaluate.explain import grad_cam, undo_fit
 from bball_pl.evaluate.predictions import read_answers
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.photos.decode import decode
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
@@ -119,9 +120,12 @@ def test_probabilities_are_the_networks_at_the_fitted_temperature(evaluated: Eva
         logits = classifier(spec.normalise(torch.from_numpy(photos).permute(0, 3, 1, 2)))
     wanted = (logits / calibration["temperature"]).softmax(1).numpy()
     np.testing.assert_allclose(read_answers(evaluated.run / "predictions_test.csv").probabilities, wanted, atol=1e-4)
-    # The temperature was fitted on validation photos, which are a part of train here.
+    # The temperature was fitted on validation photos, which are a part of train here; that of a kept probe on its
+    # answers to the held-out photos of each fold, which are all photos but those of test.
+    kept = "held_out" in read_checkpoint(evaluated.run / "checkpoints" / "best.ckpt")["bball_pl"]
     with (evaluated.run / "split.csv").open(newline="") as file:
-        assert calibration["n"] == sum(row["split"] == "val" for row in csv.DictReader(file))
+        fitted_on = {"val", "train"} if kept else {"val"}
+        assert calibration["n"] == sum(row["split"] in fitted_on for row in csv.DictReader(file))
     assert calibration["nll_after"] <= calibration["nll_before"] + 1e-6
 
 
@@ -179,7 +183,9 @@ def test_other_questions_get_folders_of_their_own(evaluated: Evaluated, tmp_path
 
 def test_a_checkpoint_outside_of_a_run_needs_no_run(evaluated: Evaluated, tmp_path: Path) -> None:
     alone = tmp_path / "alone.ckpt"
-    shutil.copyfile(evaluated.run / "checkpoints" / "best.ckpt", alone)
+    content = read_checkpoint(evaluated.run / "checkpoints" / "best.ckpt")
+    content["bball_pl"].pop("held_out", None)  # a kept probe brings answers to calibrate on
+    torch.save(content, alone)
     done = evaluate("--ckpt", alone, "--no-report")
     assert "not calibrated" in done.stderr, "the dataset has no folder val, and without the run nobody knows the split"
     metrics = json.loads((tmp_path / "evaluations" / "test-alone" / "metrics.json").read_text())
