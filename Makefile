@@ -1,33 +1,35 @@
 # make demo    from nothing to a report and to files for the phone, without a model hub
-# make test    the tests             make lint   ruff and mypy
+# make test    the tests             make lint   ruff and mypy             make release   sdist and wheel in dist/, checked
+# Another Python for any of them: make PYTHON=python3.12 VENV=.venv-3.12 test
 # make bench   training speed beside a plain loop and Keras (about 10 minutes, installs TensorFlow in .venv-keras)
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 # The demo court: every figure in the README was measured with these.
 DEMO := --train 900 --test 300 --seed 7 --out data/demo
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench release clean
 
 # An editable install with exact versions; done again only when one of these two files has changed.
-.venv/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $$($(PYTHON) --version 2>&1) found, Python 3.11 or newer needed: make PYTHON=python3.12 …"; exit 2; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --group dev --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --group dev --editable '.[all]'
 	@touch $@
 
-demo: .venv/installed
-	$(BIN)/python scripts/demo.py $(DEMO)
-	$(BIN)/python scripts/fit.py --config configs/demo.yaml
-	$(BIN)/python scripts/evaluate.py
-	$(BIN)/python scripts/export.py
+demo: $(VENV)/installed
+	$(BIN)/bball demo $(DEMO)
+	$(BIN)/bball fit --config demo
+	$(BIN)/bball evaluate
+	$(BIN)/bball export
 
-test: .venv/installed
+test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -38,8 +40,14 @@ lint: .venv/installed
 	.venv-keras/bin/python -m pip install --quiet --constraint benchmarks/keras-constraints.txt keras tensorflow-cpu
 	@touch $@
 
-bench: .venv/installed .venv-keras/installed
+bench: $(VENV)/installed .venv-keras/installed
 	$(BIN)/python benchmarks/train_speed.py
 
+# Built with the setuptools of the environment: nothing is downloaded, and the pinned version is the one that is used.
+release: $(VENV)/installed
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
 clean:
-	rm -rf .venv .venv-keras build *.egg-info
+	rm -rf $(VENV) .venv-keras build dist *.egg-info

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Exit status of a program that a closed pipe ends, as a shell reports it: 128 and SIGPIPE's number.
+PIPE_CLOSED = 141
+
 
 class BballError(Exception):
-    """A problem that its reader can mend: the message says what was found, what was expected, and the fix."""
+    """A problem that a user can mend: the message says what was found, what was expected, and the fix."""
 
 
 class DatasetError(BballError):
@@ -21,7 +24,7 @@ class PhotoError(BballError):
 
 
 class WeightsError(BballError):
-    """Weights that cannot be had or that do not fit the backbone."""
+    """Weights that cannot be loaded or do not fit the backbone."""
 
 
 class ConfigError(BballError):
@@ -38,30 +41,21 @@ class VerificationError(BballError):
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """End the process as a command-line tool should when the body fails in a way that its user can mend.
+    """End the process as a command-line tool should when the body fails in a way that a user can mend.
 
-    A `BballError` becomes its message on standard error and exit status 2, without a traceback; Ctrl-C becomes
-    status 130. Every other exception is a fault of this program and keeps its traceback.
+    A `BballError` becomes its message on standard error and exit status 2, without a traceback; Ctrl-C becomes status
+    130, and a closed pipe (`bball audit … | head`) status 141 without a message. Every other exception is a bug of this
+    program and keeps its traceback.
     """
     try:
         yield
+        sys.stdout.flush()
     except BballError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-#: Exit status of a program that a closed pipe ends, as a shell reports it: 128 and SIGPIPE's number.
-PIPE_CLOSED = 141
-
-
-@contextmanager
-def quiet_pipe() -> Iterator[None]:
-    """End the process without a word, with status 141, when the body meets a closed pipe."""
-    try:
-        yield
     except BrokenPipeError:
         # The interpreter flushes standard output once more at its end, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bball_pl.project import ROOT
+from bball_pl.project import PACKAGE
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,21 @@ class Move:
 #: In the order of the 2018 project's confusion matrix.
 MOVES: tuple[Move, ...] = (Move("shoot", "投籃"), Move("dribble", "運球"), Move("layup", "上籃"))
 
+#: The class of photos that show none of the moves.
+NO_MOVE = Move("none", "無動作")
+
 #: The class, and the folder, of photos that nobody has sorted yet.
 UNSORTED = "unsorted"
 
 
+def chinese_name(class_name: str) -> str:
+    """Return the Chinese name of a move or of `none`; empty for any other class."""
+    return next((move.chinese for move in (*MOVES, NO_MOVE) if move.name == class_name), "")
+
+
 def display_name(class_name: str) -> str:
-    """Return the bilingual name of a move, such as `shoot 投籃`; any other class name is returned as it is."""
-    for move in MOVES:
-        if move.name == class_name:
-            return f"{move.name} {move.chinese}"
-    return class_name
+    """Return the bilingual name of a class, such as `shoot 投籃`; the name alone if it has no Chinese one."""
+    return f"{class_name} {chinese_name(class_name)}".rstrip()
 
 
 def sort_class_names(found: list[str]) -> list[str]:
@@ -43,7 +48,8 @@ def sort_class_names(found: list[str]) -> list[str]:
     return names if sorted(found) == sorted(names) else sorted(found)
 
 
-MOVES_FILE = ROOT / "docs" / "moves.md"
+#: Written definitions of the moves; moves.zh-Hant.md beside it is the translation.
+MOVES_FILE = PACKAGE / "moves.md"
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Definition:
 
 
 def read_definitions(path: Path = MOVES_FILE) -> list[Definition]:
-    """Return the sections of the file in their order; none if the file is not there, as in an installed package."""
+    """Return the sections of the file in their order; none if the file is not there."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:

@@ -1,14 +1,25 @@
-"""A project's runs: where a run keeps what, and how to find it again."""
+"""The project of a command: its folder, its runs and their files, and the next command to type.
+
+A project is the folder that holds `data/`, `lightning_logs/` and `exports/`. It is, in this order:
+
+1. the folder of `--project DIR` or of the variable BBALL_PROJECT;
+2. for `python scripts/COMMAND.py` the clone that the script lies in;
+3. the nearest folder, from the working folder upwards, that has both `data/` and `lightning_logs/`;
+4. the working folder.
+
+Never the folder of the package: it may be read-only, and is replaced as a whole by the next installation.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from bball_pl.errors import RunError
 
-#: The repository's root; default paths hang from it, so that scripts run from any folder.
-ROOT = Path(__file__).resolve().parents[1]
 #: The folder of all runs below a root.
 LOGS = "lightning_logs"
 CONFIG = "config.yaml"
@@ -18,10 +29,79 @@ CHECKPOINTS = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
 PROBE = "probe.ckpt"
+_AUDITS = "audits"
+
+#: The package with its data files, and the folder above it, which is the repository's root in a clone.
+PACKAGE = Path(__file__).resolve().parent
+CLONE = PACKAGE.parent
+#: Configurations of `fit` that come with the program.
+CONFIGS = PACKAGE / "configs"
+
+
+def _find_root() -> Path:
+    given = os.environ.get("BBALL_PROJECT")
+    if given:
+        return Path(given).absolute()
+    working = Path.cwd()
+    above = (working, *working.parents)
+    return next((folder for folder in above if (folder / "data").is_dir() and (folder / LOGS).is_dir()), working)
+
+
+#: The project's folder; default paths hang from it.
+ROOT = _find_root()
+
+
+def audit_folder(root: str | os.PathLike[str]) -> Path:
+    """Return the folder of a tree's audit: never in the tree, because a dataset holds photos and nothing else.
+
+    `data/audits/demo` for `data/demo` and `data/audits/inbox/local` for `data/inbox/local`; elsewhere `audits/` beside
+    the tree, or beside the `inbox` that it lies in.
+    """
+    tree = Path(os.path.abspath(root))  # noqa: PTH100 - not resolved: data/photos may be a link to another disk
+    if tree.is_relative_to(ROOT / "data") and tree != ROOT / "data":
+        home = ROOT / "data"
+    else:
+        inbox = next((folder for folder in (tree, *tree.parents) if folder.name == "inbox"), tree)
+        home = inbox.parent
+    return home / _AUDITS / tree.relative_to(home)
+
+
+def next_step(command: str, *words: object) -> str:
+    """Return a command of this program as one line to paste into a shell.
+
+    It starts as the running command was started: with the Python and the script of a clone in full, so that it works
+    in any folder and environment, or with `bball`, in full where that is not the `bball` that a shell would find.
+
+    Args:
+        command: Name of the command, such as `audit`.
+        words: Its arguments and options, not yet quoted.
+
+    Example:
+        `next_step("audit", "my photos")` is `bball audit 'my photos'`.
+    """
+    started = Path(sys.argv[0]).absolute()
+    script = started.with_name(f"{command}.py")
+    if started.suffix == ".py" and started.parent.name == "scripts" and script.is_file():
+        front = [sys.executable, str(script)]
+    elif started.name == "bball" and shutil.which("bball") != str(started):
+        front = [str(started), command]
+    else:
+        front = ["bball", command]
+    return shlex.join([*front, *map(str, words)])
+
+
+def config_file(name: str | os.PathLike[str]) -> Path:
+    """Return a configuration file: that of a path, or else the one of this name that comes with the program.
+
+    Args:
+        name: Path of a YAML file, or a name such as `demo`.
+    """
+    packaged = CONFIGS / f"{Path(name).stem}.yaml"
+    return packaged if not Path(name).is_file() and packaged.is_file() else Path(name)
 
 
 def predictions_file(split: str) -> str:
-    """Return the name of the table of answers to one split."""
+    """Return the name of the table of predictions of one split."""
     return f"predictions_{split}.csv"
 
 
@@ -40,7 +120,7 @@ def newest_run(logs: str | os.PathLike[str] = ROOT / LOGS) -> Path:
     found = Path(logs).glob(f"*/version_*/{CHECKPOINTS}/{BEST}")
     newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
     if newest is None:
-        raise RunError(f"{logs} has no finished run; make one with: python scripts/fit.py")
+        raise RunError(f"{logs} has no finished run; make one with: {next_step('fit')}")
     return newest.parents[1]
 
 
@@ -54,3 +134,25 @@ def best_checkpoint(run: str | os.PathLike[str]) -> Path:
     if not path.is_file():
         raise RunError(f"{run} has no {CHECKPOINTS}/{BEST}; pass the folder of a finished run (…/version_N)")
     return path
+
+
+def chosen_checkpoint(run: Path | None, ckpt: Path | None, logs: Path = ROOT / LOGS) -> Path:
+    """Return the checkpoint that a command line asks for, as an absolute path.
+
+    Args:
+        run: Folder of a run, whose best checkpoint is meant, or a checkpoint file. Default: the newest run.
+        ckpt: A checkpoint file instead.
+        logs: Folder of the runs.
+
+    Raises:
+        RunError: if there is no such run or checkpoint, or both are given.
+    """
+    if run is not None and ckpt is not None:
+        raise RunError("--run and --ckpt are both given; pass one of them")
+    if run is not None and run.is_file():
+        run, ckpt = None, run
+    if ckpt is None:
+        return best_checkpoint(run or newest_run(logs)).absolute()
+    if not ckpt.is_file():
+        raise RunError(f"there is no checkpoint {ckpt}; pass a .ckpt file of a run")
+    return ckpt.absolute()

@@ -19,9 +19,10 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from bball_pl.audit.audit import Audit, audit_tree
+from bball_pl.audit.audit import Audit
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import PhotoTree
 
 from planted_faults import Planted, plant
 
@@ -53,7 +54,7 @@ def main(
         for seed in seeds:
             started = time.process_time()
             planted = plant(root, Path(folder) / f"planted-{seed}", seed)
-            audit = audit_tree(planted.root, store, labels=labels)
+            audit = Audit.of(PhotoTree.scan(planted.root), store, labels=labels)
             seconds = time.process_time() - started
             for name, wanted, told in _compared(audit, planted, labels):
                 right = len(set(wanted) & set(told))
@@ -68,9 +69,8 @@ def main(
 
 def _compared(audit: Audit, planted: Planted, labels: bool) -> list[tuple[str, Collection, Collection]]:
     """Return for each kind what was planted and what was told."""
-    names = [photo.relative for photo in audit.album.photos]
-    clusters = [frozenset(names[row] for row in cluster) for cluster in audit.copies.clusters]
-    split = {photo.relative: photo.split for photo in audit.album.photos}
+    clusters = [frozenset(photo.relative for photo in cluster) for cluster in audit.copies.clusters]
+    split = {photo.relative: photo.split for photo in audit.tree.photos}
     leaking = [own for own in clusters if len({split[name] for name in own}) > 1]
     found: list[tuple[str, Collection, Collection]] = [
         (

@@ -4,7 +4,7 @@
     python benchmarks/audit_speed.py --scenes data/s10000 --counts [1000,3000,10000]
 
 Scenes of the demo court, JPEG of 640 × 427 pixels and the like. Each size is audited in a process of its own with an
-empty store, the whole of `scripts/audit.py --labels false` with its report; then once more, when everything is known.
+empty store, the whole of `scripts/audit.py --no-labels` with its report; then once more, when everything is known.
 Wanted on 2 cores: 10,000 photos in at most 6 minutes and 2 GB, growing about linearly. CPU seconds (user + system)
 hardly depend on what else the machine does; over the number of cores, they are the least that a quiet machine needs.
 """
@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bball_pl.court.demo_dataset import write_demo
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.photos_csv import read_photos_csv, write_photos_csv
-from bball_pl.photos.tree import scan_dataset
 from bball_pl.project import ROOT
 
 #: Demo court that has nothing to do with the one of `scripts/demo.py`.
@@ -76,7 +76,7 @@ def _part(root: Path, out: Path, count: int) -> Path:
 def _audit(root: Path, out: Path, cache: Path) -> tuple[float, float, int]:
     """Run the script; return wall and CPU seconds, and the most memory of any audit until now in bytes."""
     script = ROOT / "scripts" / "audit.py"
-    command = [sys.executable, script, root, "--labels", "false", "--out", out, "--cache_dir", cache]
+    command = [sys.executable, script, root, "--no-labels", "--out", out, "--cache_dir", cache]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)

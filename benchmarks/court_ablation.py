@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from bball_pl import project
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import ConfigError, exit_on_error
-from bball_pl.evaluate.metrics import wilson
+from bball_pl.evaluate.metrics import Share
 from bball_pl.files import write_text
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.court_weights import court_checkpoint
@@ -142,7 +142,7 @@ def figures(classifier: MoveClassifier, photos: Photos, flip: bool = True, marke
     for label, chosen in (("all", of_move), (marked.strip("_"), one)):
         if chosen.any():
             number, hits = int(chosen.sum()), int(right[chosen].sum())
-            low, high = wilson(hits, number)
+            low, high = Share(hits, number).interval
             result |= {
                 f"{label}_n": number, f"{label}_accuracy": hits / number, f"{label}_low": low, f"{label}_high": high,
                 f"{label}_balanced": float(balanced_accuracy_score(photos.classes[chosen], predicted[chosen])),

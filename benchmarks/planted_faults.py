@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from bball_pl.files import write_bytes
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
 from bball_pl.photos.photos_csv import PhotoRecord, read_photos_csv, write_photos_csv
-from bball_pl.photos.tree import scan_dataset
 
 #: Largest share of a side that a crop takes away.
 _CROP = 0.15

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bball_pl.errors import DatasetError, PhotoError, exit_on_error
-from bball_pl.evaluate.trained_model import Engine
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
 from bball_pl.photos.tree import IMAGE_SUFFIXES
@@ -62,10 +62,10 @@ def predict_speed(
     for name, size in _NETWORKS:
         # Weights change no time: a random network is as fast as a trained one.
         classifier = MoveClassifier(["a", "b", "c"], backbone=name, weights="none", image_size=size)
-        engine = Engine(classifier, batch_size=batch_size, device=device)
+        model = TrainedModel(classifier, batch_size=batch_size, device=device)
         decoded, decode_ms = _timed_each(decode, paths[:50])
-        _, resize_ms = _timed_each(engine.spec.resize, decoded)
-        bare, whole = partial(_bare, engine, _batches(engine, paths)), partial(_whole, engine, paths)
+        _, resize_ms = _timed_each(model.spec.resize, decoded)
+        bare, whole = partial(_bare, model, _batches(model, paths)), partial(_whole, model, paths)
         measured = [(_timed(bare), _timed(whole)) for _ in range(rounds + 1)][1:]
         clock, processor = (statistics.median(one[kind] / other[kind] for one, other in measured) for kind in (0, 1))
         rates = [statistics.median(len(paths) / side[0] for side in sides) for sides in zip(*measured, strict=True)]
@@ -84,21 +84,19 @@ def _photos(root: Path, number: int) -> list[Path]:
     return paths
 
 
-def _batches(engine: Engine, paths: list[Path]) -> list[torch.Tensor]:
-    pixels = torch.from_numpy(np.stack([engine.spec.resize(decode(path)) for path in paths]))
-    return [
-        engine.spec.normalise(part.permute(0, 3, 1, 2).to(engine.device)) for part in pixels.split(engine.batch_size)
-    ]
+def _batches(model: TrainedModel, paths: list[Path]) -> list[torch.Tensor]:
+    pixels = torch.from_numpy(np.stack([model.spec.resize(decode(path)) for path in paths]))
+    return [model.spec.normalise(part.permute(0, 3, 1, 2).to(model.device)) for part in pixels.split(model.batch_size)]
 
 
 @torch.inference_mode()
-def _bare(engine: Engine, batches: list[torch.Tensor]) -> None:
+def _bare(model: TrainedModel, batches: list[torch.Tensor]) -> None:
     for batch in batches:
-        engine.classifier(batch).cpu()
+        model.classifier(batch).cpu()
 
 
-def _whole(engine: Engine, paths: list[Path]) -> None:
-    for path, answer in engine.run(paths, decode):
+def _whole(model: TrainedModel, paths: list[Path]) -> None:
+    for path, answer in model.logits(paths, decode):
         if isinstance(answer, PhotoError):
             raise DatasetError(f"{path}: {answer}")
 

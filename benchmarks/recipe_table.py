@@ -22,7 +22,7 @@ from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.photos.tree import Photo
 
 #: What a tutorial does: a random head, one learning rate, batch statistics.
-_PLAIN = {
+PLAIN = {
     "--model.probe": "false",
     "--model.layer_decay": "1",
     "--model.batch_norm": "train",
@@ -83,7 +83,7 @@ def _subset(train: list[Photo], test: list[Photo], size: int, folder: Path) -> P
 def _compare(root: Path, image_size: int, seed: int, extra: list[str], folder: Path) -> tuple[float, float, float]:
     options = [f"--data.root={root}", f"--model.image_size={image_size}", f"--seed_everything={seed}", *extra]
     ours = _fit(options, folder / "ours")
-    plain = _fit([*options, *(f"{name}={value}" for name, value in _PLAIN.items())], folder / "plain")
+    plain = _fit([*options, *(f"{name}={value}" for name, value in PLAIN.items())], folder / "plain")
     return _probe_accuracy(ours, root), _accuracy(ours), _accuracy(plain)
 
 

@@ -105,7 +105,7 @@ def _inbox(folder: Path, home: Path) -> int:
 
 
 def _server(home: Path, ckpt: Path | None) -> tuple[subprocess.Popen[str], str, float]:
-    options = [f"--data={home / 'data'}", "--port=0", *([f"--ckpt={ckpt.absolute()}"] if ckpt else ["--suggest=false"])]
+    options = [f"--data={home / 'data'}", "--port=0", *([f"--ckpt={ckpt.absolute()}"] if ckpt else ["--no-suggest"])]
     start = time.perf_counter()
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "studio.py"), *options], stdout=subprocess.PIPE, text=True

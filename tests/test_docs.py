@@ -10,23 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from bball_pl.project import ROOT
+from bball_pl.project import CLONE as ROOT
 
 PAGES = sorted(
     path
     for path in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]
     if not path.relative_to(ROOT).parts[0].startswith(".") and "node_modules" not in path.parts
 )
-#: Sources of scripts/collect.py have options of their own.
+#: Each source of collect has its options.
 SOURCES = ("facebook", "commons", "openverse", "local", "video")
 
 
 @cache
 def options_of(script: str, source: str = "") -> set[str]:
     """Return the options that a script's own help names."""
-    command = [sys.executable, str(ROOT / script), *([source] if source else []), "--help"]
+    everything = ["all"] if script == "scripts/fit.py" else []
+    command = [sys.executable, str(ROOT / script), *([source] if source else []), "--help", *everything]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    return set(re.findall(r"--[A-Za-z][\w.-]*", done.stdout))
+    return {option.replace("_", "-") for option in re.findall(r"--[A-Za-z][\w.-]*", done.stdout)}
 
 
 def commands(page: Path) -> list[tuple[str, str, list[str]]]:
@@ -35,11 +36,12 @@ def commands(page: Path) -> list[tuple[str, str, list[str]]]:
     found = []
     for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
         for line in block.splitlines():
-            match = re.search(r"((?:scripts|benchmarks)/\w+\.py)([^#]*)", line)
+            match = re.search(r"(?:((?:scripts|benchmarks)/\w+\.py)|\bbball ([a-z]+))([^#|]*)", line)
             if match:
-                words = match[2].split()
+                words = match[3].split()
                 source = words[0] if words and words[0] in SOURCES else ""
-                found.append((match[1], source, re.findall(r"(?<!\S)(--[A-Za-z][\w.-]*)", match[2])))
+                options = re.findall(r"(?<!\S)(--[A-Za-z][\w.-]*)", match[3])
+                found.append((match[1] or f"scripts/{match[2]}.py", source, options))
     return found
 
 
@@ -50,7 +52,8 @@ def test_every_option_that_a_page_uses_exists(page: Path) -> None:
         if options:
             # A help may leave out the options of Lightning's own classes: those are tested by configs.
             known = {*options_of(script, source)}
-            strange = [option for option in options if option not in known and not option.startswith("--trainer.")]
+            named = [option for option in options if not option.startswith("--trainer.")]
+            strange = [option for option in named if option.replace("_", "-") not in known]
             assert not strange, f"{page.name}: {script} has no {' '.join(strange)}"
 
 

@@ -30,7 +30,7 @@ def test_the_newest_run_is_the_one_whose_best_checkpoint_is_newest(tmp_path: Pat
 
 
 def test_a_missing_run_names_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"scripts/fit\.py"):
+    with pytest.raises(RunError, match="bball fit"):
         project.newest_run(tmp_path / "nowhere")
     unfinished = make_run(tmp_path, "unfinished", 1000, project.LAST)
     with pytest.raises(RunError, match=r"no finished run"):

@@ -1,222 +1,142 @@
-"""The audit of a tree: all checks in order, and everything they found."""
+"""The audit of a tree of photos: all checks in order, and their findings."""
 
 from __future__ import annotations
 
-import os
+import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
-from bball_pl.audit.checks import (
-    IMBALANCE,
-    KINDS,
-    Copies,
-    Finding,
-    check_classes,
-    check_copies,
-    check_groups,
-    check_licences,
-    check_quality,
-)
-from bball_pl.audit.copies import Overlay, find_clusters
+from bball_pl.audit.checks import CHECKS, IMBALANCE, KINDS, Finding
+from bball_pl.audit.copies import Copies, find_copies
 from bball_pl.audit.labels import Judgement, judge_labels
-from bball_pl.audit.measure import Seen, look, look_closely
+from bball_pl.audit.measure import label_features, measure_photos
 from bball_pl.errors import ConfigError
 from bball_pl.photos.audit_record import AuditRecord, fingerprint, fingerprints_by_class
 from bball_pl.photos.measurements import Limits
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Album, scan_album
+from bball_pl.photos.tree import Photo, PhotoTree
 
 
 @dataclass
 class Audit:
-    """What an audit found.
+    """Findings of an audit.
 
     Attributes:
-        album: the photos.
-        seen: what is known of each.
-        copies: which show the same picture.
-        judgement: of the labels.
-        findings: by kind in the order of `KINDS`, and the worst first.
-        limits: from where on a photo is told of.
+        tree: The photos, measured.
+        copies: Photos that show the same picture.
+        judgement: Result of the label check.
+        limits: Thresholds for tiny, blurred and dark photos.
+        imbalance: Ratio of the largest to the smallest class above which an imbalance is reported.
+        findings: By kind in the order of `KINDS`, and the worst first.
         time: ISO 8601, UTC.
-        moved: by relative name, where a fix moved photos to, below the home; empty until then.
-        home: the folder that `moved` is relative to; None until a fix.
+        moved: Where a fix moved photos to, below the tree's home, by relative name; empty until then.
     """
 
-    album: Album
-    seen: Seen
+    tree: PhotoTree
     copies: Copies
     judgement: Judgement
-    findings: list[Finding]
-    limits: Limits
-    time: str
+    limits: Limits = field(default_factory=Limits)
+    imbalance: float = IMBALANCE
+    findings: list[Finding] = field(default_factory=list)
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     moved: dict[str, str] = field(default_factory=dict)
-    home: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        tree: PhotoTree,
+        store: PhotoStore,
+        labels: bool = True,
+        limits: Limits | None = None,
+        imbalance: float = IMBALANCE,
+        seed: int = 0,
+        console: Console | None = None,
+    ) -> Audit:
+        """Measure and check all photos of a tree.
+
+        Args:
+            tree: A dataset with its splits, an inbox or class folders; its photos are measured.
+            store: PhotoStore of measurements; is brought up to date.
+            labels: Whether labels are judged, which takes a network longer than all the rest.
+            limits: Thresholds for tiny, blurred and dark photos.
+            imbalance: Ratio of the largest to the smallest class above which an imbalance is reported.
+            seed: Random seed of the cross-validation folds of the label check.
+            console: Where progress is shown; None shows nothing.
+
+        Raises:
+            ConfigError: If `imbalance` is not a number of at least 1.
+
+        Example:
+            >>> audit = Audit.of(PhotoTree.scan("data/demo"), PhotoStore(None), labels=False)
+            >>> audit.counts["leak_copy"]
+            0
+        """
+        if math.isnan(imbalance) or imbalance < 1:
+            raise ConfigError(f"--imbalance is {imbalance}; expected 1 or more: so many times as many photos.")
+        tree.photos = measure_photos(tree.photos, store, console)
+        tree.join_by_content()
+        copies = find_copies(tree.photos, console)
+        judgement = Judgement(remark="labels: left out")
+        if labels:
+            features = partial(label_features, store=store, console=console)
+            judgement = judge_labels(tree.photos, copies.clusters, features, seed)
+        audit = cls(tree, copies, judgement, limits or Limits(), imbalance)
+        audit.findings = [finding for check in CHECKS for finding in check(audit)]
+        audit.findings.sort(key=lambda finding: (KINDS.index(finding.kind), -finding.severity, finding.path))
+        return audit
 
     @property
     def counts(self) -> Counter[str]:
         """The number of findings of each kind."""
         return Counter(finding.kind for finding in self.findings)
 
+    @property
+    def usable(self) -> list[Photo]:
+        """The photos that can be used."""
+        return [photo for photo in self.tree.photos if photo.usable]
+
     def of_kind(self, *kinds: str) -> list[Finding]:
         """Return the findings of some kinds."""
         return [finding for finding in self.findings if finding.kind in kinds]
 
-    def place(self, relative: str, path: Path) -> Path:
-        """Return where a photo is now."""
-        return self.home / self.moved[relative] if self.home is not None and relative in self.moved else path
+    def path_of(self, photo: Photo) -> Path:
+        """Return where the file of a photo is now, after a fix."""
+        moved = self.moved.get(photo.relative)
+        return photo.path if moved is None else self.tree.home / moved
 
     def stands(self, finding: Finding) -> bool:
-        """Return whether a finding is still true after what was moved."""
-        # What a photo shares with a game, it shares with many photos.
-        apart = finding.kind != "leak_group" and finding.other in self.moved
+        """Return whether a finding is still true after a fix."""
+        # A photo shares its game with many others: one of them moved away changes nothing.
+        apart = finding.kind != "leak_group" and finding.counterpart in self.moved
         return finding.path not in self.moved and not apart
 
+    @property
+    def remarks(self) -> list[str]:
+        """The checks that were left out, with their reasons."""
+        unsorted = self.tree.unsorted
+        if unsorted == len(self.tree.photos):
+            return ["no photo is sorted into a class yet: doubtful labels and imbalance are left out"]
+        remark = f"{unsorted:,} photos are in no class: their labels and their part in the imbalance are left out"
+        return [text for text in (remark if unsorted else "", self.judgement.remark) if text]
+
+    @property
     def record(self) -> AuditRecord:
-        """Return what is kept of it: of the tree as it is now, after a fix."""
-        photos, seen = self.album.photos, self.seen
-        rows = [row for row in seen.usable if photos[row].class_name and photos[row].relative not in self.moved]
-        listed = [(photos[row].class_name, photos[row].relative, seen.sha256s[row]) for row in rows]
-        standing: Counter[str] = Counter(own.kind for own in self.findings if self.stands(own))
+        """The record of the tree as it is now, after a fix."""
+        sorted_photos = [photo for photo in self.usable if photo.class_name and photo.relative not in self.moved]
+        listed = [(photo.class_name, photo.relative, photo.sha256) for photo in sorted_photos]
+        standing: Counter[str] = Counter(finding.kind for finding in self.findings if self.stands(finding))
         return AuditRecord(
-            root=str(self.album.root.absolute()),
+            root=str(self.tree.root.absolute()),
             time=self.time,
-            photos=len(photos) - len(self.moved),
+            photos=len(self.tree.photos) - len(self.moved),
             counts=dict(standing),
             fixed=dict(self.counts - standing),
             labels=self.judgement.judged > 0,
             fingerprint=fingerprint((relative, sha256) for _, relative, sha256 in listed),
             fingerprints=fingerprints_by_class(listed),
         )
-
-
-def audit_tree(
-    root: Path,
-    store: PhotoStore,
-    class_names: Sequence[str] | None = None,
-    labels: bool = True,
-    limits: Limits | None = None,
-    imbalance: float = IMBALANCE,
-    seed: int = 0,
-    console: Console | None = None,
-    confirmed: Collection[Path] = (),
-) -> Audit:
-    """Look at all photos of a tree.
-
-    Args:
-        root: a dataset with its splits, an inbox or a tree of class folders.
-        store: what is known of photos already; is brought up to date.
-        class_names: names of the class folders; found out unless given.
-        labels: whether labels are judged, which takes a network longer than all the rest.
-        limits: from where on a photo is told of.
-        imbalance: so many times as many photos as another class has, from which on classes are of unequal size.
-        seed: of the folds that labels are judged by.
-        console: where progress is shown; None shows nothing.
-        confirmed: absolute paths of photos whose labels a person has confirmed: they are not doubted any more.
-
-    Raises:
-        DatasetError: as in `scan_album`.
-        ConfigError: if `imbalance` is below 1.
-    """
-    if not imbalance >= 1:
-        raise ConfigError(f"--imbalance is {imbalance}; expected 1 or more: so many times as many photos.")
-    limits = limits or Limits()
-    time = datetime.now(UTC).isoformat(timespec="seconds")
-    album = scan_album(root, class_names)
-    seen = look([photo.path for photo in album.photos], store, console)
-    album.join_by_content(seen.sha256s)
-    copies = _copies(seen, console)
-    judgement = _judge(album, seen, copies, store, seed, console) if labels else Judgement(remark="labels: left out")
-    of_copies = list(check_copies(album, seen, copies))
-    judgement = _unconfirmed(album, judgement, confirmed)
-    findings = [
-        *check_quality(album, seen, limits),
-        *of_copies,
-        *check_groups(album, {own.other for own in of_copies if own.kind == "leak_copy"}),
-        *check_classes(album, seen, imbalance),
-        *check_licences(album),
-        *_doubtful(album, judgement),
-    ]
-    findings.sort(key=lambda own: (KINDS.index(own.kind), -own.severity, own.path))
-    return Audit(album, seen, copies, judgement, findings, limits, time)
-
-
-def _copies(seen: Seen, console: Console | None) -> Copies:
-    with Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("comparing photos", total=None)
-        overlays: dict[tuple[int, int], Overlay] = {}
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        clusters = find_clusters(seen.sha256s, seen.facts, advance, overlays)
-    return Copies(clusters, overlays)
-
-
-def _judge(
-    album: Album, seen: Seen, copies: Copies, store: PhotoStore, seed: int, console: Console | None
-) -> Judgement:
-    rows = [row for row in seen.usable if album.photos[row].class_name]
-    if not rows:
-        return Judgement(remark="labels were not judged: no photo is sorted into a class yet")
-    groups: Mapping[int, list[Hashable]] = {row: [] for row in rows}
-    for row in rows:
-        if album.photos[row].group:
-            groups[row].append(("group", album.photos[row].group))
-    for number, cluster in enumerate(copies.clusters):
-        for row in cluster:
-            if row in groups:
-                groups[row].append(("cluster", number))
-
-    def features(chosen: Sequence[int]) -> np.ndarray:
-        paths = [album.photos[row].path for row in chosen]
-        return look_closely(paths, [seen.sha256s[row] for row in chosen], store, console)
-
-    labels = [album.photos[row].class_name for row in rows]
-    return judge_labels(rows, labels, [groups[row] for row in rows], features, seed)
-
-
-def _unconfirmed(album: Album, judgement: Judgement, confirmed: Collection[Path]) -> Judgement:
-    # As the journal writes places: links stay.
-    kept = [
-        doubt
-        for doubt in judgement.doubts
-        if Path(os.path.abspath(album.photos[doubt.row].path)) not in confirmed  # noqa: PTH100
-    ]
-    left = len(judgement.doubts) - len(kept)
-    told = [judgement.remark] if judgement.remark else []
-    told += [f"doubts left out because a person has confirmed the label: {left:,}"] if left else []
-    return replace(judgement, doubts=kept, remark="; ".join(told))
-
-
-def _doubtful(album: Album, judgement: Judgement) -> list[Finding]:
-    return [
-        Finding(
-            "doubtful_label",
-            album.photos[doubt.row].relative,
-            1 - doubt.confidence,
-            f"{100 * doubt.suggested_confidence:.0f} % {doubt.suggested}, {100 * doubt.confidence:.0f} % {doubt.given}",
-            "",
-            doubt.given,
-            doubt.suggested,
-            "look",
-        )
-        for doubt in judgement.doubts
-    ]
-
-
-def unsorted(audit: Audit) -> int:
-    """Return how many photos are in no class."""
-    return sum(not photo.class_name for photo in audit.album.photos)
-
-
-def moves_confused(finding: Finding, names: Collection[str] = ("layup", "shoot")) -> bool:
-    """Return whether a doubtful label is about the two moves that are confused most."""
-    return {finding.class_name, finding.suggested} == set(names)

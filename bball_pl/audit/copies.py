@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from joblib import cpu_count
+from rich.console import Console
+from rich.progress import Progress
 from scipy.cluster.hierarchy import DisjointSet
 
-from bball_pl.photos.measurements import Measurements, hamming
+from bball_pl.photos.measurements import hamming
+from bball_pl.photos.tree import Photo
 
 #: Long side of the first, rough comparison, in pixels.
 _ROUGH_SIDE = 48
-#: Middle part of a picture that is searched in the other one: after a crop of either it is still in both.
+#: Margin around the middle part of a picture that is searched in the other one: a crop of either still shows it.
 _MARGIN = 0.2
 #: Scales of the search, as powers of e: crops to 70 % of either side, in steps of 6 %.
 _SCALES = np.exp(0.06 * np.arange(-6, 7))
 #: Correlation from which a rough match is looked at closely. Measured on the demo court: copies 0.89 and more, 99 % of
 #: the most alike photos of one game 0.86 and less, half of them 0.6.
 _ROUGH = 0.8
-#: Side of the squares that are compared, in pixels of the fine picture, and what varies less in them is noise.
+#: Side of the compared squares, in pixels of the fine picture, and the deviation below which a square is noise.
 _SQUARE = 16
 _CONTRAST = 4.0
-#: Squares that have to be there for a verdict.
+#: Fewest squares for a verdict.
 _FEWEST_SQUARES = 6
-#: The tenth of the squares that agree worst must still correlate so well. Copies have 0.89 and more, other photos
+#: Least correlation of the worst tenth of the squares. Copies have 0.89 and more, other photos
 #: of the same game 0.3 and less: their background may agree, but never the players.
 _AGREEMENT = 0.6
-#: No mask. Any: the type stubs of some releases of OpenCV do not know that there need not be one.
+#: No mask. Typed Any: the stubs of some OpenCV releases demand one.
 _EVERYWHERE: Any = None
 #: Share of the smaller picture that must lie within the other.
 _INSIDE = 0.6
@@ -48,12 +52,12 @@ class _Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlay:
-    """How two pictures that are the same lie over each other.
+    """Alignment of two copies of one picture.
 
     Attributes:
-        agreement: correlation of the worst tenth of their squares, up to 1.
-        overlap: share of the larger picture that both show, 0–1.
-        mirrored: whether one is the mirror image of the other.
+        agreement: Correlation of the worst tenth of their squares, up to 1.
+        overlap: Share of the larger picture that both show, 0–1.
+        mirrored: Whether one is the mirror image of the other.
     """
 
     agreement: float
@@ -62,7 +66,7 @@ class Overlay:
 
 
 class Picture:
-    """A picture made ready to be compared.
+    """A picture at the two sizes of the comparison.
 
     Args:
         grey: uint8 `[h, w]`, 0–255.
@@ -77,11 +81,11 @@ class Picture:
 
 
 def overlay(one: Picture, other: Picture) -> Overlay | None:
-    """Lay one picture over another; None unless they show the same throughout.
+    """Align two pictures; None unless they show the same throughout.
 
     A rough search by normalised correlation over position, scale and mirror image gives a start, which is refined to
     an affine map (Evangelidis and Psarakis, Parametric image alignment using enhanced correlation coefficient
-    maximization, PAMI 30, 2008). What decides is then the correlation of small squares: brightness and contrast do not
+    maximization, PAMI 30, 2008). The correlation of small squares then decides: brightness and contrast do not
     matter, a player who stands elsewhere does.
     """
     match = max(_rough_matches(one, other), key=lambda match: match.correlation, default=None)
@@ -94,7 +98,7 @@ def overlay(one: Picture, other: Picture) -> Overlay | None:
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
         _, warp = cv2.findTransformECC(one.fine, moving, warp, cv2.MOTION_AFFINE, criteria, _EVERYWHERE, 3)
     except cv2.error:
-        return None  # it did not converge: the start was no match
+        return None  # no convergence: the start was no match
     return _compared(one.fine, moving, warp, match.mirrored)
 
 
@@ -154,7 +158,7 @@ def _agreement(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> float 
                 continue
             first, second = one[square] - one[square].mean(), other[square] - other[square].mean()
             varies = float(np.sqrt(np.mean(first**2))), float(np.sqrt(np.mean(second**2)))
-            # Smooth in one and full of things in the other is a difference; smooth in both says nothing.
+            # Smooth in one and structured in the other is a difference; smooth in both says nothing.
             if max(varies) >= 2 * _CONTRAST or min(varies) >= _CONTRAST:
                 correlations.append(float(np.mean(first * second)) / max(varies[0] * varies[1], 1e-6))
     if len(correlations) < _FEWEST_SQUARES:
@@ -170,8 +174,7 @@ _BITS = 8
 #: Cosine of whitened features from which a pair is compared. Measured on the demo court: mirrored, cropped, shrunk,
 #: brightened copies have 0.21 and more; half of all scenes have a neighbour above 0.25.
 _LEAST_COSINE = 0.15
-#: Albums of so few photos are compared pair by pair, in a few seconds: what is common to them cannot be told from what
-#: is theirs alone.
+#: Up to this many photos all pairs are compared, in seconds: too few to tell common features from individual ones.
 _FEW = 100
 #: Directions of the features that are kept, and rows at once, so that memory grows with the photos and not with pairs.
 _DIRECTIONS = 256
@@ -184,9 +187,9 @@ def candidate_pairs(hashes: np.ndarray, mirrored: np.ndarray, features: np.ndarr
     """Return pairs of photos that may be near-duplicates, the most alike first.
 
     Args:
-        hashes: difference hashes, uint64 `[N]`.
-        mirrored: those of the mirror images, uint64 `[N]`.
-        features: of a frozen network, float `[N, F]`.
+        hashes: Difference hashes, uint64 `[N]`.
+        mirrored: Difference hashes of the mirror images, uint64 `[N]`.
+        features: Features of a frozen network, float `[N, F]`.
 
     Returns:
         Pairs of rows, the smaller first, each once.
@@ -219,20 +222,20 @@ def _by_features(features: np.ndarray) -> Iterator[tuple[int, int, float]]:
         return
     for start in range(0, len(features), _ROWS):
         cosines = features[start : start + _ROWS] @ features.T
-        own = np.arange(len(cosines))
-        cosines[own, start + own] = -1
+        rows = np.arange(len(cosines))
+        cosines[rows, start + rows] = -1
         nearest = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
-        for row, others in zip(own, nearest, strict=True):
-            for other in others:
-                if start + row != other and cosines[row, other] >= least:
-                    yield start + int(row), int(other), float(cosines[row, other])
+        for row, neighbours in zip(rows, nearest, strict=True):
+            for neighbour in neighbours:
+                if start + row != neighbour and cosines[row, neighbour] >= least:
+                    yield start + int(row), int(neighbour), float(cosines[row, neighbour])
 
 
 def _whitened(features: np.ndarray) -> np.ndarray:
     """Return unit vectors float32 `[N, D]` in which no direction is common to many photos.
 
-    Photos of one hall share most of what a network sees. Dividing each direction by its deviation leaves what is
-    theirs alone; the weak directions of a small album are noise and are held back. Square roots first: a few features
+    Photos of one hall share most of their features. Dividing each direction by its deviation leaves the individual
+    part; the weak directions of a small album are noise and are damped. Square roots first: a few features
     with large values would else decide (Arandjelović and Zisserman, Three things everyone should know to improve
     object retrieval, CVPR 2012).
     """
@@ -252,67 +255,79 @@ def _whitened(features: np.ndarray) -> np.ndarray:
     return np.asarray(values / np.maximum(lengths, 1e-6), np.float32)
 
 
-#: Pictures that are ready to be compared and kept in memory: 80 kB each.
+#: Decoded pictures kept in memory: 80 kB each.
 _READY = 2000
-#: Pairs that are compared between two looks at what hangs together by now.
+#: Pairs that are compared before the clusters are looked at again.
 _AT_ONCE = 64
 
 
-def find_clusters(
-    sha256s: Sequence[str],
-    facts: Sequence[Measurements],
-    advance: Callable[[int, int], None] | None = None,
-    overlays: dict[tuple[int, int], Overlay] | None = None,
-) -> list[list[int]]:
+@dataclass(frozen=True)
+class Copies:
+    """The photos that show the same picture.
+
+    Attributes:
+        clusters: Two or more photos each.
+        overlays: How linked pairs lie over each other, by the pair's paths.
+    """
+
+    clusters: Sequence[Sequence[Photo]] = ()
+    overlays: Mapping[frozenset[Path], Overlay] = field(default_factory=dict)
+
+    def overlay(self, one: Photo, other: Photo) -> Overlay | None:
+        """Return how two photos lie over each other; None if they were not compared or are linked by others only."""
+        return self.overlays.get(frozenset({one.path, other.path}))
+
+
+def find_copies(photos: Sequence[Photo], console: Console | None = None) -> Copies:
     """Find the photos that show the same picture.
 
-    Args:
-        sha256s: of the photos' bytes; empty where a file could not be read.
-        facts: of the photos, in the same order.
-        advance: is called with the number of pairs that are done and of all.
-        overlays: gets how the pairs of rows that were linked lie over each other, the smaller row first.
+    A file that cannot be used is in no cluster, unless another file has the same bytes.
 
-    Returns:
-        Clusters of two or more rows, in their order. A file that cannot be used is in none, unless its bytes are there
-        twice.
+    Args:
+        photos: From `measure_photos`.
+        console: Where progress is shown; None shows nothing.
     """
     first: dict[str, int] = {}
-    linked = DisjointSet(row for row, sha256 in enumerate(sha256s) if sha256)
-    for row in linked:
-        linked.merge(first.setdefault(sha256s[row], row), row)
+    linked = DisjointSet(index for index, photo in enumerate(photos) if photo.sha256)
+    for index in linked:
+        linked.merge(first.setdefault(photos[index].sha256, index), index)
+    overlays: dict[frozenset[Path], Overlay] = {}
     # Copies of the same bytes would be each other's neighbours and hide all others.
-    rows = [row for row in first.values() if not facts[row].problem]
-    if len(rows) > 1:
-        _link_near(rows, facts, linked, advance, {} if overlays is None else overlays)
-    return [sorted(cluster) for cluster in linked.subsets() if len(cluster) > 1]
+    different = [index for index in first.values() if photos[index].usable]
+    if len(different) > 1:
+        for one, other, found in _linked_pairs([photos[index] for index in different], console):
+            linked.merge(different[one], different[other])
+            overlays[frozenset({photos[different[one]].path, photos[different[other]].path})] = found
+    clusters = [[photos[index] for index in sorted(cluster)] for cluster in linked.subsets() if len(cluster) > 1]
+    return Copies(clusters, overlays)
 
 
-def _link_near(
-    rows: Sequence[int],
-    facts: Sequence[Measurements],
-    linked: DisjointSet,
-    advance: Callable[[int, int], None] | None,
-    overlays: dict[tuple[int, int], Overlay],
-) -> None:
-    own = [facts[row] for row in rows]
-    hashes, mirrored = (np.array([getattr(photo, name) for photo in own], np.uint64) for name in ("dhash", "mirrored"))
-    pairs = candidate_pairs(hashes, mirrored, np.stack([np.asarray(photo.short) for photo in own]))
+def _linked_pairs(photos: Sequence[Photo], console: Console | None) -> Iterator[tuple[int, int, Overlay]]:
+    """Yield the indices of pairs that lie over each other, the most alike first."""
+    measured = [photo.measurements for photo in photos if photo.measurements is not None]
+    hashes, mirrored = (
+        np.array([getattr(photo, name) for photo in measured], np.uint64) for name in ("dhash", "mirrored")
+    )
+    pairs = candidate_pairs(hashes, mirrored, np.stack([np.asarray(photo.short) for photo in measured]))
+    linked = DisjointSet(range(len(photos)))
     ready = lru_cache(_READY)(_picture)
 
-    def laid(pair: tuple[int, int]) -> Overlay | None:
-        return overlay(*(ready(own[place].grey) for place in pair))
+    def compared(pair: tuple[int, int]) -> Overlay | None:
+        return overlay(*(ready(measured[index].grey) for index in pair))
 
-    with ThreadPoolExecutor(cpu_count()) as pool:
+    with (
+        Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
+        ThreadPoolExecutor(cpu_count()) as pool,
+    ):
+        task = progress.add_task("comparing photos", total=len(pairs))
         for start in range(0, len(pairs), _AT_ONCE):
-            part = pairs[start : start + _AT_ONCE]
-            # What hangs together already need not be compared: a cluster of n costs about n comparisons, not n².
-            part = [pair for pair in part if not linked.connected(rows[pair[0]], rows[pair[1]])]
-            for (one, other), found in zip(part, pool.map(laid, part), strict=True):
+            # Photos that are linked already are not compared: a cluster of n costs about n comparisons, not n².
+            part = [pair for pair in pairs[start : start + _AT_ONCE] if not linked.connected(*pair)]
+            for (one, other), found in zip(part, pool.map(compared, part), strict=True):
                 if found is not None:
-                    linked.merge(rows[one], rows[other])
-                    overlays[min(rows[one], rows[other]), max(rows[one], rows[other])] = found
-            if advance is not None:
-                advance(min(start + _AT_ONCE, len(pairs)), len(pairs))
+                    linked.merge(one, other)
+                    yield one, other, found
+            progress.update(task, completed=min(start + _AT_ONCE, len(pairs)))
 
 
 def _picture(grey: bytes) -> Picture:

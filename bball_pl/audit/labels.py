@@ -1,21 +1,23 @@
-"""Doubtful labels: the answers of a plain model on frozen features to photos of games it has not seen."""
+"""Doubtful labels: a plain model on frozen features, asked about photos of games that it was not trained on."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
+from bball_pl.photos.tree import Photo
+
 #: Inverse strength of the regularisation: there are many more features than photos. Measured on the demo court with
 #: ten times as little, the 30 most doubtful labels hold fewer wrong ones.
 _C = 1e-3
 _ITERATIONS = 100
-#: Many folds: a model that has seen nine tenths of the photos doubts less without reason than one that saw half.
+#: Many folds: a model trained on nine tenths of the photos raises fewer false doubts than one trained on half.
 _FOLDS = 10
-#: Weight of a label in the second pass: from this on, 1 where the first pass gave it half or more. Measured over 16
+#: Least weight of a label in the second pass; it is 1 where the first pass gave it half or more. Measured over 16
 #: draws of 30 wrong labels in 1,000 photos of the demo court: of the 30 most doubtful 0.80 are wrong, 0.78 without.
 _LEAST_WEIGHT = 0.05
 #: Keeps a logarithm finite.
@@ -27,18 +29,16 @@ _FEWEST_GROUPS = 2
 
 @dataclass(frozen=True)
 class Doubt:
-    """A label that a model doubts.
+    """A label that the model doubts.
 
     Attributes:
-        row: of the album.
-        given: the class that it is labelled with.
-        suggested: the class that the model thinks it is.
-        confidence: of the model in the label, 0–1.
-        suggested_confidence: of the model in the other class, 0–1.
+        photo: The photo, labelled with its `class_name`.
+        suggested: The class that the model thinks more likely.
+        confidence: Confidence of the model in the label, 0–1.
+        suggested_confidence: Confidence of the model in the suggested class, 0–1.
     """
 
-    row: int
-    given: str
+    photo: Photo
     suggested: str
     confidence: float
     suggested_confidence: float
@@ -46,13 +46,13 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of judging labels.
+    """Result of the label check.
 
     Attributes:
-        doubts: the most doubtful first.
-        judged: number of labels that were judged.
-        accuracy: share of them that the model agrees with.
-        remark: why labels were not judged, or which; empty if all were.
+        doubts: The doubted labels, the most doubtful first.
+        judged: Number of labels that were judged.
+        accuracy: Share of them that the model agrees with, 0–1.
+        remark: Reason why labels were not judged, or which ones; empty if all were.
     """
 
     doubts: Sequence[Doubt] = ()
@@ -62,52 +62,58 @@ class Judgement:
 
 
 def judge_labels(
-    rows: Sequence[int],
-    labels: Sequence[str],
-    groups: Sequence[Sequence[Hashable]],
-    features: Callable[[Sequence[int]], np.ndarray],
+    photos: Sequence[Photo],
+    clusters: Sequence[Sequence[Photo]],
+    features: Callable[[Sequence[Photo]], np.ndarray],
     seed: int = 0,
 ) -> Judgement:
     """Judge labels by confident learning on out-of-fold predictions (Northcutt et al., JAIR 70, 2021).
 
+    Photos of one group, and copies of one picture, are in one fold.
+
     Args:
-        rows: of the photos in the album.
-        labels: class of each.
-        groups: what each belongs to, such as its game and its cluster of copies; whatever is linked by any of them is
-            in one fold. A photo with none is one of its own.
-        features: is called with the rows that are judged; float `[N, views, features]`.
-        seed: of the folds.
+        photos: From `measure_photos`; those that can be used and have a class are judged.
+        clusters: Photos that show the same picture.
+        features: Returns the features of photos, float `[N, views, features]`.
+        seed: Random seed of the cross-validation folds.
     """
-    own = _joined(groups)
-    names, left = _judgeable(labels, own)
+    photos = [photo for photo in photos if photo.usable and photo.class_name]
+    if not photos:
+        return Judgement(remark="labels were not judged: no photo is sorted into a class yet")
+    groups = _groups(photos, clusters)
+    names, left_out = _judgeable(photos, groups)
     if len(names) < 2:
         return Judgement(
             remark=f"labels were not judged: that takes two classes, each with {_FEWEST_PHOTOS} photos of "
             f"{_FEWEST_GROUPS} or more groups"
         )
-    remark = f"not judged, for too few photos or groups: {', '.join(left)}" if left else ""
-    places = [place for place, label in enumerate(labels) if label in names]
-    targets = np.array([names.index(labels[place]) for place in places])
-    shares = out_of_fold(features([rows[place] for place in places]), targets, own[places], seed)
+    chosen = [index for index, photo in enumerate(photos) if photo.class_name in names]
+    judged = [photos[index] for index in chosen]
+    targets = np.array([names.index(photo.class_name) for photo in judged])
+    shares = out_of_fold(features(judged), targets, groups[chosen], seed)
     doubts = []
-    for place in _issues(targets, shares):
-        said = int(shares[place].argmax())
-        confidence, other = float(shares[place, targets[place]]), float(shares[place, said])
-        doubts.append(Doubt(rows[places[place]], names[targets[place]], names[said], confidence, other))
-    return Judgement(doubts, len(places), float(np.mean(shares.argmax(1) == targets)), remark)
+    for index in _issues(targets, shares):
+        likely = int(shares[index].argmax())
+        confidences = float(shares[index, targets[index]]), float(shares[index, likely])
+        doubts.append(Doubt(judged[index], names[likely], *confidences))
+    remark = f"not judged, for too few photos or groups: {', '.join(left_out)}" if left_out else ""
+    kept = [doubt for doubt in doubts if not doubt.photo.confirmed]
+    if confirmed := len(doubts) - len(kept):
+        remark += f"{'; ' if remark else ''}doubts left out because a person has confirmed the label: {confirmed:,}"
+    return Judgement(kept, len(judged), float(np.mean(shares.argmax(1) == targets)), remark)
 
 
 def out_of_fold(features: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Answer each photo with models that have seen no photo of its group: one a view, geometrically averaged.
+    """Return the answers of models that were trained without the photo's group: one a view, geometrically averaged.
 
-    This is done twice: the second time, labels that the first time made doubtful weigh less. A model that has learned
-    from wrong labels doubts right ones.
+    Two passes: labels that the first pass doubts weigh less in the second, because a model trained on wrong labels
+    doubts right ones.
 
     Args:
         features: float `[N, views, features]`.
         targets: int `[N]`, 0 … classes − 1, each in two groups or more.
         groups: int `[N]`.
-        seed: of the folds.
+        seed: Random seed of the folds.
 
     Returns:
         Probabilities, float64 `[N, classes]`.
@@ -138,7 +144,7 @@ def _answers(
         values = _compact(features[:, view])  # one at a time: 10,000 photos take 330 MB
         for seen, unseen in folds:
             if len(np.unique(targets[seen])) < 2:
-                continue  # nothing can be learned there, and nothing is doubted
+                continue  # one class only: nothing to learn, and nothing to doubt
             model = LogisticRegression(C=_C, max_iter=_ITERATIONS).fit(values[seen], targets[seen], weights[seen])
             answers = np.full((len(unseen), logs.shape[1]), _LEAST)
             answers[:, model.classes_] += model.predict_proba(values[unseen])
@@ -162,31 +168,33 @@ def _compact(features: np.ndarray) -> np.ndarray:
 
 
 def _issues(targets: np.ndarray, shares: np.ndarray) -> list[int]:
-    """Return the places of labels that are probably wrong, the most doubtful first."""
+    """Return the indices of labels that are probably wrong, the most doubtful first."""
     from cleanlab.filter import find_label_issues
 
     # One process: a pool of them takes longer to start than this takes.
     ranked = find_label_issues(targets, shares, return_indices_ranked_by="self_confidence", n_jobs=1)
-    return [int(place) for place in ranked if shares[place].argmax() != targets[place]]
+    return [int(index) for index in ranked if shares[index].argmax() != targets[index]]
 
 
-def _joined(groups: Sequence[Sequence[Hashable]]) -> np.ndarray:
-    """Return a number for each photo; photos that any group links have the same."""
-    linked = DisjointSet(("photo", index) for index in range(len(groups)))
-    for index, names in enumerate(groups):
-        for name in names:
-            linked.add(("group", name))
-            linked.merge(("group", name), ("photo", index))
-    roots = [linked["photo", index] for index in range(len(groups))]
+def _groups(photos: Sequence[Photo], clusters: Sequence[Sequence[Photo]]) -> np.ndarray:
+    """Return a number for each photo, int `[N]`: the same for photos that a group or a cluster links."""
+    ties = [(("group", photo.group), photo) for photo in photos if photo.group]
+    ties += [(("copies", str(number)), photo) for number, cluster in enumerate(clusters) for photo in cluster]
+    linked = DisjointSet([*photos, *(end for tie in ties for end in tie)])
+    for one, other in ties:
+        linked.merge(one, other)
+    roots = [linked[photo] for photo in photos]
     numbers = {root: number for number, root in enumerate(dict.fromkeys(roots))}
     return np.array([numbers[root] for root in roots])
 
 
-def _judgeable(labels: Sequence[str], groups: np.ndarray) -> tuple[list[str], list[str]]:
+def _judgeable(photos: Sequence[Photo], groups: np.ndarray) -> tuple[list[str], list[str]]:
     """Return the classes that can be judged, and the others."""
-    every = sorted(set(labels))
-    of_class = {name: groups[[place for place, label in enumerate(labels) if label == name]] for name in every}
-    names = [
-        name for name, own in of_class.items() if len(own) >= _FEWEST_PHOTOS and len(np.unique(own)) >= _FEWEST_GROUPS
+    labels = np.array([photo.class_name for photo in photos])
+    names = {name: groups[labels == name] for name in sorted(set(labels.tolist()))}
+    enough = [
+        name
+        for name, found in names.items()
+        if len(found) >= _FEWEST_PHOTOS and len(np.unique(found)) >= _FEWEST_GROUPS
     ]
-    return names, [name for name in every if name not in names]
+    return enough, [name for name in names if name not in enough]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from bball_pl.files import signature
 from bball_pl.photos.decode import decode, read_photo
 from bball_pl.photos.measurements import LONG_SIDE, SHORT_SIDE, VIEWS, Measurements, measure_photo, views
 from bball_pl.photos.store import PhotoStore, in_batches
+from bball_pl.photos.tree import Photo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,34 +34,16 @@ _STAGES = (5, 6)
 _FIELDS = 3
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Measurements of the photos of an album, in the album's order.
-
-    Attributes:
-        sha256s: SHA-256 of each file's bytes; empty where a file cannot be read.
-        facts: Measurements of each photo.
-    """
-
-    sha256s: list[str]
-    facts: list[Measurements]
-
-    @property
-    def usable(self) -> list[int]:
-        """Indices of the photos that can be decoded."""
-        return [index for index, measured in enumerate(self.facts) if not measured.problem]
-
-
-def look(paths: Sequence[Path], store: PhotoStore, console: Console | None = None) -> Seen:
-    """Measure photos, reading only those that the store does not know.
+def measure_photos(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> list[Photo]:
+    """Return photos with their checksums and measurements, reading only those that the store does not know.
 
     Args:
-        paths: Files of the photos.
+        photos: In any order.
         store: Updated batch by batch, so that an interrupted call loses at most one.
         console: Shows progress; None shows nothing.
     """
     network = short_network()
-    signatures = {path: signature(path) for path in paths}
+    signatures = {photo.path: signature(photo.path) for photo in photos}
     sha256s = store.sha256s(signatures)
     by_content = _recall(store, sha256s.values())
     todo = [path for path in signatures if sha256s.get(path) not in by_content]
@@ -92,10 +75,12 @@ def look(paths: Sequence[Path], store: PhotoStore, console: Console | None = Non
         store.keep(files=files, measurements=measured, features={network: features})
         sha256s |= by_path
         by_content |= measured
-    return Seen(
-        [sha256s.get(path, "") if path not in unreadable else "" for path in paths],
-        [unreadable[path] if path in unreadable else by_content[sha256s[path]] for path in paths],
-    )
+    return [
+        replace(photo, sha256="", measurements=unreadable[photo.path])
+        if photo.path in unreadable
+        else replace(photo, sha256=sha256s[photo.path], measurements=by_content[sha256s[photo.path]])
+        for photo in photos
+    ]
 
 
 def _recall(store: PhotoStore, sha256s: Iterable[str]) -> dict[str, Measurements]:
@@ -109,14 +94,11 @@ def _recall(store: PhotoStore, sha256s: Iterable[str]) -> dict[str, Measurements
     }
 
 
-def look_closely(
-    paths: Sequence[Path], sha256s: Sequence[str], store: PhotoStore, console: Console | None = None
-) -> np.ndarray:
+def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> np.ndarray:
     """Return the features that labels are judged by, computed where the store does not have them.
 
     Args:
-        paths: Files of photos that can be decoded.
-        sha256s: SHA-256 of their bytes.
+        photos: Photos from `measure_photos` that can be decoded.
         store: Updated batch by batch.
         console: Shows progress; None shows nothing.
 
@@ -127,7 +109,8 @@ def look_closely(
         PhotoError: if a photo can no longer be decoded.
     """
     network = f"{_BACKBONE} views {LONG_SIDE}"
-    rows = np.zeros((len(paths), 0), np.float16)
+    paths, sha256s = [photo.path for photo in photos], [photo.sha256 for photo in photos]
+    rows = np.zeros((len(photos), 0), np.float16)
 
     def fill(index: int, features: np.ndarray) -> None:
         nonlocal rows

@@ -1,4 +1,4 @@
-"""The HTTP client of all sources: politely, with retries, within limits, from public hosts only."""
+"""HTTP client of all sources: rate limits, retries, limits on size and time, public hosts only."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import httpx2
 import tenacity
 
 from bball_pl import __version__
-from bball_pl.collect.names import redact
-from bball_pl.collect.rate_limit import Pace
-from bball_pl.collect.source import CollectError, NotTakenError
+from bball_pl.collect.names import cell, redact
+from bball_pl.collect.rate_limit import RateLimiter
+from bball_pl.collect.source import RESUME, CollectError, SkippedError
 from bball_pl.collect.transport import Endpoint, PublicTransport, check_url
 
 
@@ -29,24 +29,24 @@ class TryAgainError(Exception):
     """A request that may succeed later.
 
     Args:
-        why: a few words.
-        after: seconds that the server asks to wait; None leaves it to the client.
+        reason: A few words.
+        after: Seconds that the server asks to wait; None leaves that to the client.
     """
 
-    def __init__(self, why: str, after: float | None = None) -> None:
-        super().__init__(why)
-        self.why = why
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.after = after
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, read to its end.
+    """A complete HTTP response.
 
     Attributes:
-        status: of HTTP.
-        headers: of the answer, in any case of letters.
-        content: decoded body.
+        status: Status code.
+        headers: Headers; names are case-insensitive.
+        content: Decoded body.
     """
 
     status: int
@@ -56,11 +56,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Download:
-    """A photo's bytes.
+    """A downloaded photo.
 
     Attributes:
-        content: the bytes; None if the photo has not changed since `validator` was given.
-        validator: ETag, or else Last-Modified, to ask later whether it has changed; empty if there is none.
+        content: Its bytes; None if the photo has not changed since the validator was issued.
+        validator: ETag, or else Last-Modified, for a conditional request later; empty if there is none.
     """
 
     content: bytes | None
@@ -68,25 +68,47 @@ class Download:
 
 
 def parse_json(reply: Reply) -> Any:
-    """Return what JSON in a reply says; None if it is none."""
+    """Return the JSON value of a reply; None if it is not JSON."""
     try:
         return json.loads(reply.content)
     except (ValueError, RecursionError):
         return None
 
 
+def require_object(reply: Reply, service: str, advice: str) -> dict[str, Any]:
+    """Return the JSON object of a successful reply.
+
+    Args:
+        reply: Reply of an API.
+        service: Name of the API, for messages.
+        advice: Ends the message about a reply that is not JSON, or not successful.
+
+    Raises:
+        TryAgainError: for HTTP 429 and 5xx.
+        CollectError: for any other status but 200, or if the body is not a JSON object.
+    """
+    answer = parse_json(reply)
+    if reply.status == 429 or reply.status >= 500:
+        raise TryAgainError(f"{service} answers HTTP {reply.status}", retry_after(reply.headers))
+    if reply.status != 200 or not isinstance(answer, dict):
+        detail = mapping(answer).get("detail")
+        found = f": {cell(detail)}." if detail else " and no JSON."
+        raise CollectError(f"{service} answers HTTP {reply.status}{found} {advice}".rstrip())
+    return answer
+
+
 def mapping(value: object) -> dict[str, Any]:
-    """Return a JSON object, or an empty one if the server sent something else in its place."""
+    """Return a JSON object; an empty one if the value is something else."""
     return value if isinstance(value, dict) else {}
 
 
 def mappings(value: object) -> list[dict[str, Any]]:
-    """Return the objects of a JSON array; what else is in it, or sent in its place, is left out."""
+    """Return the objects of a JSON array; other entries, and any other value, are dropped."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds the header Retry-After asks to wait, given as seconds or as a date; None without one."""
+    """Return the seconds of the header Retry-After, which holds seconds or a date; None without one."""
     value = headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value)
@@ -103,33 +125,33 @@ _REDIRECTS = 5
 _LONGEST_BACKOFF = 60.0
 _LARGEST_JSON = 16_000_000
 
-# What may stand in the header of a request.
+# A validator that may be sent back in a header.
 _SENDABLE = re.compile(r"[\x20-\x7e]{1,200}")
 
-# At level DEBUG these write headers and whole addresses, in which there are tokens and signatures.
-_TALKATIVE = ("httpx2", "httpcore2", "h2", "hpack")
+# At level DEBUG these log headers and whole URLs, which contain tokens and signatures.
+_VERBOSE_LOGGERS = ("httpx2", "httpcore2", "h2", "hpack")
 
 
 class Web:
-    """The one HTTP client of a job; several threads may use it.
+    """HTTP client of one job; several threads may use it.
 
     Args:
-        contact: mail address or page under which a host can reach whoever runs this; goes into the User-Agent.
-        pace: gives every host its turns.
-        patience: seconds that one wait may last when a host asks for it; a longer one ends the job or the photo.
-        max_bytes: size of the largest photo.
-        max_seconds: time that one answer may take, from the request to its last byte.
-        private: endpoints that are allowed although they are not public. Tests pass their own servers; nothing that
-            comes from a command line, an environment or a server reaches this.
-        http1: off speaks HTTP/2 without asking, as the tests' server without TLS needs it.
-        http2: offer HTTP/2.
-        tls: which certificates are trusted; the system's unless given.
+        contact: Mail address or page of the user, for the User-Agent.
+        limiter: Rate limits per host.
+        patience: Longest wait in seconds that a host may ask for; a longer one ends the job or skips the photo.
+        max_bytes: Size of the largest photo.
+        max_seconds: Longest time from a request to the last byte of its response.
+        private: Endpoints that are allowed although they are not public. Tests pass their servers; no value from a
+            command line, an environment or a server reaches this.
+        http1: Offer HTTP/1.1. Without it HTTP/2 is spoken unasked, as the tests' server without TLS requires.
+        http2: Offer HTTP/2.
+        tls: Trusted certificates. Default: the system's.
     """
 
     def __init__(
         self,
         contact: str = "",
-        pace: Pace | None = None,
+        limiter: RateLimiter | None = None,
         patience: float = 900.0,
         max_bytes: int = 50_000_000,
         max_seconds: float = 120.0,
@@ -138,9 +160,9 @@ class Web:
         http2: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        for name in _TALKATIVE:
+        for name in _VERBOSE_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.pace = pace or Pace()
+        self.limiter = limiter or RateLimiter()
         self._patience = patience
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
@@ -149,7 +171,7 @@ class Web:
         self._protocols = {"http1": http1, "http2": http2}
         self._tls = tls or httpx2.create_ssl_context(trust_env=False)
         self._clients: list[httpx2.Client] = []
-        self._own = threading.local()
+        self._thread = threading.local()
 
     def __enter__(self) -> Web:
         return self
@@ -160,20 +182,20 @@ class Web:
 
     @property
     def _client(self) -> httpx2.Client:
-        """The client of this thread: two threads on one HTTP/2 connection mix up its streams (pydantic/httpx2 #908)."""
-        if not hasattr(self._own, "client"):
-            self._own.transport = PublicTransport(self._tls, self._private, **self._protocols)
-            self._own.client = httpx2.Client(
-                transport=self._own.transport,
+        """Client of this thread: two threads on one HTTP/2 connection mix up its streams (pydantic/httpx2 #908)."""
+        if not hasattr(self._thread, "client"):
+            self._thread.transport = PublicTransport(self._tls, self._private, **self._protocols)
+            self._thread.client = httpx2.Client(
+                transport=self._thread.transport,
                 headers={"User-Agent": self._agent},
                 timeout=httpx2.Timeout(30.0, connect=10.0),
                 follow_redirects=False,
-                # Neither a proxy, which would look names up itself, nor the passwords of a .netrc.
+                # No proxy, which would resolve names itself, and no passwords from a .netrc.
                 trust_env=False,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
-            self._clients.append(self._own.client)
-        client: httpx2.Client = self._own.client
+            self._clients.append(self._thread.client)
+        client: httpx2.Client = self._thread.client
         return client
 
     def ask(
@@ -181,44 +203,43 @@ class Web:
         url: str,
         params: Mapping[str, str],
         headers: Mapping[str, str],
-        judge: Callable[[Reply], _Answer],
+        parse: Callable[[Reply], _Answer],
     ) -> _Answer:
-        """Ask an API, again as long as `judge` or the connection wants that. Redirects are not followed.
+        """Query an API, with retries. Redirects are not followed.
 
         Args:
-            url: without a secret: `headers` is where a token belongs.
-            params: of the query, beside those that the URL has.
-            headers: of the request.
-            judge: makes an answer of a reply, or raises `TryAgainError` or `CollectError`.
+            url: Address without a secret: a token belongs into `headers`.
+            params: Query parameters, in addition to those in the URL.
+            headers: Request headers.
+            parse: Returns the answer from a reply, or raises `TryAgainError` or `CollectError`.
 
         Raises:
-            CollectError: from `judge`; if the host asks for a longer wait than is allowed, or nothing helps.
+            CollectError: from `parse`; if the host asks for a longer wait than allowed, or all retries fail.
         """
         try:
             parsed = check_url(url, self._private).copy_merge_params(params)
 
             def attempt() -> _Answer:
-                return judge(self._get(parsed, headers, _LARGEST_JSON, refuse=_too_long_answer)[0])
+                return parse(self._get(parsed, headers, _LARGEST_JSON, refuse=_answer_too_large)[0])
 
-            return self._persist(_place(parsed), attempt)
+            return self._retry(_endpoint(parsed), attempt)
         except TryAgainError as error:
-            where = httpx2.URL(url).host
-            advice = "What was collected is kept: run the same command later, and it goes on from there."
+            advice = RESUME
             if error.after is not None and error.after > self._patience:
                 advice = f"It asks to wait {error.after / 60:.0f} minutes. {advice}"
-            raise CollectError(redact(f"{where}: {error.why}. {advice}")) from None
-        except NotTakenError as error:
-            raise CollectError(redact(f"{url}: {error.why}")) from None
+            raise CollectError(redact(f"{httpx2.URL(url).host}: {error.reason}. {advice}")) from None
+        except SkippedError as error:
+            raise CollectError(redact(f"{url}: {error.reason}")) from None
 
     def download(self, url: str, validator: str = "") -> Download:
-        """Fetch a photo, through at most five redirects, each to a public host.
+        """Download a photo, through at most five redirects, each to a public host.
 
         Args:
-            url: where it is.
-            validator: what an earlier download returned, to fetch it only if it has changed.
+            url: Address of the photo.
+            validator: Validator of an earlier download: the photo is fetched only if it has changed.
 
         Raises:
-            NotTakenError: if it cannot be had within the limits.
+            SkippedError: if the photo cannot be downloaded within the limits.
             StoppedError: if the job ends.
         """
         headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
@@ -226,45 +247,45 @@ class Web:
             name = "If-None-Match" if validator.startswith(('"', "W/")) else "If-Modified-Since"
             headers[name] = validator
         for _ in range(_REDIRECTS + 1):
-            place = check_url(url, self._private)
-            wait = self.pace.waiting_time(_place(place))
+            parsed = check_url(url, self._private)
+            wait = self.limiter.waiting_time(_endpoint(parsed))
             if wait > self._patience:
-                why = f"its host wants to be left alone for {wait / 60:.0f} minutes"
-                raise NotTakenError(why, final=False, outage=True)
+                reason = f"its host asks for a pause of {wait / 60:.0f} minutes"
+                raise SkippedError(reason, final=False, outage=True)
             try:
-                reply, target = self._persist(_place(place), functools.partial(self._photo, place, headers))
+                reply, target = self._retry(_endpoint(parsed), functools.partial(self._photo, parsed, headers))
             except TryAgainError as error:
-                raise NotTakenError(error.why, final=False, outage=True) from None
+                raise SkippedError(error.reason, final=False, outage=True) from None
             if target is None:
-                known = reply.headers.get("etag", "") or reply.headers.get("last-modified", "")
-                if not _SENDABLE.fullmatch(known):
-                    known = ""
-                return Download(None if reply.status == 304 else reply.content, known or validator)
+                current = reply.headers.get("etag", "") or reply.headers.get("last-modified", "")
+                if not _SENDABLE.fullmatch(current):
+                    current = ""
+                return Download(None if reply.status == 304 else reply.content, current or validator)
             url = target
-        raise NotTakenError("too many redirects", final=False)
+        raise SkippedError("too many redirects", final=False)
 
     def _photo(self, url: httpx2.URL, headers: Mapping[str, str]) -> tuple[Reply, str | None]:
-        reply, target = self._get(url, headers, self._max_bytes, refuse=_too_large_photo)
+        reply, target = self._get(url, headers, self._max_bytes, refuse=_photo_too_large)
         if reply.status in {200, 304} or target is not None:
             return reply, target
         if reply.status in {408, 425, 429} or reply.status >= 500:
             raise TryAgainError(f"HTTP {reply.status}", retry_after(reply.headers))
-        gone = reply.status in {404, 410}
-        raise NotTakenError(f"HTTP {reply.status}", final=gone, outage=not gone)
+        missing = reply.status in {404, 410}
+        raise SkippedError(f"HTTP {reply.status}", final=missing, outage=not missing)
 
     def _get(
         self, url: httpx2.URL, headers: Mapping[str, str], limit: int, refuse: Callable[[int], NoReturn]
     ) -> tuple[Reply, str | None]:
-        """Send one request; return the reply, and where it leads if it is a redirect."""
-        with self.pace.turn(_place(url)):
+        """Send one request; return the reply, and the target of a redirect."""
+        with self.limiter.turn(_endpoint(url)):
             client = self._client
-            self._own.transport.deadline = time.monotonic() + self._max_seconds
+            self._thread.transport.deadline = time.monotonic() + self._max_seconds
             try:
                 with client.stream("GET", url, headers=dict(headers)) as response:
                     target = response.next_request.url if response.next_request is not None else None
                     content = b"" if target else self._body(response, limit, refuse)
             except (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError) as error:
-                raise TryAgainError(_in_words(error)) from None
+                raise TryAgainError(_reason(error)) from None
         return Reply(response.status_code, response.headers, content), None if target is None else str(target)
 
     def _body(self, response: httpx2.Response, limit: int, refuse: Callable[[int], NoReturn]) -> bytes:
@@ -274,21 +295,21 @@ class Web:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
-            # The declared length is a promise; only the count is a fact.
+            # The declared length may be wrong: the count decides.
             if len(body) > limit:
                 refuse(limit)
-            self.pace.check()
+            self.limiter.check()
         return bytes(body)
 
-    def _persist(self, host: str, attempt: Callable[[], _Answer]) -> _Answer:
-        def worth_it(error: BaseException) -> bool:
+    def _retry(self, host: str, attempt: Callable[[], _Answer]) -> _Answer:
+        def is_retryable(error: BaseException) -> bool:
             return isinstance(error, TryAgainError) and (error.after is None or error.after <= self._patience)
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome is not None else None
             if isinstance(error, TryAgainError) and error.after is not None:
-                # For everyone who asks this host, and `turn` waits.
-                self.pace.hold(host, error.after)
+                # A pause of the host for all threads; `turn` waits.
+                self.limiter.pause(host, error.after)
                 return 0.0
             return backoff(state)
 
@@ -296,25 +317,25 @@ class Web:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=wait,
-            retry=tenacity.retry_if_exception(worth_it),
-            sleep=self.pace.sleep,
+            retry=tenacity.retry_if_exception(is_retryable),
+            sleep=self.limiter.sleep,
             reraise=True,
         )
         try:
             return retrying(attempt)
         except TryAgainError as error:
             if error.after is not None:
-                self.pace.hold(host, error.after)
+                self.limiter.pause(host, error.after)
             raise
 
 
-def _place(url: httpx2.URL) -> str:
-    # With the port, if it is not the usual one.
+def _endpoint(url: httpx2.URL) -> str:
+    # Includes the port unless it is the default one.
     return url.netloc.decode()
 
 
-def _in_words(error: Exception) -> str:
-    # The library's own messages differ by a number of bytes, and a summary counts equal ones.
+def _reason(error: Exception) -> str:
+    # The library's messages contain numbers of bytes, and a summary counts identical reasons.
     if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx2.ConnectError):
@@ -322,9 +343,9 @@ def _in_words(error: Exception) -> str:
     return "its answer was cut or broken"
 
 
-def _too_large_photo(limit: int) -> NoReturn:
-    raise NotTakenError(f"larger than {limit / 1e6:.0f} MB", final=True)
+def _photo_too_large(limit: int) -> NoReturn:
+    raise SkippedError(f"larger than {limit / 1e6:.0f} MB", final=True)
 
 
-def _too_long_answer(limit: int) -> NoReturn:
-    raise NotTakenError(f"the answer is longer than {limit / 1e6:.0f} MB", final=True)
+def _answer_too_large(limit: int) -> NoReturn:
+    raise SkippedError(f"the answer is longer than {limit / 1e6:.0f} MB", final=True)

@@ -1,4 +1,4 @@
-"""Facebook pages that you administer: all albums, all their pages, the largest size of each photo."""
+"""Source `facebook`: the albums of a page that you administer, each photo in its largest size."""
 
 from __future__ import annotations
 
@@ -10,27 +10,35 @@ from urllib.parse import quote
 
 import httpx2
 
-from bball_pl.collect.client import Reply, TryAgainError, Web, mapping, mappings, parse_json, retry_after
+from bball_pl.collect.client import (
+    Reply,
+    TryAgainError,
+    Web,
+    mapping,
+    mappings,
+    parse_json,
+    require_object,
+    retry_after,
+)
 from bball_pl.collect.names import Secret, cell, link_cell
-from bball_pl.collect.source import CollectError, Find, LeftOut
+from bball_pl.collect.source import RESUME, Candidate, CollectError, LeftOut
 
 TOKEN = "FACEBOOK_TOKEN"
-HOW = (
+INSTRUCTIONS = (
     "Make a token for a page that you administer, with the permissions pages_show_list and pages_read_engagement, in "
     f"the Graph API Explorer, then: export {TOKEN}=…"
 )
-_KEPT = "What was collected is kept: run the same command again later, and it goes on from there."
-
 _USAGE_HEADERS = ("x-app-usage", "x-page-usage", "x-business-use-case-usage")
+#: Percentages of a limit from which requests are slowed down, and stopped.
 _SLOW_DOWN, _STOP = 75.0, 95.0
 
-#: Codes of errors that pass, and among them those that say that too much was asked.
-_PASSING = frozenset({1, 2, 4, 17, 32, 341, 613, 80001})
-_TOO_MUCH = frozenset({4, 17, 32, 613, 80001})
-# Limits count over an hour; without a word on how long to wait, less than this is asking for the next refusal.
+#: Error codes of temporary failures, and of exceeded limits.
+_TEMPORARY = frozenset({1, 2, 341})
+_LIMIT_EXCEEDED = frozenset({4, 17, 32, 613, 80001})
+#: Seconds to pause if Facebook names no time: limits count over an hour, so a shorter pause is likely refused again.
 _PAUSE = 300.0
 
-_MAY_NOT = (
+_NO_PERMISSION = (
     "The token may not read this. An app reads pages whose administrator gave it a role (pages_read_engagement and "
     "pages_show_list); every other page needs the feature Page Public Content Access."
 )
@@ -39,16 +47,16 @@ _PHOTO_FIELDS = "id,images{source,width,height},created_time,album,link"
 
 
 class Facebook:
-    """Facebook's Graph API.
+    """A Facebook page, read through the Graph API.
 
     Args:
-        web: the client.
-        token: of a user or a page; sent as a header only.
-        page: name or number of the page.
-        albums: names or numbers of albums; none means all, Timeline Photos included.
-        licence: what the page's owner allows, for photos.csv.
-        version: of the API.
-        host: its address.
+        web: HTTP client.
+        token: Token of a user or a page; sent as a header only.
+        page: Name or ID of the page.
+        albums: Names or IDs of albums. Default: all, Timeline Photos included.
+        licence: Licence that the page's owner grants, for photos.csv.
+        version: Version of the API.
+        host: Address of the API.
     """
 
     name = "facebook"
@@ -73,14 +81,14 @@ class Facebook:
         self._licence = licence
         self._host = httpx2.URL(host)
         self._base = f"{host}/{version}"
-        self._full = ""
+        self._exhausted = ""
 
-    def finds(self) -> Iterator[Find | LeftOut]:
-        """Yield the photos of the albums, one album after the other.
+    def items(self) -> Iterator[Candidate | LeftOut]:
+        """Yield the photos album by album.
 
         Raises:
-            CollectError: if the token is not valid (any more) or may not read the page, an album is not there, or a
-                limit of the API is nearly used up.
+            CollectError: if the token is invalid, has expired or may not read the page, an album does not exist, or a
+                limit of the API is nearly exhausted.
         """
         page = self._ask(f"{self._base}/{quote(self._page, safe='')}", {"fields": "id,name"})
         owner, number = str(page.get("name", self._page)), str(page.get("id", self._page))
@@ -90,7 +98,7 @@ class Facebook:
         for album in chosen:
             title = str(album.get("name") or "album")
             for photo in self._list(f"{album['id']}/photos", _PHOTO_FIELDS):
-                yield self._find(photo, str(album["id"]), title, owner)
+                yield self._candidate(photo, str(album["id"]), title, owner)
 
     def _choose(self, albums: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self._albums:
@@ -102,14 +110,14 @@ class Facebook:
             raise CollectError(f"the page has no album {', '.join(missing)} (found: {names or 'none'}).")
         return chosen
 
-    def _find(self, photo: dict[str, Any], album: str, title: str, owner: str) -> Find | LeftOut:
+    def _candidate(self, photo: dict[str, Any], album: str, title: str, owner: str) -> Candidate | LeftOut:
         number, link = str(photo["id"]), link_cell(photo.get("link", ""))
         images = [image for image in mappings(photo.get("images")) if image.get("source")]
         if not images:
             return LeftOut(number, number, link, "it has no image")
-        # Their order is not documented, and which sizes there are differs from photo to photo.
+        # Their order is not documented, and the available sizes differ between photos.
         largest = max(images, key=_pixels)
-        return Find(
+        return Candidate(
             key=number,
             title=number,
             group=f"facebook:{album}",
@@ -122,48 +130,44 @@ class Facebook:
         )
 
     def _list(self, path: str, fields: str) -> Iterator[dict[str, Any]]:
-        """Yield the entries of all pages of a list; a short page is not the last one."""
+        """Yield the entries of all pages of a list. A page may be short, or empty, without being the last one."""
         url, params = f"{self._base}/{path}", {"fields": fields, "limit": "100"}
-        asked: set[str] = set()
-        while url not in asked:
-            asked.add(url)
+        requested: set[str] = set()
+        while url not in requested:
+            requested.add(url)
             answer = self._ask(url, params)
             yield from (entry for entry in mappings(answer.get("data")) if "id" in entry)
             following = mapping(answer.get("paging")).get("next")
             if not following:
                 return
             url, params = self._without_token(str(following)), {}
-        raise CollectError(f"Facebook lists one page of {path} without end. {_KEPT}")
+        raise CollectError(f"Facebook repeats a page of {path} endlessly. {RESUME}")
 
     def _without_token(self, following: str) -> str:
-        """Return the address of the next page, if it is the same API's, without the token that Facebook puts in."""
+        """Return the URL of the next page, without the token that Facebook inserts, if it is on the same host."""
         url = httpx2.URL(following)
         if (url.scheme, url.host, url.port) != (self._host.scheme, self._host.host, self._host.port):
             raise CollectError(f"Facebook's next page is on another host, {url.host}; the token is not sent there.")
         return str(url.copy_remove_param("access_token"))
 
     def _ask(self, url: str, params: Mapping[str, str]) -> dict[str, Any]:
-        if self._full:
-            raise CollectError(self._full)
+        if self._exhausted:
+            raise CollectError(self._exhausted)
         headers = {"Authorization": f"Bearer {self._token.reveal()}"}
-        return self._web.ask(url, params, headers, self._judge)
+        return self._web.ask(url, params, headers, self._parse)
 
-    def _judge(self, reply: Reply) -> dict[str, Any]:
+    def _parse(self, reply: Reply) -> dict[str, Any]:
         percent, minutes = _usage(reply.headers)
-        answer = parse_json(reply)
-        error = answer.get("error") if isinstance(answer, dict) else None
+        error = mapping(parse_json(reply)).get("error")
         if isinstance(error, dict):
-            _refuse(error, reply, minutes)
-        if reply.status == 429 or reply.status >= 500:
-            raise TryAgainError(f"Facebook answers HTTP {reply.status}", retry_after(reply.headers))
-        if reply.status != 200 or not isinstance(answer, dict):
-            raise CollectError(f"Facebook answers HTTP {reply.status} and no JSON. {_KEPT}")
-        place = self._host.netloc.decode()
+            _raise_api_error(error, reply, minutes)
+        answer = require_object(reply, "Facebook", RESUME)
         if percent >= _STOP:
-            wait = f" Facebook says to wait {minutes:.0f} minutes." if minutes else ""
-            self._full = f"{percent:.0f} % of what Facebook allows this token is used up.{wait} {_KEPT}"
+            wait = f" Facebook asks to wait {minutes:.0f} minutes." if minutes else ""
+            self._exhausted = f"{percent:.0f} % of Facebook's limit for this token is used.{wait} {RESUME}"
         elif percent >= _SLOW_DOWN:
-            self._web.pace.hold(place, 60 * (percent - _SLOW_DOWN + 1) / (_STOP - _SLOW_DOWN))
+            seconds = 60 * (percent - _SLOW_DOWN + 1) / (_STOP - _SLOW_DOWN)
+            self._web.limiter.pause(self._host.netloc.decode(), seconds)
         return answer
 
 
@@ -172,26 +176,26 @@ def _pixels(image: Mapping[str, Any]) -> int:
     return width * height if isinstance(width, int) and isinstance(height, int) else 0
 
 
-def _refuse(error: Mapping[str, Any], reply: Reply, minutes: float) -> NoReturn:
+def _raise_api_error(error: Mapping[str, Any], reply: Reply, minutes: float) -> NoReturn:
     code = error.get("code")
     code = code if isinstance(code, int) else 0
     message, trace = cell(error.get("message", "no message")), cell(error.get("fbtrace_id", ""))
-    what = f"Facebook error {code}: {message} (fbtrace_id {trace})"
-    if code in _TOO_MUCH or reply.status == 429:
-        raise TryAgainError(what, retry_after(reply.headers) or 60 * minutes or _PAUSE)
-    if code in _PASSING or error.get("is_transient") is True or reply.status >= 500:
-        raise TryAgainError(what, retry_after(reply.headers))
+    problem = f"Facebook error {code}: {message} (fbtrace_id {trace})"
+    if code in _LIMIT_EXCEEDED or reply.status == 429:
+        raise TryAgainError(problem, retry_after(reply.headers) or 60 * minutes or _PAUSE)
+    if code in _TEMPORARY or error.get("is_transient") is True or reply.status >= 500:
+        raise TryAgainError(problem, retry_after(reply.headers))
     if code in {102, 190}:
-        raise CollectError(f"{what}. The token has expired or is not valid. {HOW} {_KEPT}")
+        raise CollectError(f"{problem}. The token has expired or is invalid. {INSTRUCTIONS} {RESUME}")
     if code in {3, 10} or 200 <= code <= 299:
-        raise CollectError(f"{what}. {_MAY_NOT}")
+        raise CollectError(f"{problem}. {_NO_PERMISSION}")
     if code in {100, 803}:
-        raise CollectError(f"{what}. There is no such page or album, or the token may not see it. {_MAY_NOT}")
-    raise CollectError(f"{what}. {_KEPT}")
+        raise CollectError(f"{problem}. There is no such page or album, or the token may not see it. {_NO_PERMISSION}")
+    raise CollectError(f"{problem}. {RESUME}")
 
 
 def _usage(headers: Mapping[str, str]) -> tuple[float, float]:
-    """Return the largest percentage of a limit that is used, and the minutes until the API may be asked again."""
+    """Return the percentage of the most used limit, and the minutes until access is regained."""
     percent = minutes = 0.0
     for name in _USAGE_HEADERS:
         try:

@@ -1,4 +1,4 @@
-"""The inbox: the folder that a source's photos arrive in, and its tables; a kill loses nothing that was stored."""
+"""Inbox: the folder and tables of one source's photos, written so that a kill loses no stored photo."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from filelock import FileLock, Timeout
 
 from bball_pl.collect.names import cell, file_stem, folder_name
 from bball_pl.collect.sanitise import Photo
-from bball_pl.collect.source import CollectError, Find
+from bball_pl.collect.source import Candidate, CollectError
 from bball_pl.files import write_bytes
 from bball_pl.moves import UNSORTED
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable, read_photos_csv
 
 PHOTOS = "photos.csv"
 LEFT_OUT = "left_out.csv"
-#: What photos.csv of an inbox has beyond the columns of every dataset.
+#: Columns of an inbox's photos.csv in addition to those of every dataset.
 MORE_COLUMNS = ("validator", "collected")
 _PHOTO_COLUMNS = (*COLUMNS, *MORE_COLUMNS)
 _LEFT_OUT_COLUMNS = ("file", "where", "why", "final", "collected")
 
 
 class Inbox:
-    """One source's folder: `unsorted/<album>/<photo>`, photos.csv, and left_out.csv with the reasons.
+    """One source's folder: `unsorted/<album>/<photo>`, photos.csv, and left_out.csv with reasons.
 
-    Rows are only added while a job runs; rows and columns that a person has changed stay as they are. A photo is known
-    by its file's name, so it may be sorted into another folder, or deleted, and is not fetched again. Use it as a
-    context manager: it reads the tables on entering and keeps other jobs out.
+    A job only adds rows; rows and columns that a person has changed stay as they are. A photo is identified by its
+    file name, so a photo that a person has sorted into another folder, or deleted, is not downloaded again. Use it as a
+    context manager: entering reads the tables and locks the folder against other jobs.
 
     Args:
-        root: the folder.
-        source: name of the source.
-        dry_run: read only.
+        root: Folder of the inbox.
+        source: Name of the source.
+        dry_run: Only read.
 
     Attributes:
-        root: the folder.
+        root: Folder of the inbox.
     """
 
     def __init__(self, root: Path, source: str, dry_run: bool = False) -> None:
@@ -53,7 +53,7 @@ class Inbox:
         self._lock = FileLock(root / ".lock", blocking=False)
 
     def __enter__(self) -> Inbox:
-        """Read what is there.
+        """Lock the folder and read its tables.
 
         Raises:
             CollectError: if another job writes into the folder, or it cannot be written.
@@ -92,7 +92,7 @@ class Inbox:
             self._lock.release()
 
     def stem(self, key: str, title: str) -> str:
-        """Return the name, without suffix, of the file of a photo."""
+        """Return a photo's file name without suffix."""
         return file_stem(self._source, key, title)
 
     def has(self, stem: str) -> bool:
@@ -100,44 +100,44 @@ class Inbox:
         return stem in self._rows
 
     def validator(self, stem: str) -> str:
-        """Return what to ask with whether a photo has changed; empty if there is nothing."""
+        """Return the validator for a conditional request; empty if there is none."""
         return self._rows[stem].get("validator", "").strip()
 
-    def gave_up(self, stem: str) -> str:
-        """Return why a photo was left out for good before; empty if it was not."""
+    def final_reason(self, stem: str) -> str:
+        """Return why an earlier job left a photo out for good; empty if none did."""
         row = self._reasons.get(stem, {})
         return row.get("why", "").strip() if row.get("final") == "yes" else ""
 
     def orphan(self, stem: str) -> Path | None:
-        """Return the file of a photo that was written before a kill and never recorded."""
+        """Return the file of a photo that a killed job wrote and did not record; None if there is none."""
         return self._orphans.get(stem)
 
-    def twin(self, photo: Photo) -> str:
+    def duplicate(self, photo: Photo) -> str:
         """Return the path of a recorded photo with the same bytes; empty if there is none."""
         return self._by_sha256.get(photo.sha256, "")
 
-    def store(self, stem: str, find: Find, photo: Photo, validator: str) -> None:
+    def store(self, stem: str, candidate: Candidate, photo: Photo, validator: str) -> None:
         """Write a new photo and then its row.
 
         Raises:
-            CollectError: if that cannot be written.
+            CollectError: if the folder cannot be written.
         """
-        path = f"{UNSORTED}/{folder_name(find.album)}/{stem}{photo.suffix}"
-        day = (find.time or photo.time)[:10] if find.by_day else ""
+        path = f"{UNSORTED}/{folder_name(candidate.album)}/{stem}{photo.suffix}"
+        day = (candidate.time or photo.time)[:10] if candidate.by_day else ""
         row = {
             "path": path,
             "class": UNSORTED,
-            "group": cell(f"{find.group}/{day}" if day else find.group),
+            "group": cell(f"{candidate.group}/{day}" if day else candidate.group),
             "source": self._source,
-            "source_url": cell(find.source_url),
-            "author": cell(find.author),
-            "licence": cell(find.licence),
-            "licence_url": cell(find.licence_url),
+            "source_url": cell(candidate.source_url),
+            "author": cell(candidate.author),
+            "licence": cell(candidate.licence),
+            "licence_url": cell(candidate.licence_url),
             "sha256": photo.sha256,
             "dhash": photo.dhash,
-            "time": cell(find.time or photo.time),
-            "attribution": cell(find.attribution),
-            "restrictions": cell(find.restrictions),
+            "time": cell(candidate.time or photo.time),
+            "attribution": cell(candidate.attribution),
+            "restrictions": cell(candidate.restrictions),
             "validator": cell(validator),
             "collected": _now(),
         }
@@ -154,10 +154,10 @@ class Inbox:
         self._stale |= stem in self._reasons
 
     def replace(self, stem: str, photo: Photo, validator: str) -> bool:
-        """Write another version of a known photo over its file; return False if a person has moved the file.
+        """Overwrite a known photo with another version; return False if a person has moved the file.
 
         Raises:
-            CollectError: if that cannot be written.
+            CollectError: if the folder cannot be written.
         """
         row = self._rows[stem]
         old = self.root / row["path"].strip()
@@ -176,13 +176,13 @@ class Inbox:
         self._changed = True
         return True
 
-    def leave_out(self, stem: str, where: str, why: str, final: bool) -> None:
-        """Record why a photo is not there.
+    def leave_out(self, stem: str, location: str, reason: str, final: bool) -> None:
+        """Record why a photo was left out.
 
         Raises:
-            CollectError: if that cannot be written.
+            CollectError: if the folder cannot be written.
         """
-        row = {"file": stem, "where": cell(where), "why": cell(why), "final": "yes" if final else "no"}
+        row = {"file": stem, "where": cell(location), "why": cell(reason), "final": "yes" if final else "no"}
         old = self._reasons.get(stem, {})
         if all(old.get(column) == value for column, value in row.items()):
             return
@@ -197,7 +197,7 @@ class Inbox:
     def _find_orphans(self) -> None:
         for path in sorted((self.root / UNSORTED).glob("*/*")):
             if path.name.startswith(".") and ".tmp" in path.suffixes:
-                # Half a file, from the moment of a kill; nobody else writes here now.
+                # A partial file of a killed job; the lock excludes other writers.
                 if not self._dry_run:
                     path.unlink(missing_ok=True)
             elif path.stem not in self._rows:
@@ -209,4 +209,6 @@ def _now() -> str:
 
 
 def _cannot_write(root: Path, error: OSError) -> CollectError:
-    return CollectError(f"{root} cannot be written ({error.strerror}). Make room there, then run the same again.")
+    return CollectError(
+        f"{root} cannot be written ({error.strerror}). Free some space, then run the same command again."
+    )

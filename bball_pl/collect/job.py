@@ -1,45 +1,41 @@
-"""The collecting job: fetch what a source yields with a few threads, check it, store it, count it and show it."""
+"""The collecting job: photos of a source fetched in threads, checked, stored and counted; progress bar and summary."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from bball_pl.collect.client import Download, Web
+from bball_pl.collect.client import Web
 from bball_pl.collect.inbox import LEFT_OUT, PHOTOS, Inbox
 from bball_pl.collect.names import cell
-from bball_pl.collect.rate_limit import Pace, StoppedError
+from bball_pl.collect.rate_limit import StoppedError
 from bball_pl.collect.sanitise import Photo, inspect
-from bball_pl.collect.source import CollectError, Find, LeftOut, NotTakenError, Source
+from bball_pl.collect.source import RESUME, Candidate, CollectError, LeftOut, SkippedError, Source
 from bball_pl.moves import UNSORTED
-from bball_pl.project import ROOT
+from bball_pl.project import next_step
+from bball_pl.terminal import log, progress
 
-#: So many photos in a row that a host or the connection fails are no accident: the job ends.
+#: The job ends after this many consecutive failures of a host or the connection.
 _FAILURES_IN_A_ROW = 10
 
-TWIN = "the same file as another photo"
+DUPLICATE = "the same file as another photo"
 
 
 @dataclass
 class Summary:
-    """What a job did.
+    """Result of a job.
 
     Attributes:
-        new: photos that were stored; with `dry_run`, that would be fetched.
-        known: photos that were there before.
-        changed: known photos that were fetched again because they had changed (`refresh`).
-        size: bytes of the new and changed photos.
-        albums: new photos per album.
-        left_out: number of things that were left out, per reason.
-        problem: why the job ended early; None if it did not.
+        new: Number of photos stored; with `dry_run`, number that would be fetched.
+        known: Number of photos that were collected before.
+        changed: Number of known photos that were downloaded again because they had changed (`refresh`).
+        size: Bytes of the new and changed photos.
+        albums: Number of new photos per album.
+        left_out: Number of entries that were left out, per reason.
+        problem: Why the job ended early; None if it did not.
     """
 
     new: int = 0
@@ -51,29 +47,23 @@ class Summary:
     problem: CollectError | None = None
 
     @property
-    def seen(self) -> int:
-        """Number of things that are dealt with."""
+    def done(self) -> int:
+        """Number of entries processed."""
         return self.new + self.known + self.left_out.total()
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    photo: Photo | None
-    validator: str
 
 
 class Job:
     """One run of one source into one inbox.
 
     Args:
-        source: where photos come from.
-        inbox: where they go; entered by the caller.
-        web: fetches those that have a URL.
-        workers: number of threads that fetch and decode.
-        limit: stop after so many new photos.
-        refresh: ask again for photos that are there, and fetch those that have changed.
-        dry_run: list only: fetch and write nothing.
-        report: called with the summary whenever it has changed.
+        source: Source of the photos.
+        inbox: Inbox that stores them; entered by the caller.
+        web: Downloads the candidates that have a URL.
+        workers: Number of threads that download and decode.
+        limit: Stop after this many new photos.
+        refresh: Check known photos as well, and download those that have changed.
+        dry_run: List only: download and write nothing.
+        report: Called with the summary after every change.
     """
 
     def __init__(
@@ -96,162 +86,153 @@ class Job:
         self._dry_run = dry_run
         self._report = report
         self._summary = Summary()
-        self._taken: set[str] = set()
-        self._waiting: dict[Future[_Prepared], tuple[str, Find]] = {}
+        self._seen: set[str] = set()
+        self._pending: dict[Future[tuple[Photo | None, str]], tuple[str, Candidate]] = {}
         self._failures = 0
         self._last_failure = ""
 
     def run(self) -> Summary:
-        """Collect; whatever ends it, what was stored before is recorded.
+        """Collect, and return the summary; a source or folder that fails is its `problem`.
 
-        A source that cannot go on, or a folder that cannot be written, is in the summary's `problem`.
+        However the job ends, all photos stored before are recorded.
         """
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="collect")
         try:
             try:
-                for item in self._source.finds():
+                for item in self._source.items():
                     self._take(item, pool)
                     if self._full():
                         break
-                while self._waiting:
+                while self._pending:
                     self._settle()
             except CollectError as error:
                 self._summary.problem = error
                 self._finish()
         except BaseException:
-            self._web.pace.stop()
+            self._web.limiter.stop()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
         return self._summary
 
-    def _take(self, item: Find | LeftOut, pool: ThreadPoolExecutor) -> None:
+    def _take(self, item: Candidate | LeftOut, pool: ThreadPoolExecutor) -> None:
         stem = self._inbox.stem(item.key, item.title)
-        if stem in self._taken:
-            # Lists shift while they are read, and then name something twice.
+        if stem in self._seen:
+            # A list that grows while its pages are read repeats entries.
             return
-        self._taken.add(stem)
+        self._seen.add(stem)
         if isinstance(item, LeftOut):
-            self._leave_out(stem, item.where, item.why, final=False)
+            self._leave_out(stem, item.location, item.reason, final=False)
             return
-        again = self._inbox.has(stem)
-        if again and not self._refresh:
+        is_known = self._inbox.has(stem)
+        if is_known and not self._refresh:
             self._summary.known += 1
-        elif why := self._inbox.gave_up(stem) if not self._refresh else "":
-            self._leave_out(stem, item.source_url, why, final=True)
+        elif reason := self._inbox.final_reason(stem) if not self._refresh else "":
+            self._leave_out(stem, item.source_url, reason, final=True)
         elif self._dry_run:
-            self._summary.known += again
-            self._summary.new += not again
-            self._summary.albums[item.album] += not again
+            self._summary.known += is_known
+            self._summary.new += not is_known
+            self._summary.albums[item.album] += not is_known
         else:
-            # Links expire, so a photo is not listed long before it is fetched, and memory is limited as well.
-            while len(self._waiting) >= 2 * self._workers:
+            # Listing stays only a few photos ahead: links expire, and memory is limited.
+            while len(self._pending) >= 2 * self._workers:
                 self._settle()
-            orphan = None if again else self._inbox.orphan(stem)
+            orphan = None if is_known else self._inbox.orphan(stem)
             if orphan is not None:
                 item = replace(item, read=orphan.read_bytes)
-            validator = self._inbox.validator(stem) if again else ""
-            self._waiting[pool.submit(_prepare, self._web, item, validator)] = (stem, item)
+            validator = self._inbox.validator(stem) if is_known else ""
+            self._pending[pool.submit(_fetch, self._web, item, validator)] = (stem, item)
         self._report(self._summary)
 
     def _finish(self) -> None:
-        """Store what is under way; a second problem ends that, and is no news."""
+        """Store the pending photos; a second error aborts silently, because the first one is reported."""
         try:
-            while self._waiting:
+            while self._pending:
                 self._settle()
         except CollectError:
-            self._web.pace.stop()
+            self._web.limiter.stop()
 
     def _full(self) -> bool:
         if self._limit is None:
             return False
-        while self._waiting and self._summary.new + len(self._waiting) >= self._limit:
+        while self._pending and self._summary.new + len(self._pending) >= self._limit:
             self._settle()
         return self._summary.new >= self._limit
 
     def _settle(self) -> None:
-        """Wait for one photo, and store all that are ready."""
-        done, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
+        """Wait for at least one pending photo, and store those that are ready."""
+        done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
         for future in done:
-            stem, find = self._waiting.pop(future)
+            stem, candidate = self._pending.pop(future)
             try:
-                prepared = future.result()
-            except NotTakenError as error:
+                photo, validator = future.result()
+            except SkippedError as error:
                 self._failures = self._failures + 1 if error.outage else 0
-                self._last_failure = error.why
-                self._leave_out(stem, find.source_url, error.why, error.final)
+                self._last_failure = error.reason
+                self._leave_out(stem, candidate.source_url, error.reason, error.final)
             except StoppedError:
                 continue
             except Exception as error:
-                # One odd photo must not end every run at the same place; and no message, which may quote anything.
-                self._leave_out(stem, find.source_url, f"a fault of this program ({type(error).__name__})", final=False)
+                # One odd photo must not end every run at the same photo. Its message may quote secrets.
+                reason = f"internal error ({type(error).__name__})"
+                self._leave_out(stem, candidate.source_url, reason, final=False)
             else:
                 self._failures = 0
-                self._store(stem, find, prepared)
+                self._store(stem, candidate, photo, validator)
             self._report(self._summary)
         if self._failures >= _FAILURES_IN_A_ROW:
             raise CollectError(
-                f"{self._failures} photos in a row could not be fetched (the last: {self._last_failure}). What was "
-                "collected is kept: look into the connection, then run the same command again."
+                f"{self._failures} photos in a row could not be fetched (last reason: {self._last_failure}). Check the "
+                f"connection. {RESUME}"
             )
 
-    def _store(self, stem: str, find: Find, prepared: _Prepared) -> None:
-        photo = prepared.photo
+    def _store(self, stem: str, candidate: Candidate, photo: Photo | None, validator: str) -> None:
         if self._inbox.has(stem):
-            twin = photo is None or self._inbox.twin(photo)
-            if photo is not None and not twin and self._inbox.replace(stem, photo, prepared.validator):
+            if photo is not None and not self._inbox.duplicate(photo) and self._inbox.replace(stem, photo, validator):
                 self._summary.changed += 1
                 self._summary.size += len(photo.content)
             self._summary.known += 1
         elif photo is None:
-            self._leave_out(stem, find.source_url, "HTTP 304", final=False)
-        elif self._inbox.twin(photo):
-            self._leave_out(stem, find.source_url, TWIN, final=True)
+            self._leave_out(stem, candidate.source_url, "HTTP 304", final=False)
+        elif self._inbox.duplicate(photo):
+            self._leave_out(stem, candidate.source_url, DUPLICATE, final=True)
         else:
-            self._inbox.store(stem, find, photo, prepared.validator)
+            self._inbox.store(stem, candidate, photo, validator)
             self._summary.new += 1
             self._summary.size += len(photo.content)
-            self._summary.albums[find.album] += 1
+            self._summary.albums[candidate.album] += 1
 
-    def _leave_out(self, stem: str, where: str, why: str, final: bool) -> None:
-        self._summary.left_out[why] += 1
-        if self._inbox.has(stem):
-            # Asked again in vain: the photo that is there stays.
-            return
-        if not self._dry_run:
-            self._inbox.leave_out(stem, where, why, final)
+    def _leave_out(self, stem: str, location: str, reason: str, final: bool) -> None:
+        self._summary.left_out[reason] += 1
+        # A known photo whose refresh failed stays.
+        if not self._inbox.has(stem) and not self._dry_run:
+            self._inbox.leave_out(stem, location, reason, final)
         self._report(self._summary)
 
 
-def _prepare(web: Web, find: Find, validator: str) -> _Prepared:
-    download = web.download(find.url, validator) if find.read is None else Download(find.read())
-    photo = None if download.content is None else inspect(download.content)
-    return _Prepared(photo, download.validator)
+def _fetch(web: Web, candidate: Candidate, validator: str) -> tuple[Photo | None, str]:
+    """Return a photo, or None if it has not changed, and its validator."""
+    if candidate.read is not None:
+        return inspect(candidate.read()), ""
+    download = web.download(candidate.url, validator)
+    return None if download.content is None else inspect(download.content), download.validator
 
 
 _MOST_ALBUMS = 20
 
 
 class Bar:
-    """A progress bar on standard error; a context manager.
+    """Progress bar on standard error; a context manager.
 
     Args:
-        source: whose photos are collected.
-        pace: whose long waits are told.
+        source: Source of the photos.
+        web: Client whose long waits are reported.
     """
 
-    def __init__(self, source: Source, pace: Pace) -> None:
+    def __init__(self, source: Source, web: Web) -> None:
         self._source = source
-        pace.notice = self.waits
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        web.limiter.notice = self.show_wait
+        self._progress = progress(log)
         self._task = self._progress.add_task(source.name, total=None)
 
     def __enter__(self) -> Bar:
@@ -262,45 +243,44 @@ class Bar:
         self._progress.stop()
 
     def show(self, summary: Summary) -> None:
-        """Move to what a summary says."""
+        """Show the counts of a summary."""
         text = f"{self._source.name}: {summary.new} new, {summary.left_out.total()} left out"
-        self._progress.update(self._task, description=text, completed=summary.seen, total=self._source.expected)
+        self._progress.update(self._task, description=text, completed=summary.done, total=self._source.expected)
 
-    def waits(self, host: str, seconds: float) -> None:
-        """Say that a host wants to be left alone."""
+    def show_wait(self, host: str, seconds: float) -> None:
+        """Report a wait that a host asked for."""
         self._progress.console.print(f"waiting {_length(seconds)} for {host}", style="dim", markup=False)
 
 
 def summary_lines(summary: Summary, root: Path, dry_run: bool) -> Iterator[str]:
-    """Yield what a job did, line by line.
+    """Yield the lines that report a job to the user.
 
     Args:
-        summary: of the job.
-        root: folder of the inbox.
-        dry_run: whether nothing was fetched.
+        summary: Result of the job.
+        root: Folder of the inbox.
+        dry_run: Whether nothing was downloaded.
     """
     if dry_run:
-        yield f"{summary.new} photos would be fetched to {root}, {summary.known} are there"
+        yield f"{summary.new} photos would be fetched to {root}, {summary.known} known"
         for album, count in summary.albums.most_common(_MOST_ALBUMS):
             yield f"  {count:6d}  {cell(album)}"
         if len(summary.albums) > _MOST_ALBUMS:
             yield f"          and {len(summary.albums) - _MOST_ALBUMS} more albums"
     else:
-        changed = f", {summary.changed} fetched anew" if summary.changed else ""
+        changed = f", {summary.changed} re-downloaded" if summary.changed else ""
         size = f" ({summary.size / 1e6:.1f} MB)"
-        yield f"{summary.new} new photos{size} in {root / UNSORTED}{changed}, {summary.known} were there"
+        yield f"{summary.new} new photos{size} in {root / UNSORTED}{changed}, {summary.known} known"
     if summary.left_out:
         yield f"{summary.left_out.total()} left out:"
-        for why, count in summary.left_out.most_common():
-            yield f"  {count:6d}  {cell(why)}"
+        for reason, count in summary.left_out.most_common():
+            yield f"  {count:6d}  {cell(reason)}"
         if not dry_run:
-            yield f"each with its reason: {root / LEFT_OUT}"
+            yield f"reasons: {root / LEFT_OUT}"
     if summary.new and not dry_run:
-        yield f"where each is from: {root / PHOTOS}"
-        yield f"next: sort them in a browser, or move them from {UNSORTED}/ to folders beside it, one a class; audit"
-        for script, option in (("studio.py", "--inbox"), ("audit.py", "")):
-            words = [sys.executable, str(ROOT / "scripts" / script), option, str(root)]
-            yield f"  {shlex.join(word for word in words if word)}"
+        yield f"sources and licences: {root / PHOTOS}"
+        yield f"next: sort them in a browser, or move them from {UNSORTED}/ to a folder per class beside it; then audit"
+        yield f"  {next_step('studio', root)}"
+        yield f"  {next_step('audit', root)}"
 
 
 def _length(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Safe names and table cells made from foreign text, and secrets that no output shows."""
+"""File names and table cells from untrusted text, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bball_pl.collect.source import CollectError
 
 _HIDDEN = "***"
 
-# Tokens of others, too: an answer may quote a link that carries one, and Facebook quotes a malformed token back.
+# Unknown tokens as well: a reply may quote a link that contains one, and Facebook quotes a malformed token back.
 _LOOKS_SECRET = re.compile(
     r"(?i)\b((?:access_token|token|client_secret|appsecret_proof|signature|api_key|authorization)\b[\"']?\s*[=:]\s*[\"']?)"
     r"(?:bearer\s+)?[^\s&\"'<>]+"
@@ -24,10 +24,10 @@ _known: set[str] = set()
 
 
 class Secret:
-    """A token, known to `redact` from now on; printing it shows three stars.
+    """A token that is registered with `redact` and prints as three stars.
 
     Args:
-        value: the token.
+        value: The token.
     """
 
     __slots__ = ("_value",)
@@ -37,60 +37,62 @@ class Secret:
         _known.update({value, quote(value, safe="")})
 
     def reveal(self) -> str:
-        """Return the token, for a request's header and for nothing else."""
+        """Return the token, for a request header only."""
         return self._value
 
     def __repr__(self) -> str:
         return f"Secret({_HIDDEN})"
 
 
-def secret_from_environment(name: str, how: str) -> Secret:
-    """Return the secret in an environment variable; surrounding white space is dropped.
+def secret_from_environment(name: str, instructions: str) -> Secret:
+    """Return the secret in an environment variable, without surrounding white space.
 
     Args:
-        name: of the variable.
-        how: a sentence that says how to get one.
+        name: Name of the variable.
+        instructions: Sentence on how to obtain a token.
 
     Raises:
-        CollectError: if the variable is not set, or holds what cannot be a token.
+        CollectError: if the variable is not set, or its value cannot be a token.
     """
     value = os.environ.get(name, "").strip()
     if not value:
-        raise CollectError(f"the environment variable {name} is not set. {how}")
-    # HTTP libraries quote a header that they refuse, and so would the message about it.
+        raise CollectError(f"the environment variable {name} is not set. {instructions}")
+    # HTTP libraries quote an invalid header in their error message.
     if len(value) < 8 or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise CollectError(f"the environment variable {name} holds no token: expected 8 or more letters. {how}")
+        raise CollectError(
+            f"the environment variable {name} holds no token: expected 8 or more letters. {instructions}"
+        )
     return Secret(value)
 
 
 def redact(text: str) -> str:
-    """Return `text` without any secret: those that this process knows, and what looks like one."""
+    """Return `text` with every registered secret, and everything that looks like a token, replaced by stars."""
     for value in sorted(_known, key=len, reverse=True):
         text = text.replace(value, _HIDDEN)
     return _FACEBOOK_TOKEN.sub(_HIDDEN, _LOOKS_SECRET.sub(rf"\1{_HIDDEN}", text))
 
 
 _LONGEST_CELL = 500
-# File systems allow 255 bytes; a Chinese letter has three.
+# File systems allow 255 bytes; a Chinese character takes three.
 _LONGEST_NAME = 80
-# Windows opens a device for these, whatever follows the dot.
+# Windows opens a device under these names, with any suffix.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))})
 
 
 def file_stem(source: str, key: str, title: str) -> str:
-    """Return the name of a photo's file without its suffix: the same for the same photo, another for any other.
+    """Return a photo's file name without suffix, unique and the same in every run.
 
     Args:
-        source: name of the source.
-        key: names the photo within its source; any text.
-        title: what the name begins with; any text.
+        source: Name of the source.
+        key: Identifies the photo within its source; any text.
+        title: Beginning of the name; any text.
     """
     digest = hashlib.sha256(f"{source}\n{key}".encode(errors="surrogatepass")).hexdigest()
     return f"{folder_name(title)}-{digest[:12]}"
 
 
 def folder_name(text: str) -> str:
-    """Return `text` as the name of one folder or file: letters, digits, `-` and `_`; "unnamed" if nothing is left."""
+    """Return `text` as a safe folder or file name of letters, digits, `-` and `_`; "unnamed" if none remain."""
     kept = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", text))
     kept = kept.encode("utf-8", "ignore")[:_LONGEST_NAME].decode("utf-8", "ignore").strip("-_")
     if not kept or kept.lower() in _DEVICES:
@@ -99,20 +101,20 @@ def folder_name(text: str) -> str:
 
 
 def cell(text: object) -> str:
-    """Return `text` as one cell of a table: one line, no control characters, no secret, at most 500 letters."""
+    """Return `text` as a table cell: one line, no control characters, no secret, at most 500 characters."""
     printable = "".join(
         " " if letter.isspace() or unicodedata.category(letter) == "Cc" else letter
         for letter in unicodedata.normalize("NFC", str(text))
-        # Direction marks can make a name look like another; lone surrogates cannot be written as UTF-8.
+        # Direction marks can disguise a name; lone surrogates cannot be encoded as UTF-8.
         if unicodedata.category(letter) not in {"Cf", "Cs"}
     )
     line = redact(" ".join(printable.split()))[:_LONGEST_CELL]
-    # A spreadsheet takes these for a formula. The space is dropped again when the table is read.
+    # Spreadsheets read these as a formula. Readers of the table strip the space.
     return f" {line}" if line[:1] in {"=", "+", "-", "@"} else line
 
 
 def link_cell(url: object) -> str:
-    """Return a page's address as a cell, without password and fragment; empty if it is not http or https."""
+    """Return the URL of a page as a cell, without password and fragment; empty if it is not http or https."""
     try:
         parts = urlsplit(str(url).strip())
         host = parts.hostname or ""
@@ -126,7 +128,7 @@ def link_cell(url: object) -> str:
 
 
 def html_text(html: object) -> str:
-    """Return the text of a piece of HTML, on one line."""
+    """Return the text of an HTML fragment on one line."""
     parser = _Text()
     parser.feed(str(html))
     parser.close()

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-# Shorter waits are nobody's business.
-_LONG = 10.0
+#: Waits below this many seconds are not reported.
+_LONG_WAIT = 10.0
 
 
 @dataclass(frozen=True)
-class Manners:
-    """What a host may be asked.
+class HostLimits:
+    """HostLimits of a host.
 
     Attributes:
-        at_once: number of requests that may be under way.
-        interval: seconds from the start of one request to the start of the next.
+        at_once: Number of concurrent requests.
+        interval: Seconds from the start of one request to the start of the next.
     """
 
     at_once: int = 4
@@ -26,55 +26,55 @@ class Manners:
 
 
 class StoppedError(Exception):
-    """The job ends: whoever waits should give up."""
+    """The job is ending: waiting threads give up."""
 
 
 @dataclass
 class _Host:
-    places: threading.Semaphore
+    slots: threading.Semaphore
     interval: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     free_at: float = 0.0
-    noticed: float = 0.0
+    reported: float = 0.0
 
 
-class Pace:
-    """Gives every host its turns.
+class RateLimiter:
+    """Lets threads take turns at each host, within its limits.
 
     Args:
-        sleep: waits for so many seconds; the default one ends early when `stop` is called.
-        clock: seconds that only grow.
-        default: manners towards a host that has none of its own.
+        sleep: Waits for a number of seconds. Default: ends early when `stop` is called.
+        clock: Monotonic time in seconds.
+        default: HostLimits of hosts without specific ones.
 
     Attributes:
-        notice: called with a host and seconds before a long wait for it.
+        notice: Called with host and seconds before a long wait.
     """
 
     def __init__(
         self,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        default: Manners | None = None,
+        default: HostLimits | None = None,
     ) -> None:
         self._stopping = threading.Event()
         self._sleep = sleep or self._stopping.wait
         self._clock = clock
-        self._default = default or Manners()
+        self._default = default or HostLimits()
         self.notice: Callable[[str, float], None] = lambda host, seconds: None
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
 
-    def set_manners(self, host: str, manners: Manners) -> None:
-        """Set what a host may be asked, before it is asked the first time."""
+    def set_limits(self, host: str, limits: HostLimits) -> None:
+        """Set the limits of a host, before the first request to it."""
         with self._lock:
-            self._hosts[host] = _Host(threading.Semaphore(manners.at_once), manners.interval)
+            self._hosts[host] = _Host(threading.Semaphore(limits.at_once), limits.interval)
 
     def stop(self) -> None:
-        """Let everyone who waits, or will wait, give up with `StoppedError`."""
+        """Make all present and future waits raise `StoppedError`."""
         self._stopping.set()
 
     def check(self) -> None:
-        """Raise `StoppedError` if the job ends."""
+        """Raise `StoppedError` if the job is ending."""
         if self._stopping.is_set():
             raise StoppedError
 
@@ -89,27 +89,27 @@ class Pace:
             self._sleep(seconds)
         self.check()
 
-    def hold(self, host: str, seconds: float) -> None:
-        """Leave a host alone for so many seconds from now on."""
+    def pause(self, host: str, seconds: float) -> None:
+        """Send no request to a host for a number of seconds from now on."""
         entry = self._entry(host)
         with entry.lock:
             entry.free_at = max(entry.free_at, self._clock() + seconds)
 
     def waiting_time(self, host: str) -> float:
-        """Return how many seconds a request to this host would have to wait now."""
+        """Return the seconds that a request to this host would have to wait now."""
         entry = self._entry(host)
         with entry.lock:
             return max(0.0, entry.free_at - self._clock())
 
     @contextmanager
     def turn(self, host: str) -> Iterator[None]:
-        """Wait until the host may be asked again, and count as one of its requests until the body ends.
+        """Wait for a free slot at a host, and occupy it until the body ends.
 
         Raises:
             StoppedError: if the job ends meanwhile.
         """
         entry = self._entry(host)
-        with entry.places:
+        with entry.slots:
             while True:
                 with entry.lock:
                     now = self._clock()
@@ -117,9 +117,9 @@ class Pace:
                     if delay <= 0:
                         entry.free_at = now + entry.interval
                         break
-                    news, entry.noticed = entry.free_at != entry.noticed, entry.free_at
-                # Not in the lock: meanwhile another answer may ask for a longer pause.
-                if news and delay >= _LONG:
+                    is_new, entry.reported = entry.free_at != entry.reported, entry.free_at
+                # Outside the lock: meanwhile another reply may ask for a longer pause.
+                if is_new and delay >= _LONG_WAIT:
                     self.notice(host, delay)
                 self.sleep(delay)
             self.check()

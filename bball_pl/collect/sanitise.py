@@ -1,4 +1,4 @@
-"""Sanitising: the position and other private metadata removed from a photo's file without touching its pixels."""
+"""Sanitising: photo files identified by content, and stripped of GPS and private metadata without re-encoding."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image
 
-from bball_pl.collect.heif_items import find_items
-from bball_pl.collect.source import NotTakenError
+from bball_pl.collect.source import SkippedError
 from bball_pl.errors import PhotoError
 from bball_pl.photos.decode import decode
 from bball_pl.photos.measurements import dhash, format_dhash
@@ -24,17 +23,17 @@ from bball_pl.photos.measurements import dhash, format_dhash
 # What Pillow raises on damaged metadata.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, RuntimeError, struct.error)
 
-# It warns of damage as well, and a summary would drown in that.
+# Pillow also warns of damage, once per tag.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL.TiffImagePlugin")
 
 _EXIF = b"Exif\0\0"
 _GPS = 0x8825
 _DETAILS = 0x8769
 _TIME, _TIME_OFFSET = 0x9003, 0x9011
-#: Tags of the first directory that stay.
-_STAY = (ExifTags.Base.Orientation, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)
+#: Tags of the first directory that are kept.
+_KEPT_TAGS = (ExifTags.Base.Orientation, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)
 
-# In a scan, a marker is an FF that no zero follows, no restart and no other FF.
+# In a scan, FF starts a marker unless a zero, a restart marker or another FF follows.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _PNG_CHUNKS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT bKGD pHYs cICP mDCV cLLI acTL fcTL fdAT".split()
@@ -43,21 +42,21 @@ _WEBP_CHUNKS = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", 
 
 
 class NotLosslessError(Exception):
-    """The metadata of this file cannot be taken out while the rest is kept."""
+    """The metadata of a file cannot be removed without re-encoding it."""
 
 
 def strip(content: bytes, kind: str) -> tuple[bytes, str]:
-    """Return a photo's file without private metadata, and when the photo was taken.
+    """Remove private metadata from a photo file.
 
     Args:
-        content: a JPEG, PNG, WebP, HEIC or AVIF file.
+        content: Bytes of a JPEG, PNG, WebP, HEIC or AVIF file.
         kind: "jpg", "png", "webp", "heic" or "avif".
 
     Returns:
-        The file, with the same pixels, and the time as ISO 8601 (empty if it is not known).
+        The file with the same pixels, and when the photo was taken, ISO 8601 (empty if unknown).
 
     Raises:
-        NotLosslessError: if the file is built in another way than this knows, or a position is still in it.
+        NotLosslessError: if the structure of the file is not supported, or a GPS position remains.
     """
     try:
         if kind == "jpg":
@@ -99,30 +98,30 @@ def _jpeg(content: bytes) -> tuple[bytes, str]:
         if marker == 0xDA:
             found = _NEXT_MARKER.search(content, end)
             if found is None:
-                # No end of the picture: whether the pixels are all there is for the decoder to say.
+                # No end of the picture: the decoder decides whether pixels are missing.
                 kept.append(content[position:])
                 break
             end = found.start()
             segment = content[position:end]
-        if _stays(marker, segment[4:]):
+        if _is_kept(marker, segment[4:]):
             kept.append(segment)
         position = end
-    small, time = _essence(exif)
+    small, time = _minimal_exif(exif)
     if small:
-        # JFIF wants to be first, and everything else may follow.
-        place = 2 if len(kept) > 1 and kept[1][1] == 0xE0 else 1
-        kept.insert(place, b"\xff\xe1" + struct.pack(">H", 2 + len(_EXIF + small)) + _EXIF + small)
+        # A JFIF segment must come first.
+        index = 2 if len(kept) > 1 and kept[1][1] == 0xE0 else 1
+        kept.insert(index, b"\xff\xe1" + struct.pack(">H", 2 + len(_EXIF + small)) + _EXIF + small)
     return b"".join(kept), time
 
 
-def _stays(marker: int, payload: bytes) -> bool:
+def _is_kept(marker: int, payload: bytes) -> bool:
     if not 0xE0 <= marker <= 0xEF and marker != 0xFE:
         return True
     if marker == 0xE0:
         return payload.startswith(b"JFIF\0")
     if marker == 0xE2:
         return payload.startswith(b"ICC_PROFILE\0")
-    # Adobe's says how the colours are coded.
+    # Adobe's segment defines the colour transform.
     return marker == 0xEE and payload.startswith(b"Adobe")
 
 
@@ -134,7 +133,7 @@ def _png(content: bytes) -> tuple[bytes, str]:
         length, name = struct.unpack_from(">I4s", content, position)
         end = position + 12 + length
         if end > len(content):
-            # Cut short: whether the pixels are all there is for the decoder to say.
+            # Truncated: the decoder decides whether pixels are missing.
             kept.append(content[position:])
             break
         if name == b"eXIf":
@@ -144,7 +143,7 @@ def _png(content: bytes) -> tuple[bytes, str]:
         position = end
         if name == b"IEND":
             break
-    small, time = _essence(exif)
+    small, time = _minimal_exif(exif)
     if small:
         body = b"eXIf" + small
         # Right after IHDR.
@@ -160,7 +159,7 @@ def _webp(content: bytes) -> tuple[bytes, str]:
             exif = payload
         elif name in _WEBP_CHUNKS:
             kept.append((name, payload))
-    small, time = _essence(exif)
+    small, time = _minimal_exif(exif)
     if kept and kept[0][0] == b"VP8X":
         flags = kept[0][1]
         kept[0] = (b"VP8X", bytes([flags[0] & ~0x0C | (0x08 if small else 0)]) + flags[1:])
@@ -178,32 +177,130 @@ def _riff(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     while position + 8 <= end:
         name, length = struct.unpack_from("<4sI", content, position)
         if position + 8 + length > len(content):
-            raise ValueError("cut short")
+            raise ValueError("truncated")
         yield name, content[position + 8 : position + 8 + length]
         position += 8 + length + length % 2
 
 
 def _heif(content: bytes) -> tuple[bytes, str]:
-    """Overwrite the metadata where they lie: no offset in the file changes."""
+    """Overwrite the metadata in place: no offset in the file changes."""
     result = bytearray(content)
     time = ""
-    for item in find_items(content):
-        old = item.read(content)
-        if item.kind != "Exif":
-            item.overwrite(result, b" " * len(old))
-            continue
-        # The first four bytes say how far the TIFF block is from here; often `Exif` stands between.
-        skip = 4 + struct.unpack_from(">I", old)[0]
-        # Orientation is told by the file's own boxes, and readers differ on what to do if EXIF tells it again.
-        small, found = _essence(old[skip:], orientation=False)
-        time = time or found
-        small = small if 4 + len(small) <= len(old) else b""
-        item.overwrite(result, (bytes(4) + small).ljust(len(old), b"\0"))
+    for kind, extents in find_heif_items(content):
+        old = b"".join(content[start : start + length] for start, length in extents)
+        new = b" " * len(old)
+        if kind == "Exif":
+            # The first four bytes are the offset of the TIFF block from here; often `Exif` stands between.
+            skip = 4 + struct.unpack_from(">I", old)[0]
+            # The orientation is in the file's boxes, and readers disagree on repeating it in EXIF.
+            small, found = _minimal_exif(old[skip:], orientation=False)
+            time = time or found
+            small = small if 4 + len(small) <= len(old) else b""
+            new = (bytes(4) + small).ljust(len(old), b"\0")
+        done = 0
+        for start, length in extents:
+            result[start : start + length] = new[done : done + length]
+            done += length
     return bytes(result), time
 
 
-def _essence(exif: bytes, orientation: bool = True) -> tuple[bytes, str]:
-    """Return the little of an EXIF block that stays, without its head `Exif`, and the time as ISO 8601."""
+#: Pieces of an item as (offset from the file's beginning, length) in bytes, in their order.
+_Extents = list[tuple[int, int]]
+
+# A hostile file may nest and repeat without end; real ones have some dozens.
+_MAX_ITEMS = 10_000
+
+
+def find_heif_items(content: bytes) -> list[tuple[str, _Extents]]:
+    """Return the metadata items of a HEIC or AVIF file: "Exif", or "mime" for XMP, each with its extents.
+
+    Source: ISO/IEC 14496-12, 8.11 (boxes meta, iinf, iloc, idat).
+
+    Raises:
+        ValueError: if the structure of the file is not supported.
+        struct.error: if the file is truncated.
+    """
+    items: list[tuple[str, _Extents]] = []
+    for name, start, end in _boxes(content, 0, len(content)):
+        if name == b"meta":
+            items += _items(content, start + 4, end)
+    return items
+
+
+def _items(content: bytes, start: int, end: int) -> Iterator[tuple[str, _Extents]]:
+    boxes = {name: (first, last) for name, first, last in _boxes(content, start, end)}
+    if b"iinf" not in boxes or b"iloc" not in boxes:
+        return
+    kinds = dict(_kinds(content, *boxes[b"iinf"]))
+    data = boxes.get(b"idat", (0, 0))[0]
+    for number, extents in _locations(content, boxes[b"iloc"][0], data):
+        if kinds.get(number) in {b"Exif", b"mime"}:
+            if any(first < 0 or first + length > len(content) for first, length in extents):
+                raise ValueError("an item lies outside the file")
+            yield kinds[number].decode(), extents
+
+
+def _boxes(content: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each box, and start and end of its payload."""
+    while start + 8 <= end:
+        size, name = struct.unpack_from(">I4s", content, start)
+        head = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", content, start + 8)
+            head = 16
+        elif size == 0:
+            size = end - start
+        if size < head or start + size > end:
+            raise ValueError("a box does not fit")
+        yield name, start + head, start + size
+        start += size
+
+
+def _kinds(content: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    version = content[start]
+    for name, first, _ in _boxes(content, start + (6 if version == 0 else 8), end):
+        if name != b"infe":
+            continue
+        if content[first] < 2:
+            raise ValueError("an old version of infe")
+        number, kind = struct.unpack_from(">H2x4s" if content[first] == 2 else ">I2x4s", content, first + 4)
+        yield number, kind
+
+
+def _locations(content: bytes, start: int, data: int) -> Iterator[tuple[int, _Extents]]:
+    version = content[start]
+    sizes, more = content[start + 4], content[start + 5]
+    of_offset, of_length, of_base = sizes >> 4, sizes & 15, more >> 4
+    of_index = more & 15 if version > 0 else 0
+    position = start + 6
+
+    def take(size: int) -> int:
+        nonlocal position
+        position += size
+        if position > len(content):
+            raise ValueError("truncated")
+        return int.from_bytes(content[position - size : position], "big")
+
+    count = take(4 if version == 2 else 2)
+    if count > _MAX_ITEMS:
+        raise ValueError("too many items")
+    for _ in range(count):
+        number = take(4 if version == 2 else 2)
+        method = take(2) & 15 if version > 0 else 0
+        reference = take(2)
+        base = take(of_base)
+        extents = []
+        for _ in range(take(2)):
+            take(of_index)
+            offset, length = take(of_offset), take(of_length)
+            extents.append((base + offset + (data if method == 1 else 0), length))
+        # Data in another file, or constructed from other items, have no extent here.
+        if method in {0, 1} and reference == 0:
+            yield number, extents
+
+
+def _minimal_exif(exif: bytes, orientation: bool = True) -> tuple[bytes, str]:
+    """Return the reduced EXIF block, without its `Exif` prefix, and the time as ISO 8601."""
     if not exif:
         return b"", ""
     try:
@@ -211,7 +308,7 @@ def _essence(exif: bytes, orientation: bool = True) -> tuple[bytes, str]:
         old.load(exif if exif.startswith(_EXIF) else _EXIF + exif)
         details = old.get_ifd(_DETAILS)
         new = Image.Exif()
-        for tag in _STAY if orientation else _STAY[1:]:
+        for tag in _KEPT_TAGS if orientation else _KEPT_TAGS[1:]:
             value = old.get(tag)
             if isinstance(value, str):
                 value = value[:200]
@@ -221,7 +318,7 @@ def _essence(exif: bytes, orientation: bool = True) -> tuple[bytes, str]:
         new.get_ifd(_DETAILS).update(times)
         small = new.tobytes().removeprefix(_EXIF) if len(new) or times else b""
     except _DAMAGE:
-        # Unreadable to others as well; what is thrown away tells nobody anything.
+        # Other readers cannot read it either, so it is dropped.
         return b"", ""
     return small, _iso(times.get(_TIME, ""), times.get(_TIME_OFFSET, ""))
 
@@ -235,7 +332,7 @@ def _iso(time: str, offset: str) -> str:
 
 
 def _has_position(content: bytes) -> bool:
-    """Return whether any metadata in the file still name a position, wherever it hides."""
+    """Return whether any metadata in the file still contain a GPS position."""
     if b"GPSLatitude" in content:
         return True
     for start in re.finditer(rb"II\*\0|MM\0\*", content):
@@ -252,7 +349,7 @@ def _has_position(content: bytes) -> bool:
     return False
 
 
-# A photo of 150 megapixels takes 450 MB and as much again on its way through Pillow.
+# A photo of 150 megapixels takes 450 MB, and twice that while Pillow converts it.
 _DECODERS = threading.Semaphore(2)
 
 _BRANDS = {
@@ -268,8 +365,8 @@ _STARTS = {
     b"II*\0": "tif",
     b"MM\0*": "tif",
 }
-# What comes instead of a photo; compared in lower case, without white space in front.
-_OTHERS = {
+# Files that hosts send instead of a photo; compared in lower case, without leading white space.
+_NOT_PHOTOS = {
     **dict.fromkeys((b"<!doctype html", b"<html", b"<head", b"<body"), "an HTML page"),
     **dict.fromkeys((b"<svg", b"<?xml"), "a drawing or XML"),
     **dict.fromkeys((b"{", b"["), "JSON"),
@@ -278,20 +375,20 @@ _OTHERS = {
     b"pk\x03\x04": "a zip file",
 }
 
-# Kinds that are kept as they are, but for their metadata; the others become PNG, which loses no pixel.
+# Kinds whose files are kept; other kinds are re-encoded as PNG, which is lossless.
 _KEPT = frozenset({"jpg", "png", "webp", "heic", "avif"})
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as it is stored.
+    """A photo as the inbox stores it.
 
     Attributes:
-        content: bytes of the file, without position and other private metadata.
-        suffix: of the file's name, with the dot, by the content.
-        sha256: of `content`, in hexadecimal.
-        dhash: difference hash of the pixels, 16 hexadecimal digits.
-        time: when it was taken, as its metadata say, ISO 8601; empty if they do not.
+        content: Bytes of the file, without GPS position and other private metadata.
+        suffix: File suffix with the dot, from the content.
+        sha256: SHA-256 of `content`, hexadecimal.
+        dhash: Difference hash of the pixels, 16 hexadecimal digits.
+        time: When the photo was taken, from its metadata, ISO 8601; empty if unknown.
         size: (width, height) in pixels, upright.
     """
 
@@ -304,28 +401,28 @@ class Photo:
 
 
 def inspect(content: bytes) -> Photo:
-    """Return what a file's bytes are as a photo.
+    """Decode, sanitise and hash a photo.
 
     Args:
-        content: the whole file; its name and what a server says about it do not count.
+        content: The whole file; its name and the server's Content-Type are ignored.
 
     Raises:
-        NotTakenError: if it is not a photo, cannot be decoded, or is larger than `decode` allows.
+        SkippedError: if it is not a photo, cannot be decoded, or is larger than `decode` allows.
     """
     kind = sniff(content)
     if kind is None:
-        raise NotTakenError(f"not a photo but {_what(content)}", final=bool(content))
+        raise SkippedError(f"not a photo but {_describe(content)}", final=bool(content))
     try:
         with _DECODERS:
             return _photo(content, kind)
     except PhotoError as error:
-        # Cut short on its way, perhaps: the next run may have more luck. All else is the same tomorrow.
-        why = str(error).partition(" (")[0]
-        raise NotTakenError(why, final=not why.startswith(("truncated", "damaged"))) from None
+        # A truncated download may succeed in the next run; other problems are final.
+        reason = str(error).partition(" (")[0]
+        raise SkippedError(reason, final=not reason.startswith(("truncated", "damaged"))) from None
 
 
 def sniff(content: bytes) -> str | None:
-    """Return the kind of image by its first bytes, as a suffix without the dot, or None if it is none."""
+    """Return the image kind from a file's first bytes, as a suffix without the dot; None if it is not an image."""
     if content[4:8] == b"ftyp":
         return _BRANDS.get(content[8:12])
     if content[:4] == b"RIFF":
@@ -341,7 +438,7 @@ def _photo(content: bytes, kind: str) -> Photo:
         content, time = strip(content, kind)
         pixels = decode(content)
     except NotLosslessError:
-        # Its metadata cannot be taken out of the file, so the pixels are taken instead.
+        # Re-encoding the pixels removes all metadata.
         pixels = decode(content)
         content, kind = _as_png(pixels), "png"
     height, width = pixels.shape[:2]
@@ -355,10 +452,10 @@ def _as_png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _what(content: bytes) -> str:
+def _describe(content: bytes) -> str:
     if not content:
         return "an empty file"
     if content[4:8] == b"ftyp":
         return "a video"
     start = content[:512].lstrip().lower()
-    return next((what for beginning, what in _OTHERS.items() if start.startswith(beginning)), "something else")
+    return next((kind for beginning, kind in _NOT_PHOTOS.items() if start.startswith(beginning)), "an unknown format")

@@ -1,4 +1,4 @@
-"""The contract of a source: the photos it yields, those it leaves out and why, and their licences."""
+"""The interface of a source: the photos it offers, those it skips with a reason, and their licences."""
 
 from __future__ import annotations
 
@@ -9,46 +9,49 @@ from typing import Protocol
 
 from bball_pl.errors import BballError
 
+#: Ends the messages of jobs that stop early.
+RESUME = "What was collected is kept: run the same command again later to resume."
+
 
 class CollectError(BballError):
-    """A source that cannot be collected from as asked: no token, no such album, a limit that is used up."""
+    """A source that cannot be collected from as requested: no token, no such album, an exhausted limit."""
 
 
-class NotTakenError(Exception):
-    """A photo that cannot be had.
+class SkippedError(Exception):
+    """A photo that cannot be collected.
 
     Args:
-        why: a few words, the same for the same cause, so that a summary can count them.
-        final: whether another run would find the same, so that it need not try.
-        outage: whether the reason lies with the host or the connection, and other photos may meet it as well.
+        reason: A few words, identical for identical causes, so that a summary can count them.
+        final: Whether another run would fail in the same way, so that it need not try.
+        outage: Whether the host or the connection is the cause, which other photos may meet as well.
     """
 
-    def __init__(self, why: str, *, final: bool, outage: bool = False) -> None:
-        super().__init__(why)
-        self.why = why
+    def __init__(self, reason: str, *, final: bool, outage: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.final = final
         self.outage = outage
 
 
 @dataclass(frozen=True)
-class Find:
-    """One photo that a source offers; an unknown field is an empty string.
+class Candidate:
+    """A photo that a source offers; unknown fields are empty strings.
 
     Attributes:
-        key: names the photo within its source, the same in every run.
-        title: what its file's name begins with.
-        group: what must not be divided by a split: an album, a game, a clip.
-        album: name of the folder that its file goes to.
-        url: where its bytes are, if they come from the web.
-        read: returns its bytes, if they do not; may raise `NotTakenError`.
-        by_day: the photos of one day are a group within the group.
-        source_url: the page about it.
-        author: who took it.
-        licence: SPDX identifier of its licence.
-        licence_url: text of the licence.
-        time: when it was taken, or else published; ISO 8601.
-        attribution: how the author wants to be named, if that is known.
-        restrictions: what else the source says about its use, such as personality rights.
+        key: Identifies the photo within its source, the same in every run.
+        title: Beginning of the file name.
+        group: Photos of one group stay in one split: an album, a game, a clip.
+        album: Folder that the file goes to.
+        url: Address of its bytes, if they come from the web.
+        read: Returns its bytes, if they do not; may raise `SkippedError`.
+        by_day: Whether each day within the group is a group of its own.
+        source_url: Page about the photo.
+        author: Photographer.
+        licence: SPDX identifier of the licence.
+        licence_url: Text of the licence.
+        time: When the photo was taken, or else published; ISO 8601.
+        attribution: Credit line that the author asks for.
+        restrictions: Further terms that the source states, such as personality rights.
     """
 
     key: str
@@ -69,44 +72,44 @@ class Find:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """One thing that a source found and does not offer.
+    """An entry that a source found and does not offer.
 
     Attributes:
-        key: as in `Find`.
-        title: as in `Find`.
-        where: its page or file, for the reader of the list.
-        why: a few words.
+        key: As in `Candidate`.
+        title: As in `Candidate`.
+        location: Page or file of the entry, for left_out.csv.
+        reason: A few words.
     """
 
     key: str
     title: str
-    where: str
-    why: str
+    location: str
+    reason: str
 
 
 class Source(Protocol):
-    """Where photos come from.
+    """A collection of photos on the web or on this disk.
 
     Attributes:
-        name: of the source, in photos.csv and as the folder's name.
-        expected: how many photos there may be, for a progress bar; None if that is not known (yet).
+        name: Name in photos.csv and of the inbox folder.
+        expected: Number of entries for the progress bar; None while it is unknown.
     """
 
     name: str
     expected: int | None
 
-    def finds(self) -> Iterator[Find | LeftOut]:
-        """Yield the photos in an order that is the same in every run.
+    def items(self) -> Iterator[Candidate | LeftOut]:
+        """Yield all entries, in the same order in every run.
 
         Raises:
-            CollectError: if the source cannot go on; what was yielded before is good.
+            CollectError: if the source cannot continue; entries yielded before are valid.
         """
         ...
 
 
-#: Every kind of licence that can be asked for: public domain first, then Creative Commons.
+#: Kinds of licence that a user may name: public domain first, then Creative Commons.
 KINDS = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
-#: Taken unless others are named: no bar on commercial use (NC) and none on changed copies (ND), which training makes.
+#: Default: licences that permit commercial use (no NC) and modified copies (no ND), which training makes.
 OPEN_KINDS = ("cc0", "pdm", "by", "by-sa")
 
 
@@ -115,8 +118,8 @@ class Licence:
     """A licence.
 
     Attributes:
-        kind: one of `KINDS`; empty if it is none of them.
-        spdx: its SPDX identifier, or its own name where there is none.
+        kind: One of `KINDS`; empty for any other licence.
+        spdx: SPDX identifier, or the name that the source uses where there is none.
     """
 
     kind: str
@@ -127,7 +130,7 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """Return the kinds of licence that a user names, in lower case.
 
     Raises:
-        CollectError: if one of them is unknown, or there is none.
+        CollectError: if one of them is unknown, or the list is empty.
     """
     wanted = tuple(kind.lower().removeprefix("cc-") for kind in kinds)
     unknown = [kind for kind in wanted if kind not in KINDS]
@@ -136,15 +139,15 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
-def why_not(licence: Licence, wanted: Collection[str]) -> str:
-    """Return why a photo with this licence is left out; empty if it is not."""
-    if licence.kind in wanted:
+def licence_problem(licence: Licence, accepted: Collection[str]) -> str:
+    """Return why a photo with this licence is left out; empty if its kind is accepted."""
+    if licence.kind in accepted:
         return ""
-    return f"its licence is {licence.spdx}" if licence.spdx else "its licence is not known"
+    return f"its licence is {licence.spdx}" if licence.spdx else "its licence is unknown"
 
 
 def openverse_licence(kind: str, version: str) -> Licence:
-    """Return a licence as Openverse names it, such as `by-sa` and `2.0`."""
+    """Return a licence from Openverse's names, such as `by-sa` and `2.0`."""
     kind = kind.lower()
     if kind == "cc0":
         return Licence(kind, "CC0-1.0")
@@ -156,11 +159,11 @@ def openverse_licence(kind: str, version: str) -> Licence:
 
 
 def commons_licence(code: str, name: str) -> Licence:
-    """Return a licence as Wikimedia Commons names it.
+    """Return a licence from Wikimedia Commons' metadata.
 
     Args:
-        code: the field `License`, such as `cc-by-sa-4.0` or `pd`; may be empty.
-        name: the field `LicenseShortName`, such as `CC BY-SA 4.0`.
+        code: Field `License`, such as `cc-by-sa-4.0` or `pd`; may be empty.
+        name: Field `LicenseShortName`, such as `CC BY-SA 4.0`.
     """
     text = (code or name).lower().strip()
     text = re.sub(r"[\s_]+", "-", text)
@@ -169,11 +172,11 @@ def commons_licence(code: str, name: str) -> Licence:
     if text in {"pdm", "cc-pdm", "cc-pd-mark", "pdm-1.0", "pdm-owner"}:
         return Licence("pdm", "CC-PDM-1.0")
     if text == "pd" or text.startswith(("pd-", "public-domain")):
-        # SPDX has no identifier for what is free for other reasons than a dedication.
+        # SPDX has no identifier for works that are free for other reasons than a dedication.
         return Licence("pdm", "LicenseRef-public-domain")
     found = re.match(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)(?:-([a-z]{2,3}))?(?![\w.])", text)
     if found is not None and found[1] in KINDS:
-        # Ported versions have identifiers of their own, such as CC-BY-SA-3.0-DE.
+        # Ported versions have separate identifiers, such as CC-BY-SA-3.0-DE.
         country = f"-{found[3].upper()}" if found[3] else ""
         return Licence(found[1], f"CC-{found[1].upper()}-{found[2]}{country}")
     return Licence("", name or code)

@@ -1,4 +1,4 @@
-"""Connections to public addresses only, each with a time limit."""
+"""HTTP transport that connects to public addresses only, with a deadline per response."""
 
 from __future__ import annotations
 
@@ -13,72 +13,71 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from bball_pl.collect.source import NotTakenError
+from bball_pl.collect.source import SkippedError
 
-#: A host and a port, as in ("127.0.0.1", 8000).
+#: Host and port, such as ("127.0.0.1", 8000).
 Endpoint = tuple[str, int]
 
-# IPv6 prefixes whose last 32 bits are an IPv4 address: translators (NAT64) lead to it.
+# IPv6 prefixes whose last 32 bits are an IPv4 address, which NAT64 translators route to.
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is one of the public internet, also if it wraps another one."""
+    """Return whether an IP address, and any address embedded in it, belongs to the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         wrapped: list[ipaddress.IPv4Address | None] = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
         if any(ip in network for network in _NAT64):
             wrapped.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        inner = [other for other in wrapped if other is not None]
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        if not all(is_public(str(other)) for other in inner):
+        if not all(is_public(str(embedded)) for embedded in wrapped if embedded is not None):
             return False
     return ip.is_global and not ip.is_multicast
 
 
 def check_url(url: str, private: Collection[Endpoint] = ()) -> httpx2.URL:
-    """Return a URL as the client will read it, if it is one that photos may come from.
+    """Parse and validate the URL of a photo.
 
-    Names are looked up later, when the connection is made: see `transport.PublicBackend`.
+    Host names are resolved later, when the connection is made: see `PublicBackend`.
 
     Args:
-        url: absolute.
-        private: endpoints that are allowed although they are not public; for tests.
+        url: Absolute URL.
+        private: Endpoints that are allowed although they are not public; for tests.
 
     Raises:
-        NotTakenError: if it is no absolute http or https URL, has a password in it, or names a private address.
+        SkippedError: if it is not an absolute http or https URL, contains a password, or names a private address.
     """
     try:
         parsed = httpx2.URL(url)
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
     except (httpx2.InvalidURL, ValueError, UnicodeError):
-        raise NotTakenError("its address is not a URL", final=True) from None
+        raise SkippedError("its address is not a URL", final=True) from None
     if port > 65535:
-        raise NotTakenError("its address is not a URL", final=True)
+        raise SkippedError("its address is not a URL", final=True)
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise NotTakenError("its address is not http or https", final=True)
+        raise SkippedError("its address is not http or https", final=True)
     if parsed.userinfo:
-        raise NotTakenError("its address has a password in it", final=True)
+        raise SkippedError("its address contains a password", final=True)
     try:
-        literal = is_public(parsed.host)
+        is_allowed = is_public(parsed.host)
     except ValueError:
-        # A name, not an address.
+        # A name, not an IP address.
         return parsed
-    if not literal and (parsed.host, port) not in private:
-        raise NotTakenError("its address is private", final=True)
+    if not is_allowed and (parsed.host, port) not in private:
+        raise SkippedError("its address is private", final=True)
     return parsed
 
 
 class PublicBackend(httpcore2.SyncBackend):
-    """Connects to public addresses only.
+    """Network backend that connects to public addresses only.
 
-    The name is looked up here and the connection is made to the very address that was checked: a server that answers
-    the second question for its name with another address (DNS rebinding) gains nothing.
+    The name is resolved here and the connection is made to the address that was checked, so that a DNS server that
+    answers a second query with another address (DNS rebinding) gains nothing.
 
     Args:
-        private: endpoints that are allowed although they are not public; for tests.
-        deadline: returns the moment, on the clock of `time.monotonic`, after which nothing is read any more.
+        private: Endpoints that are allowed although they are not public; for tests.
+        deadline: Returns the time on the clock of `time.monotonic` after which reading fails.
         resolve: `socket.getaddrinfo`, or a replacement for tests.
     """
 
@@ -104,17 +103,17 @@ class PublicBackend(httpcore2.SyncBackend):
         """Connect to `host`, by name or address.
 
         Raises:
-            NotTakenError: if one of its addresses is not public. All must be: whoever mixes them is up to something.
-            httpcore2.ConnectError: if it cannot be found or reached.
+            SkippedError: if a resolved address is not public. Every one must be; a mix suggests DNS rebinding.
+            httpcore2.ConnectError: if the host cannot be resolved or reached.
         """
         try:
             found = self._resolve(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            # The second for a name with an empty part, or one that is too long.
-            raise httpcore2.ConnectError(f"{host} is not known") from None
+            # UnicodeError: a label of the name is empty or too long.
+            raise httpcore2.ConnectError(f"{host} cannot be resolved") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if (host, port) not in self._private and not all(map(is_public, addresses)):
-            raise NotTakenError("its address is private", final=True)
+            raise SkippedError("its address is private", final=True)
         problem: Exception = httpcore2.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
@@ -127,20 +126,20 @@ class PublicBackend(httpcore2.SyncBackend):
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore2.NetworkStream:
-        """Refuse: a socket of this machine is not public.
+        """Refuse: a Unix socket is not public.
 
         Raises:
-            NotTakenError: always.
+            SkippedError: always.
         """
-        raise NotTakenError("its address is private", final=True)
+        raise SkippedError("its address is private", final=True)
 
 
 class _TimedStream(httpcore2.NetworkStream):
-    """A connection that reads nothing after a deadline.
+    """Network stream whose reads fail after a deadline.
 
     Args:
-        stream: the connection itself.
-        deadline: returns the moment.
+        stream: Underlying stream.
+        deadline: As in `PublicBackend`.
     """
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: Callable[[], float]) -> None:
@@ -148,14 +147,14 @@ class _TimedStream(httpcore2.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left = self._deadline() - time.monotonic()
-        if left > 0:
+        remaining = self._deadline() - time.monotonic()
+        if remaining > 0:
             try:
-                return self._stream.read(max_bytes, min(left, math.inf if timeout is None else timeout))
+                return self._stream.read(max_bytes, min(remaining, math.inf if timeout is None else timeout))
             except httpcore2.ReadTimeout:
                 if self._deadline() > time.monotonic():
                     raise
-        raise NotTakenError("took too long", final=False)
+        raise SkippedError("took too long", final=False)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)
@@ -173,17 +172,17 @@ class _TimedStream(httpcore2.NetworkStream):
 
 
 class PublicTransport(httpx2.HTTPTransport):
-    """The usual transport of the client, with connections that a `PublicBackend` makes.
+    """httpx2's transport, connected through a `PublicBackend`.
 
     Args:
-        tls: which certificates are trusted.
-        private: endpoints that are allowed although they are not public; for tests.
-        http1: speak HTTP/1.1.
-        http2: speak HTTP/2 where the host does, or always if `http1` is off.
+        tls: Trusted certificates.
+        private: Endpoints that are allowed although they are not public; for tests.
+        http1: Offer HTTP/1.1.
+        http2: Offer HTTP/2; without `http1` it is spoken unasked.
 
     Attributes:
-        deadline: as in `PublicBackend`, for the next request. A host that sends a byte now and then keeps every other
-            limit of time.
+        deadline: Value of `PublicBackend`'s `deadline` for the next request. Other timeouts do not stop a host that
+            sends one byte at a time.
     """
 
     def __init__(
@@ -191,7 +190,7 @@ class PublicTransport(httpx2.HTTPTransport):
     ) -> None:
         super().__init__(verify=tls, http1=http1, http2=http2)
         self.deadline = math.inf
-        # The client has no option for a backend.
+        # httpx2 has no option for a network backend.
         self._pool = httpcore2.ConnectionPool(
             ssl_context=tls,
             max_connections=20,

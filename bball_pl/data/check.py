@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from bball_pl.files import signature
 from bball_pl.photos.decode import read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore, in_batches
-from bball_pl.photos.tree import FoundDataset, FoundPhoto, Photo
+from bball_pl.photos.tree import Photo, PhotoTree
 
 OnBadPhoto = Literal["error", "skip"]
 
@@ -28,7 +29,7 @@ _Verdict = tuple[str, str]
 
 
 def check_photos(
-    dataset: FoundDataset,
+    dataset: PhotoTree,
     cache: PhotoCache,
     store: PhotoStore,
     specs: Mapping[str, PreprocessSpec],
@@ -44,14 +45,14 @@ def check_photos(
         cache: gets an entry for each photo.
         store: is read and brought up to date.
         specs: per split, the spec of its entries.
-        on_bad_photo: `error` ends with all bad photos and their reasons; `skip` leaves them out and says so.
-        console: where progress and what was left out is shown; None shows nothing.
+        on_bad_photo: `error` raises with all bad photos and their reasons; `skip` leaves them out and lists them.
+        console: shows progress and skipped photos; None shows nothing.
 
     Returns:
         Per split (train, val, test), its photos sorted by relative name; empty where there is no folder.
 
     Raises:
-        DatasetError: if there is a bad photo and `on_bad_photo` is `error`; a class of a split has no photo; two
+        DatasetError: if a photo is bad and `on_bad_photo` is `error`; a class of a split has no photo; two
             classes of a split share the same bytes; or a test or val photo is in train as well.
     """
     verdicts = _verdicts(dataset.photos, cache, store, specs, console)
@@ -65,12 +66,10 @@ def check_photos(
         )
     if bad and console is not None:
         console.print(f"Left out {len(bad)} photos that cannot be used:\n  " + "\n  ".join(bad), markup=False)
-    targets = {name: target for target, name in enumerate(dataset.class_names)}
     photos: dict[str, list[Photo]] = {"train": [], "val": [], "test": []}
     for found, (sha256, reason) in zip(dataset.photos, verdicts, strict=True):
         if not reason:
-            target = targets[found.class_name]
-            photos[found.split].append(Photo(found.path, found.relative, found.class_name, target, found.group, sha256))
+            photos[found.split].append(replace(found, sha256=sha256))
     _refuse_empty_classes(dataset, photos)
     _refuse_two_classes(photos)
     _refuse_leaks(photos)
@@ -78,11 +77,11 @@ def check_photos(
 
 
 def fill_cache(photos: Sequence[Photo], cache: PhotoCache, spec: PreprocessSpec, console: Console | None) -> None:
-    """Make the entries that these photos lack.
+    """Create the missing cache entries of these photos.
 
     Raises:
         PhotoError: if a photo can no longer be decoded.
-        DatasetError: if a photo has changed since it was checked, or an entry cannot be written.
+        DatasetError: if a photo has changed since the check, or an entry cannot be written.
     """
     lacking = [photo for photo in photos if not cache.holds(photo.sha256, spec)]
 
@@ -94,7 +93,7 @@ def fill_cache(photos: Sequence[Photo], cache: PhotoCache, spec: PreprocessSpec,
 
 
 def _verdicts(
-    photos: Sequence[FoundPhoto],
+    photos: Sequence[Photo],
     cache: PhotoCache,
     store: PhotoStore,
     specs: Mapping[str, PreprocessSpec],
@@ -108,11 +107,11 @@ def _verdicts(
         path: (sha256, problem) for path, sha256 in sha256s.items() if (problem := problems.get(sha256)) is not None
     }
 
-    def is_done(photo: FoundPhoto) -> bool:
+    def is_done(photo: Photo) -> bool:
         sha256, problem = verdicts.get(photo.path, ("", ""))
         return bool(sha256) and (bool(problem) or cache.holds(sha256, specs[photo.split]))
 
-    def check(photo: FoundPhoto) -> tuple[Path, _Verdict]:
+    def check(photo: Photo) -> tuple[Path, _Verdict]:
         return photo.path, _check(photo, cache, specs[photo.split])
 
     todo = [photo for photo in photos if not is_done(photo)]
@@ -125,7 +124,7 @@ def _verdicts(
     return [verdicts[photo.path] for photo in photos]
 
 
-def _check(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
+def _check(photo: Photo, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
     try:
         content = read_photo(photo.path)
     except PhotoError as error:
@@ -138,7 +137,7 @@ def _check(photo: FoundPhoto, cache: PhotoCache, spec: PreprocessSpec) -> _Verdi
     return sha256, ""
 
 
-def _refuse_empty_classes(dataset: FoundDataset, photos: Mapping[str, Sequence[Photo]]) -> None:
+def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Photo]]) -> None:
     splits = [split for split in photos if (dataset.root / split).is_dir()]
     for split in splits:
         counts = dict.fromkeys(dataset.class_names, 0)
@@ -174,7 +173,7 @@ def _refuse_leaks(photos: Mapping[str, Sequence[Photo]]) -> None:
         ]
     if pairs:
         raise DatasetError(
-            f"{len(pairs)} photos that are measured on are trained or chosen on as well, byte for byte, which makes "
+            f"{len(pairs)} photos are both in a training split and in an evaluation split, byte for byte, which makes "
             "the result look better than it is:\n  " + "\n  ".join(pairs) + "\nRemove one of each pair."
         )
 

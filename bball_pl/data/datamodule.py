@@ -25,9 +25,10 @@ from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler, resume_po
 from bball_pl.data.validation import split_train, stratified_subset
 from bball_pl.errors import DatasetError
 from bball_pl.photos.audit_record import audit_remark
+from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_dataset
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.photos.tree import Photo
 from bball_pl.project import ROOT
 
 DATA = ROOT / "data"
@@ -43,21 +44,21 @@ class PhotoDataModule(L.LightningDataModule):
 
     Args:
         root: the dataset's folder, `{train,test[,val]}/<class>/*.jpg`, with an optional `photos.csv`.
-        spec: how a photo becomes the network's input; set from the backbone. None is Inception v3's, 299 px.
+        spec: preprocessing of the photos; set from the backbone. None is Inception v3's, 299 px.
         class_names: the classes in the order of the network's outputs; None takes the folders of `train`.
         augment: strength of the random changes to training photos: none, light or heavy.
-        on_bad_photo: `error` ends the run before training and names every photo that cannot be used; `skip` leaves
-            these photos out and says so.
+        on_bad_photo: `error` ends the run before training and names every unusable photo; `skip` leaves them out and
+            lists them.
         batch_size: photos per device and step.
         num_workers: loading processes per device; 0 loads in the main process, None chooses by the number of cores.
-        val_fraction: share of the training photos to validate on when there is no folder `val`, above 0 and at
+        val_fraction: share of the training photos used for validation if there is no folder `val`, above 0 and at
             most 0.5.
-        cache: keep pre-shrunk photos on disk, 0.4 MB per training photo at 299 px. Without it every photo is decoded
+        cache: keep resized photos on disk, 0.4 MB per training photo at 299 px. Without it every photo is decoded
             again in every epoch.
         cache_dir: the cache's folder; None is `data/.cache` in the repository. It can be deleted at any time.
-        gap_photos: number of training photos that are also looked at in validation, without augmentation, to measure
+        gap_photos: number of training photos that are also evaluated in validation, without augmentation, to measure
             the gap between the two; 0 for none.
-        seed: of the validation split, the order of the photos and the augmentation.
+        seed: random seed of the validation split, the order of the photos and the augmentation.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class PhotoDataModule(L.LightningDataModule):
 
     @cached_property
     def class_names(self) -> list[str]:
-        """The classes in the order of the targets, found by the names of folders alone.
+        """Class names in the order of the targets, from the names of folders alone.
 
         Raises:
             DatasetError: as in `find_class_names`.
@@ -103,10 +104,10 @@ class PhotoDataModule(L.LightningDataModule):
         return {"images": (batch, 3, side, side), "targets": (batch,), "indices": (batch,)}
 
     def prepare_data(self) -> None:
-        """Look at every photo once, fill the cache and show the table of photos; once per machine.
+        """Check every photo once, fill the cache and show the table of photos; once per machine.
 
         Raises:
-            DatasetError: for everything that `scan_dataset`, `check_photos` and `split_train` refuse.
+            DatasetError: as in `scan_dataset`, `check_photos` and `split_train`.
         """
         if self.photos:
             return
@@ -117,7 +118,7 @@ class PhotoDataModule(L.LightningDataModule):
         console.print(f"Photos in {self.root}", markup=False)
         console.print(count_table(self.photos, self.class_names))
         photos = (photo for split in self.photos.values() for photo in split)
-        if remark := audit_remark(self.root, ((own.class_name, own.relative, own.sha256) for own in photos)):
+        if remark := audit_remark(self.root, ((photo.class_name, photo.relative, photo.sha256) for photo in photos)):
             console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def setup(self, stage: str | None = None) -> None:
@@ -131,53 +132,58 @@ class PhotoDataModule(L.LightningDataModule):
         self._compare_fingerprints()
 
     def train_dataloader(self) -> DataLoader[PhotoBatch]:
-        """Batches of augmented training photos, at the place where an interrupted run stopped."""
+        """Batches of augmented training photos, from the batch at which an interrupted run stopped."""
         self._require_setup()
         rank, world_size = self._rank_and_world()
         sampler = TrainBatchSampler(len(self.photos["train"]), self.batch_size, self.seed, rank, world_size)
         if self.trainer is not None:
-            # Set here, because Lightning makes the first iterator, whose workers start at once, before it calls
-            # set_epoch: a resumed run would train on epoch 0's order (issue #21938).
+            # Lightning creates the first iterator, whose workers start at once, before it calls set_epoch: a resumed
+            # run would train in epoch 0's order (Lightning's issue #21938).
             epoch, batches = resume_point(self.trainer, len(sampler))
             sampler.set_epoch(epoch)
             sampler.skip_batches(batches)
-            # Lightning looks for a state_dict of the loader and cannot know that the sampler does the same exactly.
+            # Lightning expects a state_dict of the loader and does not know that the sampler resumes exactly.
             warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         augment = build_augment(self.augment, self.spec.size)
         dataset = PhotoDataset(self.photos["train"], self._cache, self._train_spec, self.spec.size, augment, self.seed)
         return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> list[DataLoader[PhotoBatch]]:
-        """Validation photos, and the fixed part of the training photos that shows the gap; both unchanged."""
+        """Validation photos and the fixed part of the training photos that shows the gap, both without augmentation."""
         self._require_setup()
         gap = self._gap()
         return [self.eval_loader(self.photos["val"]), *([self.eval_loader(gap)] if gap else [])]
 
     def test_dataloader(self) -> DataLoader[PhotoBatch]:
-        """Test photos, unchanged.
+        """Test photos, without augmentation.
 
         Raises:
-            DatasetError: if the dataset has no folder `test`.
+            DatasetError: if the dataset has no test photos.
         """
         self._require_setup()
         if not self.photos["test"]:
             raise DatasetError(f"{self.root} has no folder 'test'. Add test/<class>/*.jpg, or pass --data.root DIR.")
         return self.eval_loader(self.photos["test"])
 
-    def eval_loader(self, photos: Sequence[Photo]) -> DataLoader[PhotoBatch]:
+    def eval_loader(self, photos: Sequence[Photo], size: int | None = None) -> DataLoader[PhotoBatch]:
         """Batches of any photos exactly as a deployed network gets them, in order.
 
         Over all devices every photo comes once; `indices` are positions in `photos`, -1 for padding.
+
+        Args:
+            photos: photos of any split.
+            size: side of the network's input in pixels; None takes that of `spec`.
         """
+        spec = self.spec if size is None else replace(self.spec, size=size)
         sampler = EvalBatchSampler(len(photos), self.batch_size, *self._rank_and_world())
-        return self._loader(PhotoDataset(photos, self._cache, self.spec, self.spec.size), sampler)
+        return self._loader(PhotoDataset(photos, self._cache, spec, spec.size), sampler)
 
     def on_after_batch_transfer(self, batch: PhotoBatch, dataloader_idx: int) -> PhotoBatch:
-        """Normalise on the device: a byte per value travels there instead of four."""
+        """Normalise on the device: one byte per value is transferred instead of four."""
         return batch._replace(images=self.spec.normalise(batch.images))
 
     def describe(self) -> dict[str, Any]:
-        """Return what a run's record should say of the data, as plain numbers, strings, lists and dicts."""
+        """Return the data facts of a run's record as plain numbers, strings, lists and dicts."""
         self._require_setup()
         everything = [photo for split in self.photos.values() for photo in split]
         return {
@@ -194,11 +200,11 @@ class PhotoDataModule(L.LightningDataModule):
         }
 
     def state_dict(self) -> dict[str, str]:
-        """Return a fingerprint of the photos that are trained and validated on, for the checkpoint."""
+        """Return a fingerprint of the training and validation photos, for the checkpoint."""
         return {split: _digest(self.photos.get(split, [])) for split in ("train", "val")}
 
     def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
-        """Take the fingerprint of a checkpoint, and warn if the photos are others now."""
+        """Load the fingerprint of a checkpoint, and warn if the photos have changed since."""
         self._saved_fingerprint = dict(state_dict)
         if self.photos:
             self._compare_fingerprints()
@@ -210,13 +216,13 @@ class PhotoDataModule(L.LightningDataModule):
         specs = {"train": self._train_spec, "val": self.spec, "test": self.spec}
         with PhotoStore(self._cache_dir) as store:
             photos = check_photos(dataset, self._cache, store, specs, self.on_bad_photo, console)
-        if not dataset.has_val:
+        if not (self.root / "val").is_dir():
             photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
         self.photos = photos
 
     @property
     def _train_spec(self) -> PreprocessSpec:
-        # Without augmentation a training photo is the photo of evaluation, bit for bit, and shares its entry.
+        # Without augmentation a training photo equals that of evaluation bit for bit, and shares its entry.
         return self.spec if self.augment == "none" else replace(self.spec, size=round(_ROOM_FOR_CROPS * self.spec.size))
 
     def _gap(self) -> list[Photo]:
@@ -226,7 +232,7 @@ class PhotoDataModule(L.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _loader(self, dataset: PhotoDataset, sampler: TrainBatchSampler | EvalBatchSampler) -> DataLoader[PhotoBatch]:
-        # A worker without a batch of its own would only cost memory.
+        # A worker without a batch would only cost memory.
         workers = min(self._workers, len(sampler))
         return DataLoader(
             dataset,
@@ -247,11 +253,11 @@ class PhotoDataModule(L.LightningDataModule):
             devices = max(1, self.trainer.num_devices)
             on_cpu = self.trainer.strategy.root_device.type == "cpu"
         cores: int = cpu_count() // devices
-        # Where two cores do all the arithmetic, a loading process only takes turns with it: a batch is loaded in a
-        # fiftieth of a step, and each switch between three busy threads costs more.
+        # On two cores that do all the arithmetic, a loading process gains nothing: loading a batch takes a fiftieth of
+        # a step, and switching between three busy threads costs more.
         if on_cpu and cores <= 2:
             return 0
-        # One core is left to the training process; beyond eight workers even a fast GPU is no longer kept waiting.
+        # One core is left to the training process; eight workers are enough for a fast GPU.
         return min(8, max(0, cores - 1))
 
     def _require_setup(self) -> None:
@@ -262,14 +268,14 @@ class PhotoDataModule(L.LightningDataModule):
         if self._saved_fingerprint and self._saved_fingerprint != self.state_dict():
             rank_zero_warn(
                 f"the training or validation photos in {self.root} are not those of the checkpoint: the dataset, its "
-                "split or the seed has changed since. The run goes on with the photos of now."
+                "split or the seed has changed since. The run continues with the present photos."
             )
 
 
 def _init_worker(_: int) -> None:
     import cv2
 
-    # One thread per worker: the workers are the parallelism, and OpenCV would start a thread per core in each.
+    # One thread per worker: OpenCV would start a thread per core in each.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

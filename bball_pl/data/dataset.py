@@ -1,4 +1,4 @@
-"""Photos as tensors: read from the cache of pre-shrunk photos, augmented for training, marked with their index."""
+"""Photos as tensors: the cache of resized photos, the dataset with augmentation, and batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bball_pl.photos.decode import DECODE_VERSION, decode
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.tree import Photo
 
-#: Raised when the way entries are written or resized changes.
+#: Version of the entries; increase it when their format or the resizing changes.
 _FORMAT = 1
 
 
@@ -33,38 +33,38 @@ class PhotoCache:
 
     An entry lies at `<folder>/<spec>/<first two digits>/<sha256>.npy`. Raw, because decoding even a small JPEG again
     costs 2 ms and reading raw pixels 0.1 ms; at 299 px an entry takes 0.27 MB, enlarged for crops 0.42 MB. Deleting the
-    folder is always safe: missing and damaged entries are built again when they are asked for.
+    folder is always safe: missing and damaged entries are rebuilt on demand.
 
     Args:
-        folder: where entries are kept; None keeps none and decodes each time.
+        folder: folder of the entries; None keeps none and decodes each time.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self.folder = None if folder is None else Path(folder)
 
     def entry(self, sha256: str, spec: PreprocessSpec) -> Path | None:
-        """Return where the entry of a photo lies or would lie; None without a cache folder."""
+        """Return the path of a photo's entry, which need not exist; None without a cache folder."""
         if self.folder is None:
             return None
-        # Mean and std are applied after the cache, so they are no part of the key.
+        # Mean and std are applied after the cache, so they are not part of the key.
         name = f"v{_FORMAT}.{DECODE_VERSION}-{spec.size}-{spec.fit}-{spec.interpolation}"
         # 256 folders: a directory with tens of thousands of files is slow on network disks.
         return self.folder / name / sha256[:2] / f"{sha256}.npy"
 
     def load(self, path: str | os.PathLike[str], sha256: str, spec: PreprocessSpec) -> np.ndarray:
-        """Return a photo as `spec.resize` makes it, from its entry if that is sound, else from the photo.
+        """Return a photo as `spec.resize` makes it, from its entry if that is valid, else from the photo.
 
         Args:
             path: the photo's file.
-            sha256: of the photo's bytes, as they were when the dataset was scanned.
+            sha256: SHA-256 of the photo's bytes when the dataset was scanned.
             spec: gives size, fit and interpolation.
 
         Returns:
             RGB uint8 `[size, size, 3]`, 0–255, writable.
 
         Raises:
-            PhotoError: if there is no sound entry and the photo cannot be decoded.
-            DatasetError: if the photo's bytes are no longer those that were scanned, or the entry cannot be written.
+            PhotoError: if no valid entry exists and the photo cannot be decoded.
+            DatasetError: if the photo's bytes have changed since the scan, or the entry cannot be written.
         """
         entry = self.entry(sha256, spec)
         if entry is not None and (stored := _read_entry(entry, spec.size)) is not None:
@@ -74,14 +74,14 @@ class PhotoCache:
         except OSError as error:
             raise PhotoError(f"{path}: cannot be read ({error.strerror})") from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise DatasetError(f"{path} has changed since the run looked at it first. Start the run again.")
+            raise DatasetError(f"{path} has changed since the start of the run. Start the run again.")
         try:
             return self.store(content, sha256, spec)
         except PhotoError as error:
             raise PhotoError(f"{path}: {error}") from error
 
     def holds(self, sha256: str, spec: PreprocessSpec) -> bool:
-        """Say whether there is an entry of the right length; without a cache folder always true."""
+        """Return whether an entry of the right length exists; without a cache folder always true."""
         entry = self.entry(sha256, spec)
         try:
             return entry is None or entry.stat().st_size == len(_header(spec.size)) + 3 * spec.size**2
@@ -122,9 +122,9 @@ def _read_entry(entry: Path, size: int) -> np.ndarray | None:
 
 
 def _write_entry(entry: Path, pixels: np.ndarray) -> None:
-    # Several processes may build one entry at once: each writes its own file, the renames are atomic and the contents
-    # equal. No fsync, unlike files.atomic_path: it would cost more than decoding, and an entry that a power cut tore
-    # is found by its length and built again.
+    # Several processes may build one entry at once: each writes a separate temporary file, the renames are atomic and
+    # the contents equal. No fsync, unlike files.atomic_path: it would cost more than decoding, and an entry truncated
+    # by a power cut is detected by its length and rebuilt.
     temporary = entry.with_name(f".{entry.stem}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _write_entry(entry: Path, pixels: np.ndarray) -> None:
 
 
 class PhotoBatch(NamedTuple):
-    """Photos on their way to the network.
+    """A batch of photos.
 
     Attributes:
         images: RGB `[B, 3, S, S]` in channels_last memory format: uint8 0–255 from the loader, float32 normalised
@@ -159,16 +159,16 @@ class PhotoBatch(NamedTuple):
 class PhotoDataset(Dataset[PhotoBatch]):
     """Photos of one split.
 
-    Items are asked for by (epoch, position), as the samplers of this package do, because a worker that lives for the
-    whole run has no other way to learn the epoch.
+    Items are indexed by (epoch, position), as the samplers of this package do, because a worker process that lives for
+    the whole run has no other way to learn the epoch.
 
     Args:
-        photos: in the order of their indices.
-        cache: where the pre-shrunk photos are.
+        photos: photos in the order of their indices.
+        cache: cache of the resized photos.
         spec: gives the size of the cache's entries, which is also the size of the items without `augment`.
         augment: applied to each photo; None leaves photos as `spec.resize` makes them.
         size: side of the items, in pixels.
-        seed: of the augmentation.
+        seed: random seed of the augmentation.
     """
 
     def __init__(
@@ -209,8 +209,8 @@ class PhotoDataset(Dataset[PhotoBatch]):
 def collate(items: list[PhotoBatch]) -> PhotoBatch:
     """Stack items of `[S, S, 3]` to a batch of `[B, 3, S, S]`.
 
-    The batch is a view on the stacked pixels, which is exactly torch's channels_last: no copy here and none on the way
-    into the network.
+    The batch is a view of the stacked pixels in torch's channels_last format: nothing is copied here or on the way into
+    the network.
     """
     batch: PhotoBatch = default_collate(items)
     return batch._replace(images=batch.images.permute(0, 3, 1, 2))

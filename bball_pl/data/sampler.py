@@ -1,4 +1,4 @@
-"""Batches for any number of devices, and from any point of a resumed run."""
+"""Batch samplers for any number of devices that can start at any batch of a resumed run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bball_pl.errors import ConfigError
 
 
 def resume_point(trainer: L.Trainer, batches: int) -> tuple[int, int]:
-    """Return the epoch that will be trained first and how many of its batches are done already.
+    """Return the first epoch to train and the number of its batches that are already done.
 
-    Lightning asks for the training batches, and lets the workers start on them, before it brings its counters up to
-    date, so `trainer.current_epoch` can still be the epoch before. The counters say more: a batch is `ready`,
+    Lightning requests the training batches, and workers start loading them, before it updates its counters, so
+    `trainer.current_epoch` can still be the previous epoch. The finer counters are right: a batch is `ready`,
     `started`, `processed` and, after `on_train_batch_end`, `completed`; a checkpoint written in that hook lacks the
     last step of its last batch.
 
     Args:
-        trainer: as it is in `train_dataloader`.
-        batches: of a whole epoch.
+        trainer: the trainer, in the state in which it calls `train_dataloader`.
+        batches: number of batches in a whole epoch.
 
     Returns:
         (epoch from 0, batches to skip).
@@ -36,35 +36,35 @@ def resume_point(trainer: L.Trainer, batches: int) -> tuple[int, int]:
     limit = trainer.limit_train_batches
     if limit is not None:
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    # A batch that was interrupted before its optimiser step is trained on again.
+    # A batch that was interrupted before its optimiser step is repeated.
     finished = done.ready if done.processed == done.ready else done.completed
     if finished < batches:
         return epoch, finished
-    # Stopped in the last batch's on_train_batch_end, Lightning goes on with the next epoch at once; stopped later, it
-    # first ends the present epoch and then starts a new iteration by itself.
+    # Stopped in the last batch's on_train_batch_end, Lightning continues with the next epoch at once; stopped later, it
+    # first ends the current epoch and then starts a new iteration by itself.
     return (epoch + 1, 0) if done.completed < done.ready else (epoch, 0)
 
 
-#: What a sampler asks a dataset for: (epoch, position in the list of photos). Position -1 asks for padding.
+#: Index of an item: (epoch, position in the list of photos). Position -1 is padding.
 Key = tuple[int, int]
 
 
 class TrainBatchSampler(Sampler[list[Key]]):
     """Batches in random order: no photo twice in an epoch, no tiny last batch, the same on every machine.
 
-    The order depends on seed and epoch alone. It is dealt out to the devices in turn, so that together they train on
-    the batches that one device with `world_size` times the batch size would see. Where the batch size does not divide
-    the photos, all batches become a little smaller instead of the last one tiny: batch norm cannot train on one photo.
+    The order depends on seed and epoch alone. Devices take photos from it in turn, so that together they train on the
+    batches of one device with `world_size` times the batch size. Where the batch size does not divide the number of
+    photos, all batches become slightly smaller instead of the last one tiny: batch norm cannot train on one photo.
 
     Args:
-        count: photos in the training set.
+        count: number of photos in the training set.
         batch_size: largest number of photos per device and step.
-        seed: of the order.
-        rank: of this device, from 0.
+        seed: random seed of the order.
+        rank: index of this device, from 0.
         world_size: number of devices.
 
     Raises:
-        ConfigError: if there are fewer photos than devices, or the batch size is below 1.
+        ConfigError: if `count` is below `world_size`, or the batch size is below 1.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
@@ -73,8 +73,8 @@ class TrainBatchSampler(Sampler[list[Key]]):
         if count < world_size:
             raise ConfigError(f"{count} training photos cannot be shared by {world_size} devices. Use fewer devices.")
         self.count, self.seed, self.rank, self.world_size = count, seed, rank, world_size
-        # Every device takes equally many photos, else one would wait for ever in the exchange of gradients. The up to
-        # world_size - 1 photos left over differ from epoch to epoch.
+        # Every device takes the same number of photos, else the exchange of gradients would hang. The up to
+        # world_size - 1 remaining photos differ from epoch to epoch.
         self._per_rank = count // world_size
         self._batches = -(-self._per_rank // batch_size)
         self._epoch = 0
@@ -86,15 +86,15 @@ class TrainBatchSampler(Sampler[list[Key]]):
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration takes; a new epoch starts at its first batch."""
+        """Set the epoch of the next iteration; a new epoch starts at its first batch."""
         if epoch != self._epoch:
             self._skip = 0
         self._epoch = epoch
 
     def skip_batches(self, batches: int) -> None:
-        """Leave out the first batches of the present epoch, which an interrupted run has trained on already.
+        """Skip the first batches of the current epoch, which an interrupted run has already trained on.
 
-        The length stays that of a whole epoch: Lightning counts the batches before the interruption as well.
+        The length stays that of a whole epoch, because Lightning counts the batches before the interruption as well.
         """
         self._skip = batches
 
@@ -110,15 +110,15 @@ class TrainBatchSampler(Sampler[list[Key]]):
 
 
 class EvalBatchSampler(Sampler[list[Key]]):
-    """Batches in the order of the list: every photo once over all devices, equally many items on each.
+    """Batches in the order of the list: every photo once over all devices, the same number of items on each.
 
-    Where the devices do not divide the photos, some take one item of padding, position -1, which the dataset marks in
-    `PhotoBatch.indices` and metrics drop. Repeating real photos instead would count them twice.
+    Where the number of devices does not divide the number of photos, some devices get one padding item, position -1,
+    which the dataset marks in `PhotoBatch.indices` and metrics drop. Repeating real photos would count them twice.
 
     Args:
-        count: photos in the list.
+        count: number of photos in the list.
         batch_size: photos per device and step.
-        rank: of this device, from 0.
+        rank: index of this device, from 0.
         world_size: number of devices.
     """
 

@@ -1,4 +1,4 @@
-"""A validation split that divides no group, keeps the classes' shares and never changes for the same photos."""
+"""Validation photos: a grouped, stratified split or folds of the training photos, repeatable by seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
@@ -15,9 +15,9 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import write_text
-from bball_pl.photos.tree import FoundPhoto, Photo
+from bball_pl.photos.tree import Photo
 
-# When no fold of one drawing has every class on both sides, others are drawn before the folds are made larger.
+# Random divisions to try before the folds are made larger, if none has every class on both sides.
 _DRAWINGS = 4
 
 _COLUMNS = ("path", "class", "split", "group")
@@ -26,22 +26,22 @@ _COLUMNS = ("path", "class", "split", "group")
 def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[list[Photo], list[Photo]]:
     """Divide training photos into those to train on and those to validate on.
 
-    Photos of one group stay together, and so do photos with the same bytes; a photo without a group is one of its own.
-    The result depends on the photos' names, contents and groups and on the seed, not on the order of the list or on
-    where the dataset lies.
+    Photos of one group stay together, and so do photos with the same bytes; a photo without a group stands alone. The
+    result depends on the photos' names, contents and groups and on the seed, not on the order of the list or on the
+    dataset's location.
 
     Args:
-        photos: of the folder `train`.
-        fraction: share of the photos wanted for validation, above 0 and at most 0.5. Whole groups make it approximate;
-            it becomes larger if that is the only way to have every class on both sides.
-        seed: of the drawing.
+        photos: photos of the folder `train`.
+        fraction: share of the photos for validation, above 0 and at most 0.5. Whole groups make it approximate; it
+            becomes larger if that is the only way to have every class on both sides.
+        seed: random seed of the division.
 
     Returns:
         (train, val), each sorted by relative name; every class is in both.
 
     Raises:
         ConfigError: if the fraction is out of range.
-        DatasetError: if a class has but one group, or no drawing has every class on both sides.
+        DatasetError: if a class has only one group, or no division has every class on both sides.
     """
     if not 0 < fraction <= 0.5:
         raise ConfigError(f"--data.val_fraction is {fraction}; expected more than 0 and at most 0.5, such as 0.15.")
@@ -54,12 +54,11 @@ def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
     most = min(share.denominator, len(np.unique(groups)), int(np.bincount(targets).max()))
     for folds in range(most, 1, -1):
         wanted = share.numerator if folds == share.denominator else max(1, round(fraction * folds))
-        candidates = [
-            val
-            for drawing in range(_DRAWINGS)
-            for val in _draw(targets, groups, folds, wanted, seed + drawing)
-            if _has_all(targets, val)
-        ]
+        candidates = []
+        for drawing in range(_DRAWINGS):
+            parts = _divide(targets, groups, folds, seed + drawing)
+            joined = (np.concatenate([*parts, *parts][first : first + wanted]) for first in range(folds))
+            candidates += [val for val in joined if _has_all(targets, val)]
         if candidates:
             val = min(candidates, key=lambda val: _unevenness(targets, val, fraction))
             chosen = set(val.tolist())
@@ -74,17 +73,47 @@ def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
     )
 
 
+def cross_validation_folds(photos: Sequence[Photo], count: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Divide photos into folds, each of which is held out once while the others are trained on.
+
+    Groups and photos with the same bytes stay together, as in `split_train`, and classes are spread evenly.
+
+    Args:
+        photos: sorted by relative name.
+        count: number of folds, 2 or more; fewer are made if that is the only way to have every class in training.
+        seed: random seed of the division.
+
+    Returns:
+        Positions of the photos to train on and of those held out, per fold, both ascending; every class is among the
+        former. Empty if no division into two or more folds has every class in training.
+    """
+    targets = np.array([photo.target for photo in photos])
+    groups = _groups(photos)
+    everything = np.arange(len(photos))
+    most = min(count, len(np.unique(groups)), int(np.bincount(targets).max()))
+    for folds in range(most, 1, -1):
+        candidates = []
+        for drawing in range(_DRAWINGS):
+            parts = _divide(targets, groups, folds, seed + drawing)
+            if all(len(part) and _leaves_all(targets, part) for part in parts):
+                candidates.append(parts)
+        if candidates:
+            best = min(candidates, key=lambda parts: sum(_unevenness(targets, part, 1 / folds) for part in parts))
+            return [(np.setdiff1d(everything, part).tolist(), np.sort(part).tolist()) for part in best]
+    return []
+
+
 def stratified_subset(photos: Sequence[Photo], count: int, seed: int) -> list[Photo]:
-    """Return at most `count` photos with the classes in the shares of the whole, sorted by relative name."""
+    """Return at most `count` photos with the class shares of the whole list, sorted by relative name."""
     photos = sorted(photos, key=lambda photo: photo.relative)
     targets = np.array([photo.target for photo in photos])
-    places = np.empty(len(photos))
+    ranks = np.empty(len(photos))
     generator = np.random.default_rng(seed)
     for target in np.unique(targets):
         members = generator.permutation(np.flatnonzero(targets == target))
-        # Each class is spread evenly over 0 to 1, so that any first part of the line holds it in its share.
-        places[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return [photos[position] for position in sorted(np.argsort(places, kind="stable")[:count])]
+        # Each class is spread evenly over 0 to 1, so that any initial part of the ranking holds it in its share.
+        ranks[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return [photos[position] for position in sorted(np.argsort(ranks, kind="stable")[:count])]
 
 
 def write_split_csv(path: str | os.PathLike[str], photos: Mapping[str, Sequence[Photo]]) -> None:
@@ -97,12 +126,12 @@ def write_split_csv(path: str | os.PathLike[str], photos: Mapping[str, Sequence[
     write_text(path, text.getvalue())
 
 
-def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> dict[str, list[FoundPhoto]]:
+def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> dict[str, list[Photo]]:
     """Read the photos of each split as `write_split_csv` recorded them.
 
     Args:
         path: the table.
-        root: the dataset's folder, which the photos' names are relative to; it is not looked at.
+        root: the dataset's folder, which the photos' names are relative to; it is not read.
 
     Raises:
         DatasetError: if the table is missing, lacks a column, or names a photo outside of `root`.
@@ -111,21 +140,21 @@ def read_split_csv(path: str | os.PathLike[str], root: str | os.PathLike[str]) -
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} cannot be read ({error}). It is written by scripts/fit.py.") from error
-    splits: dict[str, list[FoundPhoto]] = {}
+        raise DatasetError(f"{path} cannot be read ({error}). It is written by bball fit.") from error
+    splits: dict[str, list[Photo]] = {}
     for line, row in enumerate(rows, start=2):
         if set(row) != set(_COLUMNS) or None in row.values():
             raise DatasetError(f"{path}, line {line}: expected the columns {','.join(_COLUMNS)}.")
         relative = PurePosixPath(row["path"])
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise DatasetError(f"{path}, line {line}: {row['path']!r} is not below the dataset's folder.")
-        photo = FoundPhoto(root / relative, str(relative), row["split"], row["class"], row["group"])
+        photo = Photo(root / relative, str(relative), row["split"], row["class"], row["group"])
         splits.setdefault(row["split"], []).append(photo)
     return splits
 
 
 def _groups(photos: Sequence[Photo]) -> np.ndarray:
-    # Two photos belong together if they share a group or their bytes, and so do their other companions.
+    # Photos are linked by a shared group or by equal bytes, directly or through other photos.
     ends = [("group", photo.group) if photo.group else ("alone", photo.relative) for photo in photos]
     contents = [("content", photo.sha256) for photo in photos]
     linked = DisjointSet([*ends, *contents])
@@ -148,22 +177,24 @@ def _refuse_single_groups(photos: Sequence[Photo], groups: np.ndarray) -> None:
             )
 
 
-def _draw(targets: np.ndarray, groups: np.ndarray, folds: int, wanted: int, seed: int) -> Iterator[np.ndarray]:
-    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import, and --help needs none of it
+def _divide(targets: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import, which --help does not need
 
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
-        # It warns of classes with fewer photos than folds; a split without them is refused here anyway.
+        # It warns of classes with fewer photos than folds; divisions that lack a class are rejected here anyway.
         warnings.simplefilter("ignore", UserWarning)
-        parts = [val for _, val in splitter.split(np.zeros(len(targets)), targets, groups)]
-    for first in range(folds):
-        yield np.concatenate([parts[(first + step) % folds] for step in range(wanted)])
+        return [val for _, val in splitter.split(np.zeros(len(targets)), targets, groups)]
 
 
 def _has_all(targets: np.ndarray, val: np.ndarray) -> bool:
+    return _leaves_all(targets, val) and len(np.unique(targets[val])) == len(np.unique(targets))
+
+
+def _leaves_all(targets: np.ndarray, val: np.ndarray) -> bool:
     whole = np.bincount(targets)
     part = np.bincount(targets[val], minlength=len(whole))
-    return bool(np.all((part > 0) & (part < whole) | (whole == 0)))
+    return bool(np.all((part < whole) | (whole == 0)))
 
 
 def _unevenness(targets: np.ndarray, val: np.ndarray, fraction: float) -> float:

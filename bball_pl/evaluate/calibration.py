@@ -14,28 +14,29 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from bball_pl.errors import ConfigError, RunError
+from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share
+from bball_pl.evaluate.predictions import Answers
 from bball_pl.files import write_text
-from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
 
-#: Accuracy that the answers above the threshold should have, unless the user says otherwise.
+#: Default accuracy that the answers above the threshold should have.
 TARGET_ACCURACY = 0.95
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What validation photos say about a checkpoint's confidences.
+    """Calibration of a checkpoint on its validation photos.
 
     Attributes:
-        temperature: logits are divided by it before the softmax; above 1 the network was too sure.
-        threshold: calibrated confidence from which on an answer is given, 0–1, "unsure" below; None if no threshold
-            reaches `target_accuracy` on the validation photos.
-        target_accuracy: wanted accuracy of the answers that are given, 0–1.
+        temperature: divisor of the logits before the softmax; above 1, the network was too sure.
+        threshold: lowest calibrated confidence that is answered, 0–1, "unsure" below; None if no threshold reaches
+            `target_accuracy` on the validation photos.
+        target_accuracy: wanted accuracy of the answered photos, 0–1.
         coverage: share of the validation photos that are answered at the threshold, 0–1.
         selective_accuracy: accuracy of those, 0–1; None without a threshold.
         n: number of validation photos.
         nll_before: mean negative log-likelihood at temperature 1, in nats.
-        nll_after: the same at the temperature.
-        checkpoint_sha256: of the checkpoint's bytes, so that a file of another checkpoint is noticed.
+        nll_after: mean negative log-likelihood at the fitted temperature, in nats.
+        checkpoint_sha256: SHA-256 of the checkpoint, so that the calibration of another checkpoint is recognised.
     """
 
     temperature: float
@@ -51,10 +52,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """Accuracy of the most confident answers, for every number of answers, the most confident first.
+    """Accuracy of the most confident answers, at every coverage.
 
     Attributes:
-        threshold: confidence of the last answer that is given, float `[K]`, falling; K distinct confidences.
+        threshold: confidence of the last answer included, float `[K]`, falling; K distinct confidences.
         coverage: share of the photos that are answered, float `[K]`, rising to 1.
         accuracy: share of right answers among them, float `[K]`.
     """
@@ -67,8 +68,8 @@ class RiskCoverage:
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """Fit the temperature that makes the true classes most likely (arXiv:1706.04599).
 
-    A weak prior (the logarithm of the temperature is about 0 ± 1) decides where photos cannot: with all of a few
-    validation photos answered rightly, likelihood alone would ask for a temperature of zero.
+    A weak prior (logarithm of the temperature: 0 ± 1) keeps it finite: if all of a few validation photos are answered
+    rightly, the likelihood alone is greatest at a temperature of zero.
 
     Args:
         logits: float `[N, classes]`.
@@ -88,7 +89,7 @@ def nll(logits: np.ndarray, targets: np.ndarray) -> float:
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
-    """Return the accuracy at every coverage; answers of equal confidence come and go together.
+    """Return the accuracy at every coverage; answers of equal confidence share a threshold.
 
     Args:
         confidence: float `[N]`, 0–1; N of 1 or more.
@@ -103,16 +104,16 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
 
 
 def threshold_for(confidence: np.ndarray, correct: np.ndarray, target_accuracy: float) -> float | None:
-    """Return the lowest threshold from which on the answers reach an accuracy, or None if no threshold does.
+    """Return the lowest threshold above which the answers reach an accuracy, or None if no threshold does.
 
-    The threshold is 0 if all answers together reach it, else half-way between the last answer that is given and the
-    first that is not. It is the most favourable one for these very photos, so the answers to others will be right
-    somewhat less often, and with few photos much less.
+    The threshold is 0 if all answers together reach it, else half-way between the last answer included and the first
+    one excluded. It is fitted to these photos: on others the accuracy will be somewhat lower, with few photos much
+    lower.
 
     Args:
         confidence: float `[N]`, 0–1; N of 1 or more.
         correct: bool `[N]`.
-        target_accuracy: of the answers that are given, 0–1.
+        target_accuracy: wanted accuracy of the answered photos, 0–1.
     """
     curve = risk_coverage(confidence, correct)
     reaching = np.flatnonzero(curve.accuracy >= target_accuracy)
@@ -123,7 +124,7 @@ def threshold_for(confidence: np.ndarray, correct: np.ndarray, target_accuracy: 
         return 0.0
     above, below = curve.threshold[last : last + 2]
     middle = (above + below) / 2
-    # Nothing lies between neighbouring floats, and the middle must not be rounded to the one below.
+    # Between neighbouring floats there is no middle, and it must not be rounded to the lower one.
     return float(middle if middle > below else above)
 
 
@@ -133,11 +134,11 @@ def calibrate(logits: np.ndarray, targets: np.ndarray, target_accuracy: float, c
     Args:
         logits: float `[N, classes]`, N of 1 or more.
         targets: int64 `[N]`.
-        target_accuracy: of the answers that are given, 0–1.
-        checkpoint_sha256: of the network that gave the logits.
+        target_accuracy: wanted accuracy of the answered photos, 0–1.
+        checkpoint_sha256: SHA-256 of the checkpoint that gave the logits.
     """
     temperature = fit_temperature(logits, targets)
-    # In 32 bits, as answers are given: the threshold must fall between confidences as they will be.
+    # In 32 bits, as in an evaluation: the threshold must fall between confidences as they are rounded then.
     probabilities = softmax(logits.astype(np.float32) / np.float32(temperature), axis=1)
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == targets
     threshold = threshold_for(confidence, correct, target_accuracy)
@@ -155,8 +156,71 @@ def calibrate(logits: np.ndarray, targets: np.ndarray, target_accuracy: float, c
     )
 
 
+@dataclass(frozen=True)
+class Bin:
+    """Reliability of answers of similar confidence.
+
+    Attributes:
+        low: lower edge of the bin, 0–1.
+        high: upper edge of the bin, 0–1.
+        confidence: mean confidence of the answers, 0–1.
+        accuracy: share of right answers.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: Share
+
+
+def reliability(probabilities: np.ndarray, targets: np.ndarray) -> list[Bin]:
+    """Return the bins of the calibration error, without the empty ones.
+
+    Args:
+        probabilities: float `[N, classes]`, rows sum to 1.
+        targets: int64 `[N]`.
+    """
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == targets
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1, dtype=np.float32)
+    # A bin includes its lower edge; full certainty belongs to the last one.
+    index = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, CALIBRATION_BINS - 1)
+    bins = []
+    for number in np.unique(index).tolist():
+        inside = index == number
+        accuracy = Share(int(correct[inside].sum()), int(inside.sum()))
+        bins.append(Bin(float(edges[number]), float(edges[number + 1]), float(confidence[inside].mean()), accuracy))
+    return bins
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Coverage and accuracy of a split at the threshold of "unsure".
+
+    Attributes:
+        threshold: lowest calibrated confidence that is answered, 0–1.
+        target_accuracy: accuracy that the threshold was fitted for, 0–1.
+        coverage: share of the photos that are answered.
+        accuracy: share of right answers among them; None if no photo is answered.
+    """
+
+    threshold: float
+    target_accuracy: float
+    coverage: Share
+    accuracy: Share | None
+
+
+def operating_point(answers: Answers, calibration: Calibration | None) -> OperatingPoint | None:
+    """Apply the threshold of a calibration to a split; None without a threshold."""
+    if calibration is None or calibration.threshold is None:
+        return None
+    answered = answers.confidence >= calibration.threshold
+    coverage = Share(int(answered.sum()), len(answers))
+    accuracy = Share.of(answers.correct[answered])
+    return OperatingPoint(calibration.threshold, calibration.target_accuracy, coverage, accuracy)
+
+
 def calibration_file(checkpoint: str | os.PathLike[str]) -> Path:
-    """Return where a checkpoint's calibration lies: `best.calibration.json` beside `best.ckpt`."""
+    """Return the path of a checkpoint's calibration: `best.calibration.json` beside `best.ckpt`."""
     return Path(checkpoint).with_suffix(".calibration.json")
 
 
@@ -167,17 +231,21 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def write_calibration(checkpoint: str | os.PathLike[str], calibration: Calibration) -> Path:
-    """Write a calibration beside its checkpoint, whole or not at all, and return its file."""
+    """Write a calibration atomically beside its checkpoint and return its file."""
     path = calibration_file(checkpoint)
     write_text(path, json.dumps(asdict(calibration), indent=2) + "\n")
     return path
 
 
-def read_calibration(checkpoint: str | os.PathLike[str]) -> Calibration | None:
-    """Return the calibration beside a checkpoint, or None if there is none or it is of another checkpoint.
+def read_calibration(checkpoint: str | os.PathLike[str], sha256: str | None = None) -> Calibration | None:
+    """Return the calibration beside a checkpoint, or None if there is none or it belongs to another checkpoint.
+
+    Args:
+        checkpoint: the checkpoint's file.
+        sha256: SHA-256 of that file, where it is known. Default: computed.
 
     Raises:
-        RunError: if the file is there but is not a calibration.
+        RunError: if the file exists but is not a calibration.
     """
     path = calibration_file(checkpoint)
     if not path.is_file():
@@ -189,27 +257,27 @@ def read_calibration(checkpoint: str | os.PathLike[str]) -> Calibration | None:
         if calibration.threshold is not None and not 0 <= calibration.threshold <= 1:
             raise ValueError(f"threshold is {calibration.threshold}")
     except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path} is not a calibration ({error}). Delete it and run scripts/evaluate.py.") from error
-    # A resumed run replaces best.ckpt; the temperature of the old one says nothing about the new one.
-    return calibration if calibration.checkpoint_sha256 == file_sha256(checkpoint) else None
+        raise RunError(f"{path} is not a calibration ({error}). Delete it and run bball evaluate.") from error
+    # A resumed run replaces best.ckpt; the temperature of the earlier one says nothing about the new one.
+    return calibration if calibration.checkpoint_sha256 == (sha256 or file_sha256(checkpoint)) else None
 
 
-#: What is answered below the threshold.
+#: Label of an answer whose confidence is below the threshold.
 UNSURE = "unsure"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to one photo or frame.
+    """Answer to one photo or frame.
 
     Attributes:
-        text: what is said: the most probable class, or "unsure".
+        label: the most probable class, or "unsure" if its probability is below the threshold.
         predicted: the most probable class.
-        confidence: its probability, 0–1.
+        confidence: probability of the most probable class, 0–1.
         probabilities: by class name, in the order of the classes, 0–1, with a sum of 1.
     """
 
-    text: str
+    label: str
     predicted: str
     confidence: float
     probabilities: dict[str, float]
@@ -221,14 +289,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Turns a network's logits into answers.
+class DecisionRule:
+    """Decision rule: temperature, softmax, most probable class, rejection threshold.
 
     Attributes:
         class_names: in the order of the logits.
-        temperature: logits are divided by it before the softmax.
+        temperature: divisor of the logits before the softmax.
         threshold: confidence below which the answer is "unsure", 0–1.
-        note: what a user should know about these confidences; empty if there is nothing to say.
+        note: remark for the user on the confidences; empty if they are calibrated.
     """
 
     class_names: Sequence[str]
@@ -237,35 +305,32 @@ class Judge:
     note: str = ""
 
     @classmethod
-    def of_checkpoint(cls, checkpoint: Path, class_names: Sequence[str], threshold: float | None = None) -> Judge:
-        """Build the judge that a checkpoint's calibration asks for.
+    def of_calibration(
+        cls, class_names: Sequence[str], calibration: Calibration | None, threshold: float | None = None
+    ) -> DecisionRule:
+        """Return the rule of a calibration; without one, temperature 1 and never "unsure".
 
         Args:
-            checkpoint: its file; the calibration lies beside it.
-            class_names: of the checkpoint.
-            threshold: instead of the calibration's, 0–1.
+            class_names: in the order of the logits.
+            calibration: of the checkpoint that gives the logits.
+            threshold: replaces the calibration's, 0–1.
 
         Raises:
-            ConfigError: if the threshold is out of its range.
-            RunError: if the calibration's file is not one.
+            ConfigError: if the threshold is out of range.
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise ConfigError(f"--threshold is {threshold}; expected a number from 0 to 1")
-        calibration = read_calibration(checkpoint)
-        if calibration is None:
-            note = f"confidences are not calibrated: {checkpoint} has no calibration. Make it with scripts/evaluate.py"
-            if is_court_checkpoint(checkpoint):
-                note = CAUTION
-            return cls(class_names, threshold=threshold or 0.0, note=note)
-        if threshold is not None:
-            return cls(class_names, calibration.temperature, threshold)
         note = ""
-        if calibration.threshold is None:
+        if calibration is None:
+            note = "confidences are not calibrated: the checkpoint has no calibration. Make it with bball evaluate"
+        elif threshold is None and calibration.threshold is None:
             note = (
-                f"no confidence promises {calibration.target_accuracy:.0%} accuracy on the {calibration.n} validation "
-                f'photos: nothing is answered with "{UNSURE}". Pass --threshold to have it'
+                f"no threshold reaches {calibration.target_accuracy:.0%} accuracy on the {calibration.n} validation "
+                f'photos: no answer is "{UNSURE}". Pass --threshold to set one'
             )
-        return cls(class_names, calibration.temperature, calibration.threshold or 0.0, note)
+        fitted = 0.0 if calibration is None else calibration.threshold or 0.0
+        temperature = 1.0 if calibration is None else calibration.temperature
+        return cls(class_names, temperature, fitted if threshold is None else threshold, note)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities: logits `[…, classes]` → float64 `[…, classes]`, rows sum to 1."""
@@ -273,7 +338,7 @@ class Judge:
         return shares
 
     def answer(self, probabilities: np.ndarray) -> Answer:
-        """Return the answer that probabilities `[classes]` give."""
+        """Return the answer for probabilities `[classes]`."""
         shares = dict(zip(self.class_names, map(float, probabilities), strict=True))
         predicted = self.class_names[int(probabilities.argmax())]
         confidence = shares[predicted]

@@ -1,4 +1,4 @@
-"""Two models on the same photos: which is better, how sure that is, and which answers changed."""
+"""Comparison of two models on the same photos: differences with intervals, McNemar's test, changed answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bball_pl.evaluate.predictions import Answers, in_order_of
 from bball_pl.files import write_text
 
 Change = Literal["only A right", "only B right", "both wrong"]
-#: In the order in which the photos that changed are listed.
+#: In the order in which changed answers are listed.
 CHANGES: tuple[Change, ...] = ("only A right", "only B right", "both wrong")
 
 
@@ -32,9 +32,9 @@ class Difference:
     """One figure of two models on the same photos.
 
     Attributes:
-        a: of model A.
-        b: of model B.
-        difference: B - A.
+        a: figure of model A.
+        b: figure of model B.
+        difference: figure of B minus figure of A.
         interval95: paired bootstrap interval of the difference as [low, high]; None if there is only one group to draw.
     """
 
@@ -49,13 +49,13 @@ class ChangedAnswer:
     """A photo that the two models answer differently; the attributes are the columns of `changed.csv`.
 
     Attributes:
-        path: of the photo below the dataset's root.
-        class_name: the true one.
-        predicted_a: class that model A answers.
-        predicted_b: class that model B answers.
-        confidence_a: of A in its answer, 0–1.
-        confidence_b: of B in its answer, 0–1.
-        change: which of the two is right, if any.
+        path: path of the photo below the dataset's root.
+        class_name: the true class.
+        predicted_a: answer of model A.
+        predicted_b: answer of model B.
+        confidence_a: confidence of A's answer, 0–1.
+        confidence_b: confidence of B's answer, 0–1.
+        change: the model that is right, if any.
     """
 
     path: str
@@ -69,21 +69,21 @@ class ChangedAnswer:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the answers of two models to the same photos say about them.
+    """Comparison of two models on the same photos.
 
     Attributes:
-        name_a: of the first model, such as its run.
-        name_b: of the second, which is hoped to be better.
+        name_a: name of model A, the reference, such as its run.
+        name_b: name of model B, the candidate.
         n: number of photos.
         groups: number of named groups; 0 if none are known, and photos were drawn one by one.
         accuracy: shares of right answers, 0–1.
         macro_f1: over the classes that have photos, 0–1.
         nll: in nats; less is better.
-        only_a: McNemar's b, the number of photos that only A answers rightly.
-        only_b: McNemar's c, the number of photos that only B answers rightly.
-        p_value: of McNemar's exact two-sided test.
-        changed: the photos with another answer: first those that only A has right, then those that only B has right,
-            then those that both have wrong.
+        only_a: McNemar's b, the number of photos that only A has right.
+        only_b: McNemar's c, the number of photos that only B has right.
+        p_value: p-value of McNemar's exact two-sided test.
+        changed: photos with different answers: those that only A has right, then those that only B has right, then
+            those that both have wrong.
     """
 
     name_a: str
@@ -100,10 +100,10 @@ class Comparison:
 
     @property
     def winner(self) -> Literal["A", "B"] | None:
-        """The model with the higher accuracy, if both the test (p < 0.05) and the interval say so.
+        """The model with the higher accuracy, if both the test (p < 0.05) and the interval show a difference.
 
-        Both, because each has a weak side: the test takes the photos of a game for independent, and the percentile
-        interval is a little too narrow with few photos.
+        Each has a weakness: the test assumes independent photos, and the percentile interval is a little too narrow
+        with few photos.
         """
         if not (self._interval_decides and self.p_value < 0.05):
             return None
@@ -111,7 +111,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the interval, if there is one, and the test say the same: a difference, or none that can be told."""
+        """Whether interval and test agree on a difference; True without an interval."""
         return self.accuracy.interval95 is None or self._interval_decides == (self.p_value < 0.05)
 
     @property
@@ -132,18 +132,17 @@ def compare_answers(a: Answers, b: Answers, name_a: str, name_b: str) -> Compari
     (1979), Annals of Statistics 7, for the bootstrap; Efron (1981), Canadian Journal of Statistics 9, for its
     percentile interval.
 
-    The p-value asks the photos that exactly one model has right: if the models were equally good, which one it is
-    would be a toss of a coin. Source: McNemar (1947), Psychometrika 12, with the binomial distribution itself in place
-    of its approximation.
+    The p-value is computed from the photos that exactly one model has right: if the models were equally good, each
+    would have half of them. Source: McNemar (1947), Psychometrika 12, with the exact binomial distribution.
 
     Args:
         a: answers to one photo or more.
         b: answers to the same photos.
-        name_a: of the first model, for messages and tables.
-        name_b: of the second.
+        name_a: name of model A, for messages and tables.
+        name_b: name of model B.
 
     Raises:
-        DatasetError: if the two were not asked about the same photos with the same classes, as in `in_order_of`.
+        DatasetError: if the photos, their labels or the classes differ, as in `in_order_of`.
     """
     b = in_order_of(a, b, name_a, name_b)
     groups = a.groups if any(a.groups) else b.groups
@@ -166,7 +165,7 @@ def compare_answers(a: Answers, b: Answers, name_a: str, name_b: str) -> Compari
 
 
 def comparison_table(comparison: Comparison) -> Group:
-    """Return the verdict on accuracy in a sentence, the figures of both, and the first photos that changed."""
+    """Return a verdict on the accuracy, the figures of both models, and the first changed answers."""
     c = comparison
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
     for heading in ("", "A", "B", "B - A", "95 % interval"):
@@ -176,11 +175,11 @@ def comparison_table(comparison: Comparison) -> Group:
         ("macro F1", c.macro_f1, 1, 3),
         ("NLL (less is better)", c.nll, 1, 3),
     ):
-        own = [f"{value * scale:.{digits}f}" for value in (figure.a, figure.b)]
-        table.add_row(name, *own, _signed(figure.difference * scale, digits), _interval(figure, scale, digits))
-    drawn = f"The interval draws {c.groups} groups; p takes every photo for independent.\n" if c.groups else ""
+        cells = [f"{value * scale:.{digits}f}" for value in (figure.a, figure.b)]
+        table.add_row(name, *cells, _signed(figure.difference * scale, digits), _interval(figure, scale, digits))
+    drawn = f"The interval is drawn by {c.groups} groups; p assumes independent photos.\n" if c.groups else ""
     both_wrong = len(c.changed) - c.only_a - c.only_b
-    counts = f"only A is right {c.only_a}, only B {c.only_b}, both wrong but differently {both_wrong}"
+    counts = f"only A right {c.only_a}, only B right {c.only_b}, both wrong but differently {both_wrong}"
     parts: list[Text | Table] = [
         Text(_sentence(c), style="bold"),
         Text(f"A: {c.name_a}\nB: {c.name_b}\nphotos: {c.n}", overflow="fold"),
@@ -195,17 +194,17 @@ def comparison_table(comparison: Comparison) -> Group:
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """Return plain numbers and strings: the attributes, of the changed photos their number by kind, and `winner`."""
+    """Return the attributes as plain values, the number of changed answers by kind, and `winner`."""
     kinds = Counter(row.change for row in comparison.changed)
     counts = {"changed": {kind: kinds[kind] for kind in CHANGES}, "winner": comparison.winner}
     return asdict(replace(comparison, changed=[])) | counts
 
 
 def write_comparison(folder: str | os.PathLike[str], comparison: Comparison) -> None:
-    """Write `comparison.json` and `changed.csv` into a folder, each whole or not at all.
+    """Write `comparison.json` and `changed.csv` into a folder, each atomically.
 
     The table has the columns `path,class,<A>,<B>,confidence_a,confidence_b,change`, with the models' names for <A>
-    and <B>, and a row per photo with another answer; `change` is `only A right`, `only B right` or `both wrong`.
+    and <B>, and a row per photo with different answers; `change` is `only A right`, `only B right` or `both wrong`.
     """
     names = [comparison.name_a, comparison.name_b]
     if names[0] == names[1]:
@@ -214,21 +213,20 @@ def write_comparison(folder: str | os.PathLike[str], comparison: Comparison) -> 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", *names, "confidence_a", "confidence_b", "change"])
     for row in comparison.changed:
-        said = [row.predicted_a, row.predicted_b]
         confidences = [f"{row.confidence_a:.6f}", f"{row.confidence_b:.6f}"]
-        writer.writerow([row.path, row.class_name, *said, *confidences, row.change])
+        writer.writerow([row.path, row.class_name, row.predicted_a, row.predicted_b, *confidences, row.change])
     write_text(Path(folder) / "changed.csv", text.getvalue())
     figures = json.dumps(comparison_json(comparison), indent=2, ensure_ascii=False)
     write_text(Path(folder) / "comparison.json", figures + "\n")
 
 
 def _differences(a: Answers, b: Answers, groups: np.ndarray) -> dict[str, Difference]:
-    # Both models' confusion matrices and losses in one table: every resample has the same photos for both.
+    # Confusion matrices and losses of both models in one array: every resample has the same photos for both.
     classes = len(a.class_names)
     cells = np.eye(classes**2)
     columns = [(cells[answers.targets * classes + answers.predicted], _losses(answers)) for answers in (a, b)]
     values = np.concatenate([*columns[0], *columns[1]], axis=1)
-    # The first row is the photos themselves.
+    # The first row is not resampled.
     sums = np.concatenate([values.sum(0, keepdims=True), resampled_sums(values, groups)])
     figures_a, figures_b = (_figures(half, classes) for half in np.split(sums, 2, axis=1))
     return {
@@ -247,7 +245,7 @@ def _losses(answers: Answers) -> np.ndarray:
 
 
 def _figures(sums: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Return figures of many resamples, `[R]` each: sums `[R, classes² + 1]` are a confusion matrix and the loss."""
+    """Return figures of resamples, `[R]` each: a row of `[R, classes² + 1]` is a confusion matrix and the loss."""
     tables = sums[:, :-1].reshape(-1, classes, classes)
     figures = table_figures(tables)
     return {
@@ -276,13 +274,13 @@ def _changed(a: Answers, b: Answers) -> list[ChangedAnswer]:
 
 
 def _sentence(c: Comparison) -> str:
-    verdict = f"{c.winner} is better" if c.winner else "No difference in accuracy can be told"
+    verdict = f"{c.winner} is better" if c.winner else "No significant difference in accuracy"
     interval = "no interval from one group" if c.groups else "no interval from one photo"
     if c.accuracy.interval95 is not None:
         interval = f"95 % interval {_interval(c.accuracy, 100, 1)}"
     p = f"p = {c.p_value:.2g}" if c.p_value >= 0.001 else "p < 0.001"
     sentence = f"{verdict}: {_signed(c.accuracy.difference * 100, 1)} points ({interval}), {p}."
-    return sentence if c.agrees else f"{sentence} Interval and test disagree, and both are asked."
+    return sentence if c.agrees else f"{sentence} Interval and test disagree; a winner needs both."
 
 
 def _interval(figure: Difference, scale: float, digits: int) -> str:
@@ -292,7 +290,7 @@ def _interval(figure: Difference, scale: float, digits: int) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    # Adding zero takes the sign from a negative one.
+    # Adding zero removes the sign of a negative zero.
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
@@ -301,7 +299,7 @@ def _changed_table(changed: list[ChangedAnswer]) -> Table:
     for heading in ("photo", "class", "A", "B"):
         table.add_column(heading, overflow="fold")
     for row in changed[:_SHOWN]:
-        # As Text: a name with square brackets is no markup.
-        said = [f"{row.predicted_a} {row.confidence_a:.0%}", f"{row.predicted_b} {row.confidence_b:.0%}"]
-        table.add_row(*(Text(cell) for cell in (row.path, row.class_name, *said)))
+        answers = [f"{row.predicted_a} {row.confidence_a:.0%}", f"{row.predicted_b} {row.confidence_b:.0%}"]
+        # As Text: square brackets in a name are not markup.
+        table.add_row(*(Text(cell) for cell in (row.path, row.class_name, *answers)))
     return table

@@ -1,4 +1,4 @@
-"""Grad-CAM: the part of a photo that spoke for the answer."""
+"""Grad-CAM: heat maps of the parts of a photo that support an answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bball_pl.photos.preprocess import PreprocessSpec
 
 
 class _Maps(nn.Module):
-    """The network with its last feature maps as a layer that captum can hold on to, whatever the backbone calls it."""
+    """The network with its last feature maps as a layer for captum, whatever its name in the backbone."""
 
     def __init__(self, network: MoveNet) -> None:
         super().__init__()
@@ -22,26 +22,26 @@ class _Maps(nn.Module):
         self.maps = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        # Only the head has to be differentiated: Grad-CAM wants the gradient at the maps, not at the photo.
+        # Only the head is differentiated: Grad-CAM needs the gradient at the feature maps, not at the photo.
         with torch.no_grad():
             maps = self.network.feature_maps(images)
         channels = self.network.net.num_features
         if maps.ndim != 4 or (maps.shape[1] != channels and maps.shape[3] == channels):
-            raise ConfigError("Grad-CAM needs a backbone with feature maps, a CNN; this one answers with tokens")
+            raise ConfigError("Grad-CAM needs a backbone with feature maps, a CNN; this one has tokens")
         return self.network.logits_of_maps(self.maps(maps.requires_grad_()))
 
 
 def grad_cam(classifier: MoveClassifier, photos: list[np.ndarray], classes: list[int]) -> list[np.ndarray]:
-    """Weigh the last feature maps by their gradients (Grad-CAM, arXiv:1610.02391).
+    """Return heat maps: the last feature maps weighted by their gradients (Grad-CAM, arXiv:1610.02391).
 
     Args:
-        classifier: in evaluation mode; photos go to its device.
+        classifier: in evaluation mode; photos are moved to its device.
         photos: RGB uint8 `[H, W, 3]`, 0–255, upright, of any sizes.
-        classes: for each photo the index of the class to be explained.
+        classes: index of the class to explain, for each photo.
 
     Returns:
-        For each photo a heat map in its own proportions, float32 `[h, w]`, at most 64 on the long side, 0–1: 1 is what
-        spoke most for the class, 0 what did not, or was not seen. All 0 if nothing spoke for it.
+        A heat map per photo in its proportions, float32 `[h, w]`, at most 64 on the long side, 0–1: 1 supports the
+        class most, 0 does not support it or is outside the input. All 0 if nothing supports it.
 
     Raises:
         ConfigError: if the backbone has no feature maps.
@@ -59,11 +59,11 @@ def grad_cam(classifier: MoveClassifier, photos: list[np.ndarray], classes: list
 
 
 def undo_fit(heat: np.ndarray, spec: PreprocessSpec, size: tuple[int, int]) -> np.ndarray:
-    """Bring a heat map of the square that the network saw back to the photo's proportions, and scale it to 0–1.
+    """Map a heat map of the network's square input back to the photo's proportions, and scale it to 0–1.
 
     Args:
         heat: float `[n, n]`, 0 or more.
-        spec: how the photo became a square.
+        spec: how the photo was made square.
         size: height and width of the photo, in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Predictions for labelled photos: in memory, as predictions_<split>.csv, side by side, and those worth showing."""
+"""Answers to labelled photos: in memory, as predictions_<split>.csv, aligned with another model's, selected to show."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Answers:
 
     Attributes:
         class_names: in the order of the columns of `probabilities`.
-        paths: N names of photos below the dataset's root, with forward slashes.
-        groups: N names of what must not be split (album, game, clip); empty if not known.
+        paths: N paths below the dataset's root, with forward slashes.
+        groups: N names of the album, game or clip that must not be split; empty if not known.
         targets: int64 `[N]`, index of each photo's class.
         probabilities: float32 `[N, classes]`, rows sum to 1.
     """
@@ -60,19 +60,27 @@ class Answers:
         return correct
 
     @cached_property
+    def confusion(self) -> np.ndarray:
+        """Confusion matrix, int64 `[classes, classes]`: a row per true class, a column per predicted class."""
+        from sklearn.metrics import confusion_matrix
+
+        matrix: np.ndarray = confusion_matrix(self.targets, self.predicted, labels=range(len(self.class_names)))
+        return matrix
+
+    @cached_property
     def label_margin(self) -> np.ndarray:
-        """Probability of the given label minus the highest of the others, float32 `[N]`, -1–1: low is doubtful."""
+        """Probability of the label minus the highest of the other classes, float32 `[N]`, -1–1; low is doubtful."""
         rows = np.arange(len(self))
-        others = self.probabilities.copy()
-        others[rows, self.targets] = -1
-        margin: np.ndarray = self.probabilities[rows, self.targets] - others.max(1)
+        rest = self.probabilities.copy()
+        rest[rows, self.targets] = -1
+        margin: np.ndarray = self.probabilities[rows, self.targets] - rest.max(1)
         return margin
 
 
 def write_answers(path: str | os.PathLike[str], answers: Answers) -> None:
-    """Write `path,class,predicted,prob_<class>…,group`, a row per photo, whole or not at all.
+    """Write a table `path,class,predicted,prob_<class>…,group` with a row per photo, atomically.
 
-    Probabilities have nine significant digits: read back, they are the same float32.
+    Probabilities have nine significant digits, so that reading them gives the same float32.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -89,7 +97,7 @@ def read_answers(path: str | os.PathLike[str]) -> Answers:
 
     Raises:
         DatasetError: if the file is missing, is not UTF-8, has no answer, lacks a column or has one twice, or has a row
-            that does not fit the head: another number of fields, the path of an earlier row, an unknown class, a
+            that contradicts the header: another number of fields, the path of an earlier row, an unknown class, a
             probability that is no number from 0 to 1, or probabilities that do not sum to 1 within 0.001.
     """
     path = Path(path)
@@ -97,28 +105,24 @@ def read_answers(path: str | os.PathLike[str]) -> Answers:
         # Not read_text: it would turn the line ends inside a quoted name into others.
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror}). Make it with scripts/evaluate.py.") from None
+        raise DatasetError(f"{path} cannot be read ({error.strerror}). Make it with bball evaluate.") from None
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path}: byte {error.start} is not UTF-8. Make it again with scripts/evaluate.py."
-        ) from None
+        raise DatasetError(f"{path}: byte {error.start} is not UTF-8. Make it again with bball evaluate.") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise DatasetError(
-            f"{path}, line {reader.line_num}: {error}. Make it again with scripts/evaluate.py."
-        ) from None
+        raise DatasetError(f"{path}, line {reader.line_num}: {error}. Make it again with bball evaluate.") from None
     head = rows[0][1] if rows else []
     names = [column.removeprefix(_PREFIX) for column in head if column.startswith(_PREFIX)]
     wanted = [*_BEFORE, *(f"{_PREFIX}{name}" for name in names), *_AFTER]
     if head != wanted or not names or len(set(names)) < len(names):
         raise DatasetError(
             f"{path}, line 1: found {','.join(head) or 'nothing'}; expected path,class,predicted,prob_<class>…,group. "
-            "Make the table again with scripts/evaluate.py."
+            "Make the table again with bball evaluate."
         )
     if len(rows) < 2:
-        raise DatasetError(f"{path} has no answers. Make it again with scripts/evaluate.py.")
+        raise DatasetError(f"{path} has no answers. Make it again with bball evaluate.")
     first_line: dict[str, int] = {}
     targets: list[int] = []
     groups: list[str] = []
@@ -131,7 +135,7 @@ def read_answers(path: str | os.PathLike[str]) -> Answers:
             targets.append(_index(names, class_name))
             shares.append(_probabilities(values))
         except ValueError as error:
-            raise DatasetError(f"{path}, line {line}: {error}. Make it again with scripts/evaluate.py.") from None
+            raise DatasetError(f"{path}, line {line}: {error}. Make it again with bball evaluate.") from None
         first_line[name] = line
         groups.append(group)
     return Answers(names, list(first_line), groups, np.array(targets, np.int64), np.array(shares, np.float32))
@@ -166,12 +170,12 @@ def in_order_of(a: Answers, b: Answers, name_a: str, name_b: str) -> Answers:
     Args:
         a: answers that give the order.
         b: answers to the same photos with the same classes.
-        name_a: of the first model, for messages.
-        name_b: of the second.
+        name_a: name of model A, for messages.
+        name_b: name of model B.
 
     Raises:
-        DatasetError: if a photo is only in one of the two or twice in one, the classes are not the same, or a photo's
-            class is another.
+        DatasetError: if a photo is missing from one table or twice in one, the classes differ, or a photo has two
+            different labels.
     """
     if sorted(a.class_names) != sorted(b.class_names):
         raise DatasetError(
@@ -190,19 +194,19 @@ def in_order_of(a: Answers, b: Answers, name_a: str, name_b: str) -> Answers:
         ]
         raise DatasetError(
             f"the photos are not the same: {'; '.join(found)}. "
-            "Evaluate both on the same split of the same dataset with scripts/evaluate.py."
+            "Evaluate both on the same split of the same dataset with bball evaluate."
         )
-    place = {path: row for row, path in enumerate(b.paths)}
-    rows = np.array([place[path] for path in a.paths])
+    row_of = {path: row for row, path in enumerate(b.paths)}
+    rows = np.array([row_of[path] for path in a.paths])
     columns = np.array([b.class_names.index(name) for name in a.class_names])
     targets = np.argsort(columns)[b.targets[rows]]
-    others = np.flatnonzero(targets != a.targets)
-    if len(others):
+    relabelled = np.flatnonzero(targets != a.targets)
+    if len(relabelled):
         names = a.class_names
-        labels = [f"{a.paths[row]} is {names[a.targets[row]]} and {names[targets[row]]}" for row in others]
+        labels = [f"{a.paths[row]} is {names[a.targets[row]]} and {names[targets[row]]}" for row in relabelled]
         raise DatasetError(
-            f"{len(others)} of {len(a)} photos have one class in {name_a} and another in {name_b}: {_some(labels)}. "
-            "Evaluate both again with scripts/evaluate.py."
+            f"{len(relabelled)} of {len(a)} photos have one class in {name_a} and another in {name_b}: "
+            f"{_some(labels)}. Evaluate both again with bball evaluate."
         )
     probabilities = b.probabilities[rows][:, columns]
     return Answers(a.class_names, a.paths, [b.groups[row] for row in rows], targets, probabilities)
@@ -213,27 +217,27 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-#: Errors with a picture. At most 64 kB each and those below, they leave a page of 6 MB room for the rest.
+#: Errors with a picture. At most 64 kB each with those below, they leave room for the rest on a page of 6 MB.
 MOST_ERRORS = 60
 #: Right answers with a picture, over all classes.
 MOST_RIGHT = 6
 #: Doubtful labels in the list.
 MOST_DOUBTFUL = 12
-#: A label is in doubt if another class is at least this much more probable. Errors with a lower margin are mostly close
-#: calls, which say nothing about the label.
+#: Margin by which another class must be more probable for a label to be doubtful. Errors with a smaller margin are
+#: mostly close calls, which say nothing about the label.
 DOUBT = 0.5
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of the answers.
+    """Rows of the answers that a report shows.
 
     Attributes:
         errors: wrong answers, the most confident first, at most `MOST_ERRORS`.
-        all_errors: number of wrong answers.
-        right: right answers of each class in turn, from sure to less sure, at most `MOST_RIGHT`.
-        doubtful: rows whose label is in doubt, the most doubtful first, at most `MOST_DOUBTFUL`.
-        all_doubtful: number of such rows.
+        all_errors: number of all wrong answers.
+        right: right answers of each class in turn, from high to low confidence, at most `MOST_RIGHT`.
+        doubtful: doubtful labels, the most doubtful first, at most `MOST_DOUBTFUL`.
+        all_doubtful: number of all doubtful labels.
     """
 
     errors: list[int]
@@ -244,7 +248,7 @@ class Selection:
 
 
 def select(answers: Answers) -> Selection:
-    """Choose what to show; equal answers give an equal choice."""
+    """Choose the answers to show; equal answers give an equal choice."""
     errors = np.flatnonzero(~answers.correct)
     errors = errors[np.argsort(-answers.confidence[errors], kind="stable")]
     doubtful = np.flatnonzero(answers.label_margin <= -DOUBT)
@@ -259,13 +263,13 @@ def select(answers: Answers) -> Selection:
 
 
 def gallery_rows(answers: Answers) -> list[int]:
-    """Return the rows that a report shows with a picture, and which therefore want a heat map; each once."""
+    """Return the rows that a report shows with a picture, each once; these need a heat map."""
     selection = select(answers)
     return list(dict.fromkeys([*selection.errors, *selection.right, *selection.doubtful]))
 
 
 def _right(answers: Answers) -> list[int]:
-    """Return right answers at evenly spaced places of each class's order by confidence: typical ones, not the best."""
+    """Return right answers, evenly spaced in each class's order by confidence: typical ones, not the best."""
     by_class = []
     for label in range(len(answers.class_names)):
         rows = np.flatnonzero(answers.correct & (answers.targets == label))
@@ -275,6 +279,6 @@ def _right(answers: Answers) -> list[int]:
     chosen: list[int] = []
     for rows in by_class:
         wanted = min(MOST_RIGHT // len(by_class), len(rows))
-        places = ((np.arange(wanted) + 0.5) * len(rows) / wanted).astype(int)
-        chosen += rows[places].tolist()
+        ranks = ((np.arange(wanted) + 0.5) * len(rows) / wanted).astype(int)
+        chosen += rows[ranks].tolist()
     return chosen

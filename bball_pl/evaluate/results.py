@@ -1,4 +1,4 @@
-"""Results of a run's best model: predictions and figures in its folder, and as a table on the terminal."""
+"""Results of an evaluation or a run: predictions and figures in a folder, and a table on the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 
 from bball_pl import project
@@ -22,13 +22,15 @@ from bball_pl.evaluate.predictions import Answers, write_answers
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.moves import display_name
 from bball_pl.photos.tree import Photo
+from bball_pl.project import next_step
+from bball_pl.terminal import console, say, say_next
 
-#: Below this many groups an interval from drawing groups covers the truth clearly less often than it says.
+#: Groups below which a bootstrap interval over them covers the truth clearly less often than 95 %.
 _FEW_GROUPS = 20
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """Return a rich table: the whole split in its title, then a row per class with its confusions."""
+    """Return a rich table: figures of the whole split in its title, then a row of the confusion matrix per class."""
     low, high = metrics["accuracy_ci95"]
     title = (
         f"{metrics['split']}: accuracy {metrics['accuracy']:.1%} (95 % interval {low:.1%}–{high:.1%}) on "
@@ -44,14 +46,14 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     for label in labels:
         table.add_column(f"→{label}", justify="right")
     for label, row in zip(labels, metrics["confusion"]["matrix"], strict=True):
-        own = metrics["per_class"][label]
-        figures = [f"{own[key]:.3f}" for key in ("precision", "recall", "f1")]
-        table.add_row(display_name(label), str(own["support"]), *figures, *(str(count) for count in row))
+        figures = metrics["per_class"][label]
+        cells = [f"{figures[key]:.3f}" for key in ("precision", "recall", "f1")]
+        table.add_row(display_name(label), str(figures["support"]), *cells, *(str(count) for count in row))
     return table
 
 
 def evaluation_summary(evaluation: Evaluation) -> Group:
-    """Return the table of the figures, and below it what calibration changed and how fast the network answered."""
+    """Return the table of the figures, the effect of the calibration, and the speed."""
     metrics, calibration = evaluation.metrics, evaluation.calibration
     lines = []
     if metrics["groups"] and metrics["accuracy_bootstrap95"]:
@@ -63,21 +65,20 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     if calibration is None:
         lines.append("Confidences are not calibrated: there are no validation photos to calibrate on.")
     else:
-        before, after = metrics["uncalibrated"], metrics
+        before, unsure = metrics["uncalibrated"], metrics["unsure"]
         lines.append(
             f"Temperature {calibration.temperature:.2f} (from {calibration.n} validation photos): calibration error "
-            f"{before['ece']:.3f} → {after['ece']:.3f}, NLL {before['nll']:.3f} → {after['nll']:.3f}."
+            f"{before['ece']:.3f} → {metrics['ece']:.3f}, NLL {before['nll']:.3f} → {metrics['nll']:.3f}."
         )
-        unsure = metrics["unsure"]
         if unsure is None:
             lines.append(f"No threshold reaches {calibration.target_accuracy:.0%} on the validation photos.")
         elif unsure["threshold"] == 0:
             lines.append(f'All validation answers together reach {calibration.target_accuracy:.0%}: none is "unsure".')
         else:
-            rest = f", {unsure['accuracy']:.1%} of them rightly" if unsure["answered"] else ""
+            accuracy = f", {unsure['accuracy']:.1%} of those correct" if unsure["answered"] else ""
             lines.append(
-                f'"Unsure" below a confidence of {unsure["threshold"]:.2f} (chosen for '
-                f"{calibration.target_accuracy:.0%} on validation): {unsure['answered']:.1%} are answered{rest}."
+                f'"Unsure" below a confidence of {unsure["threshold"]:.2f} (for {calibration.target_accuracy:.0%} on '
+                f"validation). Coverage: {unsure['answered']:.1%} answered{accuracy}."
             )
     number = len(evaluation.answers)
     lines.append(
@@ -92,10 +93,10 @@ def write_results(
     """Write `predictions_<split>.csv` and `metrics.json` into a run's folder and return the figures.
 
     Args:
-        run: the folder.
-        split: its name.
-        photos: every photo of the split.
-        outcomes: the answer to each of them, in the same order.
+        run: folder of the run.
+        split: name of the split.
+        photos: all photos of the split.
+        outcomes: the answers to them, in the same order.
         class_names: in the order of the logits.
 
     Raises:
@@ -111,20 +112,20 @@ def write_results(
         outcomes.probabilities.numpy(),
     )
     metrics = compute_metrics(split, answers)
-    # Every process of a distributed run has all answers; one of them writes.
+    # Every process of a distributed run has all answers; only one writes.
     rank_zero_only(write_answers)(Path(run) / project.predictions_file(split), answers)
     rank_zero_only(write_metrics)(Path(run) / project.METRICS, metrics)
     return metrics
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write `predictions_<split>.csv` and `metrics.json`, each whole or not at all."""
+    """Write `predictions_<split>.csv` and `metrics.json`, each atomically."""
     write_answers(folder / project.predictions_file(evaluation.split), evaluation.answers)
     write_metrics(folder / project.METRICS, evaluation.metrics)
 
 
 def is_evaluated(folder: Path, split: str) -> bool:
-    """Say whether a folder's figures are of that split and of an evaluation, not of the test at the end of a fit."""
+    """Return whether a folder has figures of a split from an evaluation, not from the test at the end of a fit."""
     try:
         metrics = json.loads((folder / project.METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -135,29 +136,25 @@ def is_evaluated(folder: Path, split: str) -> bool:
 
 @rank_zero_only
 def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) -> None:
-    """Print the figures, where the run lies and what to do next.
+    """Print the figures, the run's folder and the next commands.
 
     Args:
-        run: its folder.
-        metrics: what `write_results` returned, or None if there was nothing to test on.
+        run: folder of the run.
+        metrics: figures from `write_results`, or None without test photos.
     """
-    console = Console()
     if metrics is None:
         console.print("[bold]No test photos[/bold]: nothing says how good the model is on photos it has not seen.")
     else:
         console.print(metrics_table(metrics))
-    console.print(f"run: {run}", soft_wrap=True, highlight=False)
-    console.print("next:", highlight=False)
-    # In full, so that they work when pasted, whatever folder and environment the shell is in.
-    python, root = Path(sys.executable), project.ROOT
+    say(f"run: {run}")
     commands = [
-        [python, root / "scripts/evaluate.py", "--run", run],
-        [python, root / "scripts/export.py", "--run", run],
-        [python, root / "scripts/fit.py", "--config", root / "configs/demo.yaml", "--data.root", "YOUR_PHOTOS"],
+        next_step("evaluate", "--run", run),
+        next_step("export", "--run", run),
+        next_step("fit", "--config", "demo", "--data.root", "YOUR_PHOTOS"),
     ]
     if metrics is None:
-        del commands[:2]  # both ask test photos
+        del commands[:2]  # both need test photos
     if any(Path(run).glob("events.out.tfevents*")):
-        commands.insert(0, [python.with_name("tensorboard"), "--logdir", Path(run).parents[1]])
-    for command in commands:
-        console.print(f"  {shlex.join(map(str, command))}", soft_wrap=True, highlight=False, markup=False)
+        tensorboard = [Path(sys.executable).with_name("tensorboard"), "--logdir", Path(run).parents[1]]
+        commands.insert(0, shlex.join(map(str, tensorboard)))
+    say_next(*commands)

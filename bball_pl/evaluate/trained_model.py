@@ -1,52 +1,89 @@
-"""A classifier that answers photos: decoding in threads, the network in batches, every photo once and in order."""
+"""TrainedModel: a checkpoint with its calibration, run and data facts, read once; answers photos in batches."""
 
 from __future__ import annotations
 
+import datetime
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bball_pl import project
 from bball_pl.errors import ConfigError, PhotoError
+from bball_pl.evaluate.calibration import Answer, Calibration, DecisionRule, file_sha256, read_calibration
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.court_weights import CAUTION, answering_checkpoint, is_court_checkpoint
+from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.model.trainer import best_precision
+from bball_pl.photos.decode import decode
 
 Tta = Literal["none", "flip", "scales"]
 Precision = Literal["32", "bf16", "auto"]
 
-#: Sizes of test-time augmentation relative to the network's own: smaller ones see the scene, larger ones the ball.
+#: Input sizes of test-time augmentation relative to the network's: smaller shows the scene, larger the ball.
 _SCALES = (1.0, 0.85, 1.15)
 
 Source = TypeVar("Source")
 
+#: A photo's file, or its pixels: RGB uint8 `[H, W, 3]`, 0–255, upright.
+PhotoInput: TypeAlias = str | os.PathLike[str] | np.ndarray
 
-class Engine:
-    """Answers photos with one classifier on one device.
+
+class TrainedModel:
+    """A trained classifier ready to answer photos, with the facts of its checkpoint and run.
+
+    `TrainedModel.open` reads one from disk. The constructor takes a classifier in memory, without checkpoint, run and
+    calibration.
+
+    Example:
+        >>> from bball_pl import TrainedModel
+        >>> model = TrainedModel.open("lightning_logs/demo/version_0")
+        >>> for answer in model.predict(["photo.jpg"]):
+        ...     print(answer.label, answer.confidence)
 
     Args:
         classifier: moved to the device and put into evaluation mode.
-        tta: test-time augmentation: none; flip averages the logits over the photo and its mirror image; scales over
-            both of them at 0.85, 1 and 1.15 times the network's size.
+        rule: decision rule. Default: temperature 1, never "unsure".
+        tta: test-time augmentation: none; flip averages the logits of the photo and its mirror image; scales averages
+            those of both at 0.85, 1 and 1.15 times the network's input size.
         batch_size: photos in one pass of the network.
         device: a torch device such as cpu or cuda:0; auto takes a GPU where there is one.
-        precision: 32 gives the same figures everywhere, but for rounding; bf16 is faster where the device has it in
-            hardware; auto takes bf16 there and 32 elsewhere.
+        precision: 32 gives the same figures everywhere, rounding aside; bf16 is faster on devices with bfloat16
+            hardware; auto takes bf16 on those and 32 elsewhere.
+
+    Attributes:
+        classifier: the LightningModule, in evaluation mode, on `device`.
+        class_names: in the order of the logits.
+        spec: how a photo becomes the network's input.
+        rule: temperature and threshold.
+        calibration: what the validation photos said; None if there is no calibration of this checkpoint.
+        checkpoint: file of the checkpoint.
+        sha256: SHA-256 of that file, 64 hex digits.
+        run: folder of the run; None for a checkpoint outside a run.
+        data: the training dataset: `root, class_names, counts, groups, sha256`; empty if it was not recorded.
+        held_out: `logits` and `targets` of photos that the kept linear probe had not seen when it answered them; None
+            for a fine-tuned network, which is calibrated on its validation photos.
+        trained: date of the training, ISO 8601.
 
     Raises:
-        ConfigError: if the batch size is below 1, the device is not there, or `scales` is asked of a network with a
-            fixed input size.
+        ConfigError: if the batch size is below 1, the device is missing, or `scales` is asked of a network with a fixed
+            input size.
     """
 
     def __init__(
         self,
         classifier: MoveClassifier,
+        rule: DecisionRule | None = None,
+        *,
         tta: Tta = "none",
         batch_size: int = 32,
         device: str = "auto",
@@ -59,16 +96,85 @@ class Engine:
         self.device = _device(device)
         self.classifier = classifier.to(self.device).eval()
         self.class_names, self.spec = classifier.class_names, classifier.spec
+        self.rule = rule or DecisionRule(self.class_names)
         self.tta, self.batch_size = tta, batch_size
+        self.calibration: Calibration | None = None
+        self.checkpoint, self.sha256, self.trained = Path(), "", ""
+        self.run: Path | None = None
+        self.data: dict[str, Any] = {}
+        self.held_out: dict[str, Any] | None = None
         scales = _SCALES if tta == "scales" else (1.0,)
         self._specs = [replace(self.spec, size=round(scale * self.spec.size)) for scale in scales]
-        wanted = best_precision("gpu" if self.device.type == "cuda" else self.device.type)
-        self._bf16 = precision == "bf16" or (precision == "auto" and wanted == "bf16-mixed")
+        fastest = best_precision("gpu" if self.device.type == "cuda" else self.device.type)
+        self._bf16 = precision == "bf16" or (precision == "auto" and fastest == "bf16-mixed")
 
-    def run(
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        threshold: float | None = None,
+        tta: Tta = "none",
+        batch_size: int = 32,
+        device: str = "auto",
+        precision: Precision = "32",
+    ) -> TrainedModel:
+        """Read a trained model from disk, with the calibration beside its checkpoint.
+
+        Args:
+            path: a checkpoint, or a run's folder, whose best checkpoint is read. Default: the newest run, or before
+                there is one the model in the package, which has seen no real photo.
+            threshold: confidence below which the answer is "unsure", 0–1. Default: that of the calibration.
+            tta: as in the constructor.
+            batch_size: as in the constructor.
+            device: as in the constructor.
+            precision: as in the constructor.
+
+        Raises:
+            RunError: if there is no such run or checkpoint, or the checkpoint or its calibration cannot be read.
+            ConfigError: if `threshold` is out of range, and as in the constructor.
+        """
+        checkpoint = checkpoint_of(path)
+        saved = read_checkpoint(checkpoint)
+        sha256 = file_sha256(checkpoint)
+        calibration = read_calibration(checkpoint, sha256)
+        classifier = MoveClassifier.from_checkpoint(saved)
+        rule = DecisionRule.of_calibration(classifier.class_names, calibration, threshold)
+        if is_court_checkpoint(checkpoint):
+            rule = replace(rule, note=CAUTION)
+        model = cls(classifier, rule, tta=tta, batch_size=batch_size, device=device, precision=precision)
+        facts = saved["bball_pl"]
+        modified = datetime.datetime.fromtimestamp(checkpoint.stat().st_mtime, datetime.UTC).date().isoformat()
+        model.calibration, model.checkpoint, model.sha256 = calibration, checkpoint, sha256
+        model.run, model.data = project.run_of_checkpoint(checkpoint), facts.get("data", {})
+        model.held_out, model.trained = facts.get("held_out"), facts.get("created", modified)
+        return model
+
+    def predict(self, photos: PhotoInput | Iterable[PhotoInput]) -> Iterator[Answer]:
+        """Answer photos in their order; they are decoded in threads and pass the network in batches.
+
+        Args:
+            photos: files, or RGB uint8 arrays `[H, W, 3]`, 0–255, upright; also a single one of these.
+
+        Yields:
+            An answer for each photo. Its `label` is "unsure" where the confidence is below the threshold.
+
+        Raises:
+            PhotoError: when a photo's turn comes that cannot be decoded, or an array of another shape or type.
+        """
+        single = isinstance(photos, str | os.PathLike) or (isinstance(photos, np.ndarray) and photos.ndim == 3)
+        inputs = cast("Iterable[PhotoInput]", [photos] if single else photos)
+        with closing(self.logits(inputs, _pixels)) as results:
+            for photo, logits in results:
+                if isinstance(logits, PhotoError):
+                    name = "array" if isinstance(photo, np.ndarray) else os.fspath(photo)
+                    raise PhotoError(f"{name}: {logits}") from logits
+                yield self.rule.answer(self.rule.probabilities(logits))
+
+    def logits(
         self, sources: Iterable[Source], load: Callable[[Source], np.ndarray]
     ) -> Generator[tuple[Source, np.ndarray | PhotoError], None, None]:
-        """Answer photos in their order, reading at most two batches ahead.
+        """Pass photos through the network in their order, reading at most two batches ahead.
 
         Args:
             sources: anything that `load` takes; consumed only as fast as the network answers.
@@ -78,19 +184,19 @@ class Engine:
             Each source with its logits, float32 `[classes]`, or with the `PhotoError` that `load` raised.
         """
         iterator = iter(sources)
-        waiting: deque[tuple[Source, Future[list[np.ndarray]]]] = deque()
-        # Pillow and OpenCV let go of the interpreter while they decode; two threads are ahead of any CPU's network.
+        pending: deque[tuple[Source, Future[list[np.ndarray]]]] = deque()
+        # Pillow and OpenCV release the interpreter while they decode; two threads outpace any CPU's network.
         with ThreadPoolExecutor(2 if self.device.type == "cpu" else 8, "photo") as threads:
             try:
                 while True:
-                    for source in islice(iterator, 2 * self.batch_size - len(waiting)):
-                        waiting.append((source, threads.submit(self._views, source, load)))
-                    if not waiting:
+                    for source in islice(iterator, 2 * self.batch_size - len(pending)):
+                        pending.append((source, threads.submit(self._views, source, load)))
+                    if not pending:
                         return
-                    batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
+                    batch = [pending.popleft() for _ in range(min(self.batch_size, len(pending)))]
                     yield from self._answer(batch)
             finally:
-                for _, future in waiting:
+                for _, future in pending:
                     future.cancel()
 
     def _views(self, source: Source, load: Callable[[Source], np.ndarray]) -> list[np.ndarray]:
@@ -100,20 +206,20 @@ class Engine:
     def _answer(
         self, batch: list[tuple[Source, Future[list[np.ndarray]]]]
     ) -> Iterator[tuple[Source, np.ndarray | PhotoError]]:
-        answers: list[np.ndarray | PhotoError | None] = []
+        results: list[np.ndarray | PhotoError | None] = []
         good: list[list[np.ndarray]] = []
         for _, future in batch:
             try:
                 good.append(future.result())
-                answers.append(None)
+                results.append(None)
             except PhotoError as error:
-                answers.append(error)
-        rows = iter(self._logits([np.stack(view) for view in zip(*good, strict=True)]) if good else ())
-        for (source, _), answer in zip(batch, answers, strict=True):
-            yield source, next(rows) if answer is None else answer
+                results.append(error)
+        rows = iter(self._batch_logits([np.stack(view) for view in zip(*good, strict=True)]) if good else ())
+        for (source, _), result in zip(batch, results, strict=True):
+            yield source, next(rows) if result is None else result
 
     @torch.inference_mode()
-    def _logits(self, views: list[np.ndarray]) -> np.ndarray:
+    def _batch_logits(self, views: list[np.ndarray]) -> np.ndarray:
         total = sum((self._view_logits(torch.from_numpy(view)) for view in views), torch.zeros((), device=self.device))
         mean: np.ndarray = (total / len(views)).cpu().numpy()
         return mean
@@ -129,6 +235,27 @@ class Engine:
             if self.tta != "none":
                 logits = (logits + self.classifier(images.flip(3)).float()) / 2
         return torch.as_tensor(logits)
+
+
+def checkpoint_of(path: str | os.PathLike[str] | None) -> Path:
+    """Return the absolute path of a checkpoint: the file itself, a run's best one, or for None as in `open`.
+
+    Raises:
+        RunError: if the folder has no best checkpoint.
+    """
+    if path is None:
+        return answering_checkpoint().absolute()
+    named = Path(path)
+    is_checkpoint = named.is_file() or (named.suffix == ".ckpt" and not named.is_dir())
+    return (named if is_checkpoint else project.best_checkpoint(named)).absolute()
+
+
+def _pixels(photo: PhotoInput) -> np.ndarray:
+    if not isinstance(photo, np.ndarray):
+        return decode(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+        raise PhotoError(f"found {photo.dtype} {list(photo.shape)}; expected RGB uint8 [H, W, 3], 0–255")
+    return photo
 
 
 def _device(name: str) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -11,10 +11,10 @@ from sklearn.cluster import KMeans
 
 from bball_pl.export.coreml import finish
 from bball_pl.export.metadata import About, Interface
+from bball_pl.export.options import Compression
 from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.model_file import read_spec, weights_folder
 from bball_pl.verify.runners import quietly
-
-Compression = Literal["int8", "palette8", "palette6", "palette4"]
 
 #: Steps of the histogram that a palette is fitted to: finer than fp16 weights of a layer differ.
 _BINS = 4096
@@ -43,7 +43,7 @@ def write_compressed(program: Path, path: Path, compression: Compression, interf
 
     config: Any
     with quietly():
-        model = ct.models.MLModel(str(program), skip_model_load=True)
+        model = ct.models.MLModel(read_spec(program), weights_dir=str(weights_folder(program)), skip_model_load=True)
         spared = {_head(program): None}
         if compression == "int8":
             config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=_SMALL)
@@ -60,14 +60,14 @@ def write_compressed(program: Path, path: Path, compression: Compression, interf
 
 def _head(program: Path) -> str:
     """Return the name of the layer that makes the logits: the last one with weights."""
-    layers = [own.name for own in read_program(program).operations if own.op_type in {"linear", "conv", "matmul"}]
+    layers = [layer.name for layer in read_program(program).operations if layer.op_type in {"linear", "conv", "matmul"}]
     return str(layers[-1])
 
 
 def palette(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fit 2**bits values to weights, such that the mean squared error is small, and say which weight takes which.
+    """Fit 2**bits values to weights with a small mean squared error, and assign each weight the nearest of them.
 
-    coremltools' own k-means asks for an old scikit-learn, and takes minutes. Weights are one-dimensional: k-means on
+    coremltools' k-means needs an old scikit-learn, and takes minutes. Weights are one-dimensional: k-means on
     their histogram is the same problem, thousands of times smaller.
 
     Args:
@@ -78,20 +78,27 @@ def palette(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
         (table, indices): the values, rising, float `[2**bits]`, and uint8 in the order of the flattened weights.
     """
     flat = weights.astype(np.float64).ravel()
-    counts, edges = np.histogram(flat, bins=_BINS)
-    centres = (edges[:-1] + edges[1:]) / 2
-    filled = counts > 0
     number = 2**bits
-    if filled.sum() <= number:
-        table = np.sort(np.append(centres[filled], np.repeat(centres[filled][-1], number - filled.sum())))
+    values = np.unique(flat)
+    counts, edges = np.histogram(flat, bins=_BINS)
+    filled = counts > 0
+    centres = ((edges[:-1] + edges[1:]) / 2)[filled]
+    if len(values) <= number or len(centres) <= number:
+        exact = values if len(values) <= number else centres
+        table = np.append(exact, np.repeat(exact[-1], number - len(exact)))
     else:
-        # Quantiles as a start: deterministic, and already near where the weights are.
-        start = np.quantile(flat, (np.arange(number) + 0.5) / number)
-        start = np.unique(start)
-        start = np.concatenate([start, np.linspace(flat.min(), flat.max(), number - len(start))])
-        fitted = KMeans(number, init=np.sort(start)[:, None], n_init=1, max_iter=100)
-        fitted.fit(centres[filled, None], sample_weight=counts[filled])
-        table = np.sort(fitted.cluster_centers_[:, 0])
+        # Both starts are deterministic: quantiles are near where most weights are, and equally spaced values bound the
+        # error, because k-means only lowers it. The better result is taken.
+        quantiles = np.unique(np.quantile(flat, (np.arange(number) + 0.5) / number))
+        quantiles = np.append(quantiles, np.linspace(flat.min(), flat.max(), number - len(quantiles)))
+        spaced = np.linspace(flat.min(), flat.max(), 2 * number + 1)[1::2]
+        fits = [
+            KMeans(number, init=np.sort(start)[:, None], n_init=1, max_iter=100).fit(
+                centres[:, None], sample_weight=counts[filled]
+            )
+            for start in (quantiles, spaced)
+        ]
+        table = np.sort(min(fits, key=lambda fit: float(fit.inertia_)).cluster_centers_[:, 0])
     table = table.astype(weights.dtype)
     borders = (table[1:].astype(np.float64) + table[:-1].astype(np.float64)) / 2
     indices = np.searchsorted(borders, flat).astype(np.uint8)

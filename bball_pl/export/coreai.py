@@ -10,8 +10,7 @@ import torch
 
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface
-from bball_pl.verify.coreai_runtime import require_coreai, start_deep_thread
-from bball_pl.verify.runners import quietly
+from bball_pl.verify.runners import quietly, require_coreai, start_deep_thread
 
 
 def write_coreai(model: DeployModel, path: Path, interface: Interface, about: About) -> Path:

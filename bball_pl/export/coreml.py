@@ -14,12 +14,10 @@ import torch
 from bball_pl.errors import ConfigError
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface
+from bball_pl.export.options import Compute, Route, Target
 from bball_pl.verify.runners import quietly
 
-Route = Literal["trace", "export", "onnx"]
-Target = Literal["iOS13", "iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
 Form = Literal["mlprogram", "neuralnetwork"]
-Compute = Literal["fp16", "fp32"]
 
 _NEURAL_NETWORK_TARGETS = ("iOS13", "iOS14")
 
@@ -150,15 +148,14 @@ def _steady_manifest(path: Path) -> None:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     entries = manifest["itemInfoEntries"]
     names = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper() for old, entry in entries.items()}
-    manifest["itemInfoEntries"] = {
-        names[old]: entry for old, entry in sorted(entries.items(), key=lambda item: item[1]["path"])
-    }
+    manifest["itemInfoEntries"] = {names[old]: entry for old, entry in entries.items()}
     manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
-    path.write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+    # In the order in which coremltools rewrites it when it opens the package: opening must not change a byte.
+    path.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def remove_file_or_package(path: Path) -> None:
-    """Remove a `.mlmodel`, or a `.mlpackage` with all that is in it; nothing if it is not there."""
+    """Remove a `.mlmodel`, or a `.mlpackage` with everything in it; do nothing if it does not exist."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

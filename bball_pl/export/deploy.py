@@ -1,4 +1,4 @@
-"""The network as it is shipped: a photo of 0–255 goes in, probabilities come out."""
+"""The network as it is shipped: from a photo with values 0–255 to probabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bball_pl.model.classifier import MoveClassifier
 
 
 class DeployModel(nn.Module):
-    """A classifier with normalisation, temperature and softmax inside, so that no app has to know of them.
+    """A classifier with normalisation, temperature and softmax inside, so that an app needs to know none of them.
 
     Args:
         classifier: taken over, on the CPU, in evaluation mode.
@@ -28,7 +28,7 @@ class DeployModel(nn.Module):
         self.class_names, self.spec = list(classifier.class_names), classifier.spec
         self.temperature = temperature
         _fix_padding(self.network, self.spec.size)
-        # Inside the graph: Core ML's own image scaling knows one scale for all channels only.
+        # Inside the graph: Core ML's image scaling has one scale for all channels.
         self.register_buffer("mean", torch.tensor(self.spec.mean).mul(255).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor(self.spec.std).mul(255).reciprocal().view(1, 3, 1, 1))
 

@@ -1,36 +1,32 @@
-"""A verified export folder from a checkpoint, and its table on the terminal."""
+"""Export of a trained model to a verified folder, and the table of its files."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bball_pl import project
 from bball_pl.errors import ConfigError
-from bball_pl.evaluate.calibration import file_sha256, read_calibration
-from bball_pl.evaluate.evaluation import labelled_photos
+from bball_pl.evaluate.evaluation import split_photos
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.formats import STEM, Export, ExportSettings, VerifiedFiles
-from bball_pl.export.kit import write_kit
-from bball_pl.export.metadata import About, about_checkpoint, interface_for
-from bball_pl.export.model_card import write_card
-from bball_pl.files import staged_folder, write_text
-from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.outcomes import read_checkpoint
-from bball_pl.photos.tree import FoundPhoto
+from bball_pl.export.formats import STEM, Export, VerifiedFiles
+from bball_pl.export.handover import write_card, write_kit
+from bball_pl.export.metadata import About, interface_for
+from bball_pl.export.options import ExportSettings
+from bball_pl.files import staged_folder
+from bball_pl.terminal import log
 from bball_pl.verify.parity import choose_photos, reference_answers
+from bball_pl.verify.proof import write_proof
 
 
 def export_summary(export: Export) -> Group:
-    """Return a table of files, and below it every gate that did not hold."""
+    """Return a table of the files, and below it every failed gate."""
     table = Table(
         title=f"{STEM}.*, compared with the trained model on {export.photos} test photos",
         title_justify="left",
@@ -47,7 +43,7 @@ def export_summary(export: Export) -> Group:
     for file in [*export.files, *export.refused]:
         held = sum(gate.passed for gate in file.gates)
         table.add_row(
-            file.name.removeprefix(STEM),  # in full it would not fit a terminal of 80 columns
+            file.name.removeprefix(STEM),  # the full name does not fit a terminal of 80 columns
             file.engine,
             f"{file.megabytes:.1f}",
             f"{file.largest_difference:.0e}",
@@ -59,57 +55,59 @@ def export_summary(export: Export) -> Group:
         )
         failed = [gate for gate in file.gates if not gate.passed]
         lines.extend(
-            Text(f"{file.name}: {gate.name}: found {gate.value}, expected {gate.limit}", "red") for gate in failed
+            Text(f"{file.name}: {gate.name}: found {gate.found}, expected {gate.expected}", "red") for gate in failed
         )
-    lines.extend(Text(f"{file.name} loses too much and was left out; --force true keeps it") for file in export.refused)
+    lines.extend(Text(f"{file.name} loses too much and was left out; --force keeps it") for file in export.refused)
     return Group(table, *lines)
 
 
-#: Ending of the name of an export that is not proven.
+#: Suffix of the folder of an export that is not proven.
 REJECTED = ".rejected"
 
 
-def export_checkpoint(
-    checkpoint: Path, target: Path, settings: ExportSettings, root: Path | None = None, console: Console | None = None
+def export_model(
+    model: TrainedModel,
+    target: Path,
+    settings: ExportSettings,
+    root: Path | None = None,
+    console: Console = log,
 ) -> Export:
-    """Write an export folder and verify every file in it; what fails is left under a name that ends in `.rejected`.
+    """Write an export folder and verify every file in it; a failed export keeps a folder that ends in `.rejected`.
 
     Args:
-        checkpoint: the file.
+        model: the trained model, on the CPU; its network is taken over and cannot train afterwards.
         target: the folder.
-        settings: what and how.
-        root: the dataset with the test photos; None for the checkpoint's own.
-        console: for progress.
+        settings: formats and options.
+        root: dataset with the test photos. Default: the training dataset.
+        console: for progress. Default: standard error.
 
     Raises:
-        RunError: if the checkpoint cannot be read or the disk is full.
+        RunError: if the disk is full.
         DatasetError: if there are no test photos to verify on.
-        ConfigError: if the settings do not go together.
+        ConfigError: if the settings contradict each other.
     """
-    console = console or Console(stderr=True)
-    calibration = read_calibration(checkpoint)
-    if calibration is None:
-        console.print("no calibration beside the checkpoint: temperature 1 (scripts/evaluate.py makes one)")
-    about = about_checkpoint(checkpoint, calibration, settings.author, settings.licence, settings.description)
+    if model.calibration is None:
+        console.print(f"note: {model.rule.note}", markup=False, soft_wrap=True)
+    about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     _check(settings)
-    data = read_checkpoint(checkpoint)["bball_pl"].get("data", {})
-    photos = choose_photos(_test_photos(checkpoint, about, data, root), settings.photos)
-    reference = reference_answers(MoveClassifier.from_checkpoint(checkpoint), about.temperature, photos)
-    model = DeployModel(MoveClassifier.from_checkpoint(checkpoint), about.temperature).eval()
+    photos = choose_photos(split_photos(model, "test", root)[0], settings.photos)
+    # First the answers: the deployed model changes the network's padding and memory format.
+    reference = reference_answers(model, photos)
+    deployed = DeployModel(model.classifier, about.temperature).eval()
     with staged_folder(target) as staging:
-        work = VerifiedFiles(staging.folder, model, interface, about, reference, settings, console)
+        work = VerifiedFiles(staging.folder, deployed, interface, about, reference, settings, console)
         work.write()
-        write_card(staging.folder / "MODEL_CARD.md", about, interface, work.files, data)
+        write_card(staging.folder / "MODEL_CARD.md", about, interface, work.files, model.data)
         if "mlpackage" in settings.formats:
             write_kit(staging.folder / "parity_kit", reference, about.spec, interface)
         export = Export(target, work.files, len(photos), about, interface, work.refused)
-        _write_parity(staging.folder / "parity.json", checkpoint, settings, export)
+        _write_parity(staging.folder, model, settings, export)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)
             export.folder = staging.target
     if export.passed:
-        # What an earlier try left would be taken for this one's.
+        # A rejected folder of an earlier attempt would be taken for the result of this one.
         shutil.rmtree(target.with_name(target.name + REJECTED), ignore_errors=True)
     return export
 
@@ -125,22 +123,14 @@ def _check(settings: ExportSettings) -> None:
         raise ConfigError("--compress and --compute fp32 contradict each other; leave one out")
 
 
-def _test_photos(checkpoint: Path, about: About, data: dict[str, Any], root: Path | None) -> list[FoundPhoto]:
-    if root is None and "root" not in data:
-        raise ConfigError(f"{checkpoint} does not say where its photos were. Pass --root DIR with test photos.")
-    own = root is None or ("root" in data and root.resolve() == Path(data["root"]).resolve())
-    run = project.run_of_checkpoint(checkpoint) if own else None
-    return labelled_photos("test", about.class_names, root or Path(data["root"]), run).photos
-
-
-def _write_parity(path: Path, checkpoint: Path, settings: ExportSettings, export: Export) -> None:
+def _write_parity(folder: Path, model: TrainedModel, settings: ExportSettings, export: Export) -> None:
     facts = {
         "passed": export.passed,
-        "checkpoint": checkpoint.name,
-        "checkpoint_sha256": file_sha256(checkpoint),
+        "checkpoint": model.checkpoint.name,
+        "checkpoint_sha256": model.sha256,
         "photos": export.photos,
         "settings": asdict(settings),
         "files": [{**asdict(file), "passed": file.passed} for file in export.files],
         "refused": [{**asdict(file), "passed": file.passed} for file in export.refused],
     }
-    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False, default=list) + "\n")
+    write_proof(folder, facts)

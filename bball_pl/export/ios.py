@@ -1,4 +1,4 @@
-"""The way into the app: the verified ML Program and its contract, placed in the resources of `ios/`."""
+"""Installation into the app: the verified ML Program and its contract in the resources of `ios/`."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from bball_pl.export.formats import STEM
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
 from bball_pl.files import staged_folder, write_text
 from bball_pl.moves import MOVES
-from bball_pl.project import ROOT
+from bball_pl.project import CLONE
 
-#: The app package that takes the model.
-APP = ROOT / "ios" / f"{STEM}.swiftpm"
-#: Where the app looks for model and contract, below the package. Git keeps nothing of it.
-PLACE = Path("Resources", "Model", "Export")
+#: The app package.
+APP = CLONE / "ios" / f"{STEM}.swiftpm"
+#: Folder of model and contract below the package; ignored by Git.
+MODEL_FOLDER = Path("Resources", "Model", "Export")
 CONTRACT = "ModelContract.json"
 #: Version of the contract's keys; the app refuses others. Raise it when a key changes its name or meaning.
 SCHEMA = 1
 
 _PACKAGE = f"{STEM}.mlpackage"
-#: The live screen shows the mean over this many frames, and starts anew after a gap of so many seconds. At 15 to 30
-#: frames a second eight frames are a quarter to half a second: one slip is outvoted, and a new move is not shown late.
+#: Frames that the live screen averages over, and the gap in seconds after which it restarts. At 15 to 30 frames a
+#: second eight frames are a quarter to half a second: a single error is outvoted, and a new move is shown in time.
 _LIVE = {"smoothingFrames": 8, "forgetAfterSeconds": 1.0}
 
 
 def install_in_app(
     export: Path, about: About, interface: Interface, app: Path = APP, exported: datetime.date | None = None
 ) -> Path:
-    """Place an export's ML Program and contract in the app's resources, both or neither.
+    """Copy an export's ML Program and write its contract into the app's resources, both or neither.
 
     Args:
         export: a finished export folder with `BasketballMoves.mlpackage` and `parity.json`.
-        about: the facts that the export was made with.
-        interface: names of features and labels, likewise.
+        about: facts of the exported model.
+        interface: names of the exported features and labels.
         app: the app package.
-        exported: date for the contract; today unless given.
+        exported: date of the export. Default: today.
 
     Returns:
-        The folder with both. An older pair is replaced as a whole, and stays if anything fails.
+        The folder with both. An older pair is replaced as a whole, and kept if anything fails.
 
     Raises:
         ConfigError: if the export has no ML Program, or `app` is not the app package.
-        VerificationError: if the export is not proven, or its proof says nothing of the ML Program.
+        VerificationError: if the export is not proven, or its proof lacks the ML Program.
         RunError: if the disk is full or the app cannot be written.
     """
     if not (app / "Package.swift").is_file():
@@ -56,9 +56,11 @@ def install_in_app(
     if not (export / _PACKAGE).is_dir():
         raise ConfigError(f"{export} has no {_PACKAGE}, which the app needs. Add mlpackage to --formats.")
     proof = _proof(export)
-    target = app / PLACE
+    target = app / MODEL_FOLDER
     try:
-        for left in target.parent.glob(f".{target.name}.*"):  # of a process that was killed: the app would carry it
+        for left in target.parent.glob(
+            f".{target.name}.*"
+        ):  # left by a killed process: it would become part of the app
             shutil.rmtree(left)
         with staged_folder(target) as staging:
             package = staging.folder / _PACKAGE
@@ -68,24 +70,24 @@ def install_in_app(
             write_text(staging.folder / CONTRACT, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     except (RunError, OSError) as error:
         cause = error.__cause__ if isinstance(error, RunError) else error
-        raise RunError(f"the app {app} keeps its old model: {cause}. Make room or give write access.") from error
+        raise RunError(f"the app {app} keeps its old model: {cause}. Free disk space or give write access.") from error
     return target
 
 
 def contract(
     about: About, interface: Interface, model_sha256: str, verification: dict[str, Any], exported: datetime.date
 ) -> dict[str, Any]:
-    """Return what the app has to know of a model, as `ModelContract.json` holds it.
+    """Return the content of `ModelContract.json`, which describes a model for the app.
 
     Args:
-        about: the facts.
+        about: facts of the model.
         interface: names of features and labels.
-        model_sha256: what `package_sha256` says of the package.
-        verification: how the package compares with the trained model.
+        model_sha256: SHA-256 of the package, from `package_sha256`.
+        verification: comparison of the package with the trained model.
         exported: date of the export.
 
     Raises:
-        ConfigError: if a class's name cannot be the name of a folder on every system: corrections are filed under it.
+        ConfigError: if a class name cannot name a folder on every system, as the app's corrections need it.
     """
     chinese = {move.name: move.chinese for move in MOVES}
     for name in about.class_names:
@@ -126,8 +128,8 @@ def contract(
 def package_sha256(package: Path) -> str:
     """Return the fingerprint of a `.mlpackage`: SHA-256 over a line `<sha256>  <path>` for each of its files.
 
-    The lines are sorted by path. Hidden files do not count: looking at a folder on a Mac makes some. A shell gives
-    the same inside the package: `find * -type f ! -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    The lines are sorted by path. Hidden files do not count: a Mac creates some when a folder is viewed. The same in a
+    shell, inside the package: `find * -type f ! -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
     """
     found = (path for path in package.rglob("*") if path.is_file() and not path.name.startswith("."))
     files = {path.relative_to(package).as_posix(): path for path in found}
@@ -165,7 +167,7 @@ def _proof(export: Path) -> dict[str, Any]:
         parity: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         rows = [file for file in parity["files"] if file["name"] == _PACKAGE]
         if parity["passed"] and rows:
-            # On a Mac there are two rows, the executor's and Core ML's own: the app states the worse figures.
+            # On a Mac there are two rows, of the executor and of Core ML: the app states the worse figures.
             return {
                 "photos": parity["photos"],
                 "engines": [row["engine"] for row in rows],
@@ -174,5 +176,5 @@ def _proof(export: Path) -> dict[str, Any]:
                 "accuracy": min(row["accuracy"] for row in rows),
             }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VerificationError(f"{path} cannot be read as a proof ({error!r}). Run scripts/export.py again.") from None
-    raise VerificationError(f"{path} does not prove {_PACKAGE}. Only a proven model goes into the app.")
+        raise VerificationError(f"{path} cannot be read as a proof ({error!r}). Run bball export again.") from None
+    raise VerificationError(f"{path} does not prove {_PACKAGE}. Only a proven model is installed into the app.")

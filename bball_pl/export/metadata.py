@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bball_pl import __version__, project
 from bball_pl.errors import ConfigError
-from bball_pl.evaluate.calibration import Calibration, file_sha256
-from bball_pl.model.outcomes import read_checkpoint
+from bball_pl.export.options import InterfaceName, Labels
 from bball_pl.moves import MOVES, display_name
 from bball_pl.photos.preprocess import PreprocessSpec
 
-InterfaceName = Literal["default", "seed_2018"]
-Labels = Literal["name", "bilingual"]
+if TYPE_CHECKING:
+    from bball_pl.evaluate.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,10 @@ def interface_for(class_names: Sequence[str], name: InterfaceName = "default", l
     Args:
         class_names: in the order of the network's outputs.
         name: `default`, or `seed_2018` for the app of 2018, which takes the new file unchanged.
-        labels: `name` (shoot) or `bilingual` (shoot 投籃); the app of 2018 has its own (投籃(shoot)).
+        labels: `name` (shoot) or `bilingual` (shoot 投籃); `seed_2018` has labels such as 投籃(shoot).
 
     Raises:
-        ConfigError: if `seed_2018` is asked of other classes than the three moves, or two labels would be the same.
+        ConfigError: if the classes are not the three moves for `seed_2018`, or two labels would be the same.
     """
     if name == "seed_2018":
         chinese = {move.name: move.chinese for move in MOVES}
@@ -59,7 +56,7 @@ def interface_for(class_names: Sequence[str], name: InterfaceName = "default", l
         return Interface("image", "classLabel", "BasketballBConfidence", texts)
     texts = [display_name(class_name) if labels == "bilingual" else class_name for class_name in class_names]
     if len(set(texts)) < len(texts):
-        # Core ML takes such a list, and its dictionary of probabilities then has a label less.
+        # Core ML accepts equal labels, but its dictionary of probabilities then lacks one.
         raise ConfigError(f"two classes have the same label ({', '.join(texts)}). Rename a class folder and fit again.")
     return Interface("image", "classLabel", "probabilities", texts)
 
@@ -70,21 +67,21 @@ CROP_POLICY = {"squash": "scaleFill", "crop": "centerCrop", "pad": "scaleFit"}
 
 @dataclass(frozen=True)
 class About:
-    """Facts of a trained model that every exported file carries.
+    """Facts of a trained model, stored in every exported file.
 
     Attributes:
-        author: who trained it.
-        licence: under which it may be used.
+        author: name of whoever trained it.
+        licence: licence that it may be used under.
         description: one sentence.
         class_names: in the order of the network's outputs.
         spec: how a photo becomes the input.
-        backbone: timm's name.
-        temperature: by which the logits are divided.
-        threshold: confidence from which on an answer is given; None if there is no calibration, or none suffices.
-        trained: date of the checkpoint, ISO 8601.
-        dataset_sha256: of the photos' names, classes and contents; empty if not recorded.
-        test: figures of the test split as in metrics.json, or None if there are none for this checkpoint.
-        checkpoint_sha256: of the file.
+        backbone: timm name of the backbone.
+        temperature: divisor of the logits before the softmax.
+        threshold: lowest confidence that is answered, 0–1; None without a calibration or if no threshold suffices.
+        trained: date of the training, ISO 8601.
+        dataset_sha256: SHA-256 of the photos' names, classes and contents; empty if not recorded.
+        test: figures of the test split as in metrics.json; None if there are none for this checkpoint.
+        checkpoint_sha256: SHA-256 of the checkpoint.
     """
 
     author: str
@@ -99,6 +96,31 @@ class About:
     dataset_sha256: str
     test: dict[str, Any] | None
     checkpoint_sha256: str
+
+    @classmethod
+    def of_model(cls, model: TrainedModel, author: str, licence: str, description: str) -> About:
+        """Collect the facts of a trained model.
+
+        Args:
+            model: the model.
+            author: name of whoever trained it.
+            licence: licence that it may be used under.
+            description: one sentence.
+        """
+        return cls(
+            author=author,
+            licence=licence,
+            description=description,
+            class_names=list(model.class_names),
+            spec=model.spec,
+            backbone=model.classifier.hparams["backbone"],
+            temperature=model.rule.temperature,
+            threshold=None if model.calibration is None else model.calibration.threshold,
+            trained=model.trained,
+            dataset_sha256=model.data.get("sha256", ""),
+            test=_test_figures(model),
+            checkpoint_sha256=model.sha256,
+        )
 
     @property
     def test_accuracy(self) -> str:
@@ -126,43 +148,9 @@ class About:
         }
 
 
-def about_checkpoint(
-    checkpoint: Path, calibration: Calibration | None, author: str, licence: str, description: str
-) -> About:
-    """Gather what is known of a checkpoint.
-
-    Args:
-        checkpoint: the file.
-        calibration: of this checkpoint.
-        author: who trained it.
-        licence: under which it may be used.
-        description: one sentence.
-
-    Raises:
-        RunError: if the checkpoint cannot be read.
-    """
-    saved = read_checkpoint(checkpoint)["bball_pl"]
-    modified = datetime.datetime.fromtimestamp(checkpoint.stat().st_mtime, datetime.UTC).date().isoformat()
-    return About(
-        author=author,
-        licence=licence,
-        description=description,
-        class_names=list(saved["class_names"]),
-        spec=PreprocessSpec.from_dict(saved["spec"]),
-        backbone=saved["backbone"],
-        temperature=calibration.temperature if calibration is not None else 1.0,
-        threshold=calibration.threshold if calibration is not None else None,
-        trained=saved.get("created", modified),
-        dataset_sha256=saved.get("data", {}).get("sha256", ""),
-        test=_test_figures(checkpoint),
-        checkpoint_sha256=file_sha256(checkpoint),
-    )
-
-
-def _test_figures(checkpoint: Path) -> dict[str, Any] | None:
+def _test_figures(model: TrainedModel) -> dict[str, Any] | None:
     # The figures in a run's folder are those of its best checkpoint.
-    run = project.run_of_checkpoint(checkpoint)
-    if run is None or checkpoint.name != project.BEST or not (run / project.METRICS).is_file():
+    if model.run is None or model.checkpoint.name != project.BEST or not (model.run / project.METRICS).is_file():
         return None
-    metrics: dict[str, Any] = json.loads((run / project.METRICS).read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = json.loads((model.run / project.METRICS).read_text(encoding="utf-8"))
     return metrics if metrics.get("split") == "test" else None

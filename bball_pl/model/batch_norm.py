@@ -1,4 +1,4 @@
-"""Batch norm in fine-tuning: what its statistics follow, and statistics shared between processes."""
+"""Batch norm in fine-tuning: the policy of its statistics, and statistics shared between processes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def batch_norm_layers(module: nn.Module) -> list[_BatchNorm]:
 
 
 def apply_policy(module: nn.Module, policy: BatchNormPolicy) -> None:
-    """Set how batch norm layers behave in training; call it after every `module.train()`, and when the policy changes.
+    """Set the behaviour of batch norm layers in training; call it after every `module.train()` and policy change.
 
     Args:
         module: the network, changed in place.
-        policy: `train` normalises with the batch and lets the running statistics follow at the backbone's own pace;
-            `slow` does the same with momentum 0.01, so that a few odd batches do not throw away statistics of a
-            million photos; `frozen` normalises with the running statistics in training as in evaluation, so that
-            both see the same function, and small batches do no harm. Weight and bias are trained under each.
+        policy: `train` normalises with the batch and updates the running statistics with the backbone's momentum;
+            `slow` does the same with momentum 0.01, so that a few odd batches do not erase statistics of a million
+            photos; `frozen` normalises with the running statistics in training as in evaluation, so that both compute
+            the same function and small batches do no harm. Weight and bias are trained under each policy.
     """
     for layer in batch_norm_layers(module):
-        # Said for each policy: Lightning gives a layer back the mode it had before validation, so that a layer that
-        # was frozen in the head's epochs would stay so.
+        # Set for every policy: Lightning restores the mode a layer had before validation, so that a layer frozen in the
+        # head's epochs would stay frozen.
         layer.train(policy != "frozen")
         if policy == "slow":
             layer.momentum = _SLOW_MOMENTUM
@@ -43,7 +43,7 @@ def apply_policy(module: nn.Module, policy: BatchNormPolicy) -> None:
 class SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm over the photos of all processes, on any device that can all-reduce.
 
-    torch's own layer refuses a CPU, and its conversion forgets the activation inside timm's `BatchNormAct2d`. This
+    torch's layer does not run on CPUs, and its conversion drops the activation inside timm's `BatchNormAct2d`. This
     one shares sums and sums of squares with one differentiable all-reduce, and keeps drop and activation.
     In evaluation, in one process and before the process group exists it is plain batch norm.
     """
@@ -65,7 +65,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         return output
 
     def _forward_shared(self, images: Tensor) -> Tensor:
-        # Sums of squares lose too much in 16 bits, and autocast would not lift them by itself.
+        # Sums of squares lose too much precision in 16 bits, and autocast does not promote them.
         floats = images.float()
         count = torch.full((1,), floats.numel() / floats.shape[1], device=floats.device)
         sums = torch.cat([floats.sum((0, 2, 3)), floats.square().sum((0, 2, 3)), count])
@@ -74,7 +74,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         number = total[-1]
         mean = total[:channels] / number
         variance = (total[channels:-1] / number - mean.square()).clamp_min(0)  # rounding can make it negative
-        self._follow(mean.detach(), variance.detach(), number.detach())
+        self._update_statistics(mean.detach(), variance.detach(), number.detach())
         scale = torch.rsqrt(variance + self.eps)
         if self.affine:
             scale = scale * self.weight
@@ -82,7 +82,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         return torch.addcmul(shift.view(1, -1, 1, 1), floats, scale.view(1, -1, 1, 1)).to(images.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+    def _update_statistics(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
@@ -93,7 +93,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
 
 
 class SyncBatchNormPlugin(LayerSync):
-    """Lightning's `sync_batchnorm`, with a layer that keeps timm's activations and works on CPUs too."""
+    """Lightning's `sync_batchnorm` with a layer that keeps timm's activations and runs on CPUs too."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Replace every batch norm layer below `model` by a `SyncBatchNorm` with the same parameters."""
@@ -105,7 +105,7 @@ class SyncBatchNormPlugin(LayerSync):
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Leave the layers: outside a process group they are plain batch norm, under the same names."""
+        """Keep the layers: outside a process group they are plain batch norm, under the same names."""
         return model
 
     def __reduce__(self) -> tuple[Any, ...]:

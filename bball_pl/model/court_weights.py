@@ -32,7 +32,7 @@ def court_checkpoint() -> Path:
     """
     path = Path(__file__).parent / "weights_data" / f"{BACKBONE}.court.safetensors"
     if not path.is_file():
-        raise RunError(f"{path} is missing; install the package again, or make it with scripts/pretrain.py")
+        raise RunError(f"{path} is missing; install the package again, or make it with bball pretrain")
     return path
 
 
@@ -141,7 +141,7 @@ def court_state(backbone: str, class_names: list[str], head: tuple[str, ...]) ->
     if backbone.split(".", maxsplit=1)[0] != BACKBONE:
         raise WeightsError(
             f"--model.weights court has weights for {BACKBONE} only, not for {backbone}: pass --model.backbone "
-            f"{BACKBONE}, or make such weights with scripts/pretrain.py --backbone {backbone}"
+            f"{BACKBONE}, or make such weights with bball pretrain --backbone {backbone}"
         )
     content = read_weights(court_checkpoint())
     known: list[str] = content["bball_pl"]["class_names"]

@@ -1,4 +1,4 @@
-"""Pictures of every epoch in TensorBoard: an augmented batch, the confusion matrix, the worst mistakes."""
+"""TensorBoard pictures of every epoch: an augmented batch, the confusion matrix, the worst mistakes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Pictures(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PhotoBatch, batch_idx: int
     ) -> None:
-        """Show the first batch of the epoch as the network gets it, before mixing."""
+        """Show the first batch of the epoch as the network's input, before mixing."""
         if batch_idx == 0 and (writer := _writer(trainer)) is not None:
             classifier: Any = pl_module
             photos = unnormalise(batch.images[:_BATCH_PHOTOS], classifier.spec)
             writer.add_image("train/batch", make_grid(photos, nrow=4, padding=4), trainer.current_epoch)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Show the confusion matrix, and among the photos answered wrongly those with the highest loss."""
+        """Show the confusion matrix, and the wrong predictions with the highest loss."""
         writer = _writer(trainer)
         classifier: Any = pl_module
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -54,7 +54,7 @@ class Pictures(Callback):
 
 
 def unnormalise(images: Tensor, spec: PreprocessSpec) -> Tensor:
-    """Undo the normalisation: float `[B, 3, S, S]` as the network takes it → float `[B, 3, S, S]`, RGB, 0–1."""
+    """Undo the normalisation: float `[B, 3, S, S]`, normalised → float `[B, 3, S, S]`, RGB, 0–1."""
     mean = torch.tensor(spec.mean, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(spec.std, device=images.device).view(1, 3, 1, 1)
     return (images.float() * std + mean).clamp(0, 1)
@@ -78,19 +78,19 @@ def confusion_figure(outcomes: Outcomes, class_names: list[str]) -> Figure:
 
 
 def worst_mistakes(outcomes: Outcomes, number: int) -> list[int]:
-    """Return the rows of wrong answers, the most confident first, at most `number` of them."""
+    """Return the rows of at most `number` wrong predictions, the highest loss first."""
     losses = torch.where(outcomes.correct, -1.0, outcomes.losses)
     order = losses.argsort(descending=True, stable=True)[:number]
     return [int(row) for row in order if losses[row] >= 0]
 
 
 def mistakes_figure(outcomes: Outcomes, rows: list[int], photos: list[Photo], class_names: list[str]) -> Figure:
-    """Draw photos with their true class, the answer, its probability and the file's name."""
+    """Draw photos with true class, prediction, probability and file name."""
     columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(3.0 * columns, 2.7 * lines), layout="constrained")
-    for place, row in enumerate(rows):
-        axes = figure.add_subplot(lines, columns, place + 1)
+    for number, row in enumerate(rows, start=1):
+        axes = figure.add_subplot(lines, columns, number)
         photo = photos[int(outcomes.indices[row])]
         picture = Image.fromarray(decode(photo.path))
         picture.thumbnail((_MISTAKE_PIXELS, _MISTAKE_PIXELS))

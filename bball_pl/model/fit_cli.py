@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from bball_pl import project
+from bball_pl.cli import ErrorsInOneLine
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.model.checkpoints import DataRecord, FitInterrupted, GracefulStop, KeepLast
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.epoch_pictures import Pictures
+from bball_pl.model.fit_help import RUN_OPTIONS
 from bball_pl.model.network import spec_for
-from bball_pl.model.progress import FitProgressBar, Throughput, silence_chatter
-from bball_pl.model.trainer import FitTrainer
+from bball_pl.model.trainer import FitProgressBar, FitTrainer, Throughput, silence_chatter
 
 #: The figures of the last epoch that stand beside the settings.
 _FINAL = ("val/loss", "val/acc", "val/f1", "gap/loss", "gap/acc", "train/loss_epoch")
@@ -37,6 +36,12 @@ class _SaveConfig(SaveConfigCallback):
         super().__init__(parser, whole, **kwargs)
 
 
+class _Parser(ErrorsInOneLine, LightningArgumentParser):
+    """LightningCLI's parser, with errors in one line: usage and help would push them off the screen."""
+
+    help_words = "--help all"
+
+
 class FitCLI(LightningCLI):
     """Parses the configuration and builds datamodule, classifier and trainer; it runs nothing by itself."""
 
@@ -44,7 +49,7 @@ class FitCLI(LightningCLI):
     model: MoveClassifier
     trainer: FitTrainer
 
-    def __init__(self, args: list[str] | None = None):
+    def __init__(self, args: list[str]):
         silence_chatter()
         super().__init__(
             MoveClassifier,
@@ -53,11 +58,12 @@ class FitCLI(LightningCLI):
             # A resumed run goes on in its folder and writes the same configuration again.
             save_config_kwargs={"overwrite": True},
             trainer_class=FitTrainer,
+            parser_class=_Parser,
             parser_kwargs={
-                "default_config_files": [str(project.ROOT / "configs" / "fit.yaml")],
-                "description": "Fine-tune a timm backbone on a folder of photos.",
-                # Every error would be pushed off the screen by a hundred options.
-                "usage": "%(prog)s [--config FILE.yaml] [--GROUP.OPTION VALUE ...]    (every option: --help)",
+                "prog": "bball fit",
+                "default_config_files": [str(project.CONFIGS / "fit.yaml")],
+                "description": "Fine-tune a classifier on a folder of photos, and test its best checkpoint.",
+                "usage": "%(prog)s [--config NAME] [--GROUP.OPTION VALUE ...]",
             },
             args=args,
             run=False,
@@ -67,16 +73,19 @@ class FitCLI(LightningCLI):
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to the run as a whole."""
-        parser.add_argument("--seed_everything", type=int, default=7, help="seed of everything random")
-        parser.add_argument(
-            "--name", type=str, default="moves", help="experiment: the run is lightning_logs/NAME/version_N"
+        options: tuple[tuple[str, Any, Any], ...] = (
+            ("name", str, "moves"),
+            ("seed_everything", int, 7),
+            ("ckpt_path", str | None, None),
         )
-        parser.add_argument(
-            "--ckpt_path", type=str | None, default=None, help="checkpoint to resume from; its run folder goes on"
-        )
-        parser.add_argument(
-            "--pictures", type=bool, default=True, help="batches, confusion matrix and worst mistakes in TensorBoard"
-        )
+        for name, kind, default in options:
+            parser.add_argument(f"--{name}", type=kind, default=default, help=RUN_OPTIONS[name])
+        # A flag that takes a value as well: --pictures, --no-pictures, --pictures false.
+        parser.add_argument("--pictures", action=ActionYesNo, nargs="?", default=True, help=RUN_OPTIONS["pictures"])
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the arguments; Lightning would warn that the process has a command line of its own."""
+        self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what data and model must agree on, so that it is said once."""
@@ -108,7 +117,7 @@ class FitCLI(LightningCLI):
         checkpoint = self.config_init["ckpt_path"]
         if options.get("logger") is False and options["default_root_dir"] is None:
             raise ConfigError(
-                "without a logger there is no run folder, and the results would lie in the repository. "
+                "without a logger there is no run folder, and the results would lie in the project's folder. "
                 "Pass --trainer.default_root_dir DIR as well"
             )
         limit = options.get("limit_test_batches")
@@ -150,11 +159,9 @@ class FitCLI(LightningCLI):
         """Return the sentence that tells an interrupted user how to go on."""
         if stop.checkpoint is None:
             return f"{stop}; the run keeps no checkpoints (--trainer.enable_checkpointing false), so nothing was saved"
-        arguments = [sys.executable, str(Path(sys.argv[0]).absolute()), "--ckpt_path", str(stop.checkpoint)]
         run = project.run_of_checkpoint(stop.checkpoint)
-        if run is not None:
-            arguments[2:2] = ["--config", str(run / project.CONFIG)]
-        return f"{stop}; saved. Resume with:\n  {shlex.join(arguments)}"
+        words = ["--config", run / project.CONFIG] if run is not None else []
+        return f"{stop}; saved. Resume with:\n  {project.next_step('fit', *words, '--ckpt_path', stop.checkpoint)}"
 
     @rank_zero_only
     def log_final(self, final: Mapping[str, Any], metrics: dict[str, Any] | None) -> None:

@@ -1,116 +1,181 @@
-"""The linear probe: a regularised logistic regression on frozen features, the result that fine-tuning has to beat."""
+"""The linear probe: a regularised logistic regression on frozen features, its settings chosen on held-out photos."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
 
-#: Inverse regularisation strengths to choose from, weak evidence to strong, two per decade.
+#: `balanced` gives every class the same total weight, `none` every photo.
+ClassWeights = Literal["balanced", "none"]
+
+#: Inverse regularisation strengths to choose from, strong penalty to weak, two per decade.
 STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(-5, 1.01, 0.5))
-#: Deviations below this share of the middle one are taken to be as large. Up to a tenth no accuracy changed by more
-#: than chance, while the largest weight of an inception_v3 fell from 1,000 to 43.
+#: Lower bound of a feature's deviation as a share of the median one. Up to a tenth no accuracy changed by more than
+#: chance, while the largest weight of an inception_v3 fell from 1,000 to 43.
 _LEAST_DEVIATION = 0.03
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A logistic regression on features, as a linear layer.
+class Features(NamedTuple):
+    """Frozen features of the same photos, float32 `[N, features]`.
 
     Attributes:
-        weight: float32 `[classes, features]`.
-        bias: float32 `[classes]`.
-        strength: scikit-learn's C, the inverse of the L2 penalty on standardised features.
-        val_losses: cross entropy of each validation photo, float32 `[M]`, in nats.
-        val_acc: share of the validation photos that are answered rightly, 0–1.
+        fitted: means over each photo and its mirror image, which regressions are fitted to.
+        plain: features of the photos as they are, which they are judged by: a phone sees no mirror image.
     """
+
+    fitted: Tensor
+    plain: Tensor
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A logistic regression as a linear layer: weight float32 `[classes, features]`, bias float32 `[classes]`."""
 
     weight: Tensor
     bias: Tensor
-    strength: float
-    val_losses: Tensor
-    val_acc: float
-
-    @property
-    def val_loss(self) -> float:
-        """Mean cross entropy on the validation photos, in nats."""
-        return float(self.val_losses.mean())
 
     def logits(self, features: Tensor) -> Tensor:
         """Return logits `[N, classes]` of features `[N, features]`."""
-        return torch.nn.functional.linear(features, self.weight, self.bias)
+        return linear(features.float(), self.weight, self.bias)
 
 
-def fit_probe(
-    train_features: Tensor, train_targets: Tensor, val_features: Tensor, val_targets: Tensor, classes: int
-) -> Probe:
-    """Fit the regression on train for each strength and keep the one with the lowest cross entropy on val.
+@dataclass(frozen=True)
+class ProbeChoice:
+    """Settings of a probe and its answers to the photos that the fit of each fold left out.
 
-    Features are standardised with train's mean and deviation, so that one penalty suits them all; the result is
-    written back in terms of the raw features, so that it can be the head of the network.
+    Attributes:
+        size: side of the network's input in pixels.
+        class_weights: weighting of the classes.
+        strength: scikit-learn's C, the inverse of the L2 penalty on standardised features.
+        indices: int64 `[M]`, positions of the held-out photos in the list of all photos, ascending.
+        logits: float32 `[M, classes]`, the answers to them.
+        losses: float32 `[M]`, their cross entropies in nats.
+    """
+
+    size: int
+    class_weights: ClassWeights
+    strength: float
+    indices: Tensor
+    logits: Tensor
+    losses: Tensor
+
+
+def fit_regressions(
+    features: Tensor,
+    targets: Tensor,
+    classes: int,
+    class_weights: ClassWeights = "none",
+    strengths: Sequence[float] = STRENGTHS,
+) -> list[Regression]:
+    """Fit one regression per strength to standardised features, expressed in terms of the raw features.
 
     Args:
-        train_features: float `[N, features]`.
-        train_targets: int64 `[N]`, every class at least once.
-        val_features: float `[M, features]`.
-        val_targets: int64 `[M]`.
+        features: float `[N, features]`.
+        targets: int64 `[N]`, every class at least once.
         classes: number of classes.
+        class_weights: `balanced` weights each photo by the inverse frequency of its class.
+        strengths: values of scikit-learn's C, ascending.
     """
-    mean = train_features.double().mean(0)
-    # A feature that never changes (a dead ReLU) has nothing to say; a deviation of one keeps it at zero. One that
-    # hardly ever changes is not blown up to the size of the others: beside weights in the thousands neither fp16 nor
-    # 8 bits hold the rest of the head.
-    deviation = train_features.double().std(0, correction=0)
+    mean = features.double().mean(0)
+    # A constant feature (a dead ReLU) carries no information; a deviation of one keeps its weight at zero. A feature
+    # that hardly ever changes is not scaled up to the others: beside weights in the thousands neither fp16 nor 8 bits
+    # can represent the rest of the head.
+    deviation = features.double().std(0, correction=0)
     alive = deviation > 1e-6
     if alive.any():
         deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation[alive].median()))
     deviation = torch.where(alive, deviation, 1.0)
-    standardised = ((train_features.double() - mean) / deviation).numpy()
-    best: Probe | None = None
-    # From strong to weak penalty, each from the last solution: a few iterations apiece instead of a fresh start.
-    regression = LogisticRegression(max_iter=300, warm_start=True)
-    for strength in STRENGTHS:
-        regression.set_params(C=strength)
+    inputs = (features.double() - mean) / deviation
+    basis = None
+    if len(inputs) < inputs.shape[1]:
+        # The penalised solution lies in the span of the photos, so N coordinates instead of thousands of features give
+        # exactly the same regression, many times faster.
+        left, scale, basis = torch.linalg.svd(inputs, full_matrices=False)
+        inputs = left * scale
+    regressions = []
+    # From strong to weak penalty, each from the previous solution: a few iterations instead of a fresh start.
+    solver = LogisticRegression(
+        max_iter=300, warm_start=True, class_weight="balanced" if class_weights == "balanced" else None
+    )
+    for strength in strengths:
+        solver.set_params(C=strength)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            regression.fit(standardised, train_targets.numpy())
-        weight, bias = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
+            solver.fit(inputs.numpy(), targets.numpy())
+        weight, bias = torch.from_numpy(solver.coef_.copy()), torch.from_numpy(solver.intercept_.copy())
         if classes == 2:
             # scikit-learn gives one row for two classes: the log-odds, half of it for each logit.
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        weight = weight / deviation
-        bias = bias - weight @ mean
-        probe = _measured(weight.float(), bias.float(), strength, val_features, val_targets)
-        if best is None or probe.val_loss < best.val_loss:
-            best = probe
-    if best is None:
-        raise ValueError("no regularisation strength to choose from")
-    return best
+        weight = (weight if basis is None else weight @ basis) / deviation
+        regressions.append(Regression(weight.float(), (bias - weight @ mean).float()))
+    return regressions
 
 
-def _measured(weight: Tensor, bias: Tensor, strength: float, features: Tensor, targets: Tensor) -> Probe:
-    logits = torch.nn.functional.linear(features.float(), weight, bias)
-    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    accuracy = float((logits.argmax(1) == targets).float().mean())
-    return Probe(weight, bias, strength, losses, accuracy)
+def choose_probe(
+    features: Mapping[int, Features],
+    targets: Tensor,
+    folds: Sequence[tuple[Sequence[int], Sequence[int]]],
+    classes: int,
+    weightings: Sequence[ClassWeights] = ("balanced", "none"),
+) -> ProbeChoice:
+    """Choose image size, class weighting and regularisation by the mean loss on held-out photos.
 
-
-def clearly_better(losses: Tensor, probe_losses: Tensor) -> bool:
-    """Say whether a network beats its probe by more than one standard error of the paired differences.
-
-    On a few dozen photos the mean loss of the best of many epochs falls below the probe's by luck alone; what was
-    fitted with fewer choices deserves the doubt.
+    Every combination is fitted to the first part of each fold and judged on the second. Of several image sizes the
+    smallest is taken that is not clearly worse than the best, because a larger one makes training and phone slower.
 
     Args:
-        losses: cross entropy of each validation photo, float `[N]`, N of 1 or more.
-        probe_losses: of the probe on the same photos in the same order.
+        features: features of all photos by image size in pixels.
+        targets: int64 `[N]`.
+        folds: positions of the photos to fit to, with every class among them, and of those to judge by; no photo is
+            judged twice.
+        classes: number of classes.
+        weightings: class weightings to choose from.
+
+    Example:
+        >>> choice = choose_probe({224: features}, targets, folds, classes=3)
+        >>> (head,) = fit_regressions(features.fitted, targets, 3, choice.class_weights, [choice.strength])
     """
-    gains = (probe_losses - losses).double()
-    # One photo has no spread: then any gain counts.
+    held_out = torch.tensor([position for _, judged in folds for position in judged])
+    order = held_out.argsort()
+    best: dict[int, ProbeChoice] = {}
+    for size, weighting in product(sorted(features), weightings):
+        fitted, plain = features[size]
+        answers: list[list[Tensor]] = [[] for _ in STRENGTHS]
+        for learned, judged in folds:
+            positions = torch.tensor(learned)
+            regressions = fit_regressions(fitted[positions], targets[positions], classes, weighting)
+            for row, regression in zip(answers, regressions, strict=True):
+                row.append(regression.logits(plain[torch.tensor(judged)]))
+        for strength, row in zip(STRENGTHS, answers, strict=True):
+            indices, logits = held_out[order], torch.cat(row)[order]
+            losses = cross_entropy(logits, targets[indices], reduction="none")
+            if size not in best or losses.mean() < best[size].losses.mean():
+                best[size] = ProbeChoice(size, weighting, strength, indices, logits, losses)
+    lowest = min(best.values(), key=lambda choice: float(choice.losses.mean()))
+    return next(choice for choice in best.values() if not clearly_better(lowest.losses, choice.losses))
+
+
+def clearly_better(losses: Tensor, reference: Tensor) -> bool:
+    """Return whether the mean loss is lower than a reference's by more than one standard error of the differences.
+
+    On a few dozen photos the mean loss of the best of many epochs falls below the probe's by luck alone; the model with
+    fewer choices gets the benefit of the doubt.
+
+    Args:
+        losses: cross entropy of each photo, float `[N]`, N of 1 or more.
+        reference: cross entropies of the same photos in the same order.
+    """
+    gains = (reference - losses).double()
+    # A single photo has no spread: any gain counts.
     error = float(gains.std() / len(gains) ** 0.5) if len(gains) > 1 else 0.0
     return float(gains.mean()) > error

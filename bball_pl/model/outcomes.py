@@ -1,4 +1,4 @@
-"""Outcomes of a split: the answers to every photo gathered over batches and processes, and reading a checkpoint."""
+"""Outcomes of a split, gathered over batches and processes; and the reader of checkpoints."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with scripts/fit.py")
+        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with bball fit")
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader finds wrong, the user needs the file's name
+    except Exception as error:  # whatever torch's reader reports, the user needs the file's name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path} cannot be read as a checkpoint ({reason}); is it whole?") from error
     if not isinstance(checkpoint, dict) or not {"bball_pl", "hyper_parameters", "state_dict"} <= set(checkpoint):
-        raise RunError(f"{path} is not a checkpoint of this project: it names no classes and no preprocessing")
+        raise RunError(f"{path} is not a checkpoint of this project: it has no classes and no preprocessing")
     return checkpoint
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Answers to the photos of one split, in the order of its photo list, on the CPU.
+    """Predictions of a split's photos, in the order of its photo list, on the CPU.
 
     Attributes:
         indices: int64 `[N]`, positions in the split's photo list, ascending, without repeats.
@@ -67,21 +67,21 @@ class Outcomes:
 
 
 class OutcomeCollector:
-    """Collects the answers to one pass over a split."""
+    """Collects the predictions of one pass over a split."""
 
     def __init__(self) -> None:
         self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, indices: Tensor, targets: Tensor, logits: Tensor) -> None:
-        """Take in one batch: indices int64 `[B]` (-1 marks padding), targets int64 `[B]`, logits `[B, classes]`."""
-        # They stay where they are until the end: moving each batch would make a GPU wait.
+        """Add one batch: indices int64 `[B]` (-1 marks padding), targets int64 `[B]`, logits `[B, classes]`."""
+        # They stay on their device until the end: moving each batch would synchronise a GPU.
         self._batches.append((indices, targets, logits.detach().float()))
 
     def gather(self) -> Outcomes:
-        """Join the batches of all processes and forget them; every process gets the same answer.
+        """Join and clear the batches of all processes; every process gets the same result.
 
-        Metrics of the whole cannot be averaged from metrics of parts of uneven size, and a distributed loader pads:
-        so the answers themselves are joined, padding is dropped, and what is left is put in the photos' order.
+        Metrics of a split cannot be averaged from metrics of unequal parts, and a distributed loader pads: so the
+        predictions themselves are joined, padding is dropped, and the rest is sorted into the photos' order.
         """
         indices, targets, logits = (torch.cat(column).cpu() for column in zip(*self._batches, strict=True))
         self._batches = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -9,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bball_pl import __version__, project
-from bball_pl.court.demo_dataset import RENDERER, write_demo
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.model.court_weights import BACKBONE, CAUTION, write_weights
-from bball_pl.model.outcomes import read_checkpoint
 
 #: Test scenes as a share of the training scenes.
 _TEST_SHARE = 0.05
 
 
 def pretrain(
+    *,
     scenes: int = 10_000,
     seed: int = 7,
     backbone: str = BACKBONE,
@@ -32,7 +32,7 @@ def pretrain(
     workers: int | None = None,
     options: tuple[str, ...] = (),
 ) -> Path:
-    """Teach a backbone the moves on rendered scenes and write its weights as one .safetensors file.
+    """Train a backbone on rendered scenes, before there is a real photo, and write its weights as one file.
 
     The scenes are rendered once; each training stage is a run of fit with configs/pretrain.yaml. Repeating the command
     resumes it: existing scenes, finished stages and the checkpoint of a stopped stage are reused.
@@ -49,7 +49,7 @@ def pretrain(
         out: file to write (default: exports/BACKBONE.court.safetensors).
         temperature: softmax temperature, folded into the head of the written file.
         workers: number of rendering processes (default: one per core).
-        options: further options of fit, for every stage.
+        options: further options of fit for every stage, in quotes: "--trainer.devices 4 --trainer.strategy ddp".
 
     Returns:
         The written file: usable as --model.weights FILE and as --ckpt FILE.
@@ -58,6 +58,10 @@ def pretrain(
         ConfigError: if `sizes` and `epochs` differ in length or an epoch number is below 1.
         RunError: if a stage fails.
     """
+    # Not above: the help of every command imports this module.
+    from bball_pl.court.demo_dataset import RENDERER, write_demo
+    from bball_pl.model.outcomes import read_checkpoint
+
     if not sizes or len(sizes) != len(epochs) or min(epochs) < 1:
         raise ConfigError(
             f"--sizes {list(sizes)} and --epochs {list(epochs)}: expected for each size a number of epochs, 1 or more"
@@ -70,14 +74,14 @@ def pretrain(
     commands: list[str] = []
     for size, number in zip(sizes, epochs, strict=True):
         arguments = [
-            "--config", str(project.ROOT / "configs" / "pretrain.yaml"), "--name", f"{name}_{size}",
+            "--config", str(project.CONFIGS / "pretrain.yaml"), "--name", f"{name}_{size}",
             "--data.root", str(result.root), "--seed_everything", str(seed), "--model.backbone", backbone,
             "--model.image_size", str(size), "--trainer.max_epochs", str(number),
             "--model.weights", start if best is None else str(best),
         ]  # fmt: skip
         if best is not None:
             arguments += ["--model.probe", "false"]  # the stage before knows the classes already
-        arguments += options
+        arguments += [word for option in options for word in shlex.split(option)]
         commands.append(shlex.join(["fit", *arguments]).replace(str(project.ROOT), "."))
         best = _stage(f"{name}_{size}", arguments)
     if best is None:
@@ -86,8 +90,9 @@ def pretrain(
     facts: dict[str, Any] = {
         "scenes": scenes, "seed": seed, "renderer": RENDERER, "version": __version__, "starting_from": start,
         "sizes": list(sizes), "epochs": list(epochs), "temperature": temperature, "commands": commands,
-        "command": f"pretrain --scenes {scenes} --seed {seed} --backbone {backbone} --sizes {list(sizes)} "
-        f"--epochs {list(epochs)}", "caution": CAUTION, "licence": "Apache-2.0",
+        "command": f"pretrain --scenes {scenes} --seed {seed} --backbone {backbone} "
+        f"--sizes {' '.join(map(str, sizes))} --epochs {' '.join(map(str, epochs))}", "caution": CAUTION,
+        "licence": "Apache-2.0",
     }  # fmt: skip
     write_weights(read_checkpoint(best), target, facts, temperature)
     print(f"weights: {target} ({target.stat().st_size / 1e6:.1f} MB); {CAUTION}")
@@ -97,14 +102,15 @@ def pretrain(
 def _stage(name: str, arguments: list[str]) -> Path:
     """Run or resume one stage; return its best checkpoint."""
     runs = sorted((project.ROOT / project.LOGS / name).glob("version_*"), key=lambda run: run.stat().st_mtime)
-    command = [sys.executable, str(project.ROOT / "scripts" / "fit.py"), *arguments]
+    command = [sys.executable, "-m", "bball_pl", "fit", *arguments]
     if runs and (runs[-1] / project.METRICS).is_file() and _same(runs[-1], arguments):
         print(f"{runs[-1]} is finished: taken as it is", flush=True)
         return project.best_checkpoint(runs[-1])
     if runs and (last := runs[-1] / project.CHECKPOINTS / project.LAST).is_file() and _same(runs[-1], arguments):
         command += ["--ckpt_path", str(last)]
     # A process of its own: with several GPUs fit starts its command again on each.
-    status = subprocess.run(command, check=False).returncode
+    environment = os.environ | {"BBALL_PROJECT": str(project.ROOT)}
+    status = subprocess.run(command, env=environment, check=False).returncode
     if status != 0:
         raise RunError(f"a stage ended with status {status}; the same command goes on from its last checkpoint")
     runs = sorted((project.ROOT / project.LOGS / name).glob("version_*"), key=lambda run: run.stat().st_mtime)

@@ -18,13 +18,13 @@ from bball_pl.errors import ConfigError
 
 
 def check_ranges(values: dict[str, Any]) -> None:
-    """Refuse arguments of the classifier that cannot be meant.
+    """Reject arguments of the classifier that are out of range.
 
     Args:
-        values: from the arguments' names to their values.
+        values: values by argument name.
 
     Raises:
-        ConfigError: if there is one class or none, or a number is out of its range or not finite.
+        ConfigError: if there are fewer than two classes, or a number is out of its range or not finite.
     """
     if len(values["class_names"]) < 2:
         raise ConfigError(f"a classifier needs two classes or more, found {len(values['class_names'])}")
@@ -47,27 +47,27 @@ def check_ranges(values: dict[str, Any]) -> None:
 def mix(
     images: Tensor, targets: Tensor, mixup: float, cutmix: float, probability: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Blend each photo of a batch with another one, by mixup or CutMix, drawn once per batch.
+    """Blend each photo of a batch with another one, by mixup or CutMix, chosen at random once per batch.
 
-    Sources: mixup, arXiv:1710.09412; CutMix, arXiv:1905.04899, with the weight corrected to the area that was pasted.
+    Sources: mixup, arXiv:1710.09412; CutMix, arXiv:1905.04899, with the weight corrected to the pasted area.
 
     Args:
         images: float `[B, 3, S, S]`.
         targets: float `[B, classes]`, one row per photo that sums to 1.
         mixup: alpha of the beta distribution for mixup, 0 or more; 0 switches it off.
-        cutmix: the same for CutMix. With both on, each batch takes one of them with equal chance.
-        probability: share of the batches that are mixed at all, 0–1.
-        generator: a CPU generator, the only source of chance.
+        cutmix: alpha for CutMix. With both on, each batch uses one of them with equal probability.
+        probability: share of the batches that are mixed, 0–1.
+        generator: CPU generator, the only source of randomness.
 
     Returns:
-        Images and targets of the same shapes; the given tensors themselves when nothing is mixed.
+        Images and targets of the same shapes; the given tensors if nothing is mixed.
     """
     draws = torch.rand(2, generator=generator)
     if (mixup <= 0 and cutmix <= 0) or len(images) < 2 or float(draws[0]) >= probability:
         return images, targets
     use_cutmix = cutmix > 0 and (mixup <= 0 or float(draws[1]) < 0.5)
     share = _beta(cutmix if use_cutmix else mixup, generator)
-    # The neighbour in the batch is as random as the batch: no second permutation is needed.
+    # The batch is in random order already, so neighbours serve as partners.
     other_images, other_targets = images.roll(1, 0), targets.roll(1, 0)
     if use_cutmix:
         side = images.shape[-1]
@@ -91,7 +91,7 @@ def _beta(alpha: float, generator: torch.Generator) -> float:
 
 
 class WeightEma(WeightAveraging):
-    """Keep a moving average of weights and buffers; validation, checkpoints and the final model are the average.
+    """Moving average of weights and buffers, used in validation, in checkpoints and as the final model.
 
     With 2,000 photos a whole run has a few hundred steps, and an average over 500 steps would still remember the
     start. So the decay warms up, as in TensorFlow's `ExponentialMovingAverage`: `min(decay, (1 + n) / (10 + n))`
@@ -105,7 +105,7 @@ class WeightEma(WeightAveraging):
         super().__init__(use_buffers=True, multi_avg_fn=_warmed_up_average(decay))
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Make the average on the device of training: the network itself is moved there only later."""
+        """Create the average on the training device, to which the network is moved only later."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
@@ -118,7 +118,7 @@ def _warmed_up_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Te
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, currents, weight)
         else:
-            # Counters of batch norm: an average of counts means nothing, the latest does.
+            # Counters of batch norm: the latest value counts, not an average.
             for average, current in zip(averages, currents, strict=True):
                 average.copy_(current)
 
@@ -146,10 +146,10 @@ def freeze_lowest(network: Any, share: float) -> None:
 def parameter_groups(network: Any, lr: float, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
     """Divide a timm network's parameters by depth and by whether they decay.
 
-    The deeper a layer lies below the head, the more general its features are and the less they should move: its
+    The deeper a layer lies below the head, the more general its features are and the less they should change: its
     learning rate is `lr * layer_decay ** depth` (discriminative fine-tuning, arXiv:1801.06146; the layers are those
-    of timm's `group_matcher`). Norm weights and biases are not decayed: there are few of them, and pulling a norm's
-    scale to zero changes the function instead of making it simpler (arXiv:1812.01187, section 3.1).
+    of timm's `group_matcher`). Norm weights and biases are not decayed: there are few of them, and shrinking a norm's
+    scale changes the function instead of simplifying it (arXiv:1812.01187, section 3.1).
 
     Args:
         network: a timm network.
@@ -162,10 +162,10 @@ def parameter_groups(network: Any, lr: float, layer_decay: float, weight_decay: 
     """
     groups = param_groups_layer_decay(
         network,
-        # A mark for now: with the decay itself, a decay of 0 would give two groups of each depth the same name.
+        # A placeholder: with the real value, a decay of 0 would give two groups of each depth the same name.
         weight_decay=1.0,
         no_weight_decay_list=network.no_weight_decay() if hasattr(network, "no_weight_decay") else (),
-        # timm gives back the factors only: a factor of exactly 1 for all would hide which layer a group is.
+        # timm returns only factors: a factor of exactly 1 would hide the depth of a group.
         layer_decay=min(layer_decay, 0.999999),
     )
     factor = math.log(min(layer_decay, 0.999999))
@@ -184,25 +184,26 @@ def parameter_groups(network: Any, lr: float, layer_decay: float, weight_decay: 
     return sorted(named, key=lambda group: str(group["name"]))
 
 
-def learning_rate_course(
+def learning_rate_schedule(
     optimiser: torch.optim.Optimizer,
     total_steps: int,
     warmup_steps: int,
     head_steps: int,
     schedule: Literal["cosine", "constant"],
 ) -> LambdaLR:
-    """Let every group's learning rate rise linearly from zero, then keep it or let it fall along half a cosine.
+    """Return the schedule: a linear warm-up of every group's learning rate, then constant or half a cosine to zero.
 
-    The warm-up keeps AdamW's first steps, whose second moments rest on a handful of batches, from throwing trained
-    features away; the cosine (arXiv:1608.03983) ends with steps so small that the last weights can be trusted.
+    The second moments of AdamW's first steps come from a handful of batches; the warm-up keeps these steps from
+    destroying trained features. The cosine (arXiv:1608.03983) ends with small steps, so that the last weights are
+    stable.
 
     Args:
-        optimiser: with groups named by `parameter_groups`.
+        optimiser: optimiser with the groups of `parameter_groups`.
         total_steps: optimiser steps of the whole run.
-        warmup_steps: steps of the rise.
-        head_steps: steps at the start in which only the head moves, so that a random head's gradients do not reach
-            trained layers; every other group's rate is zero, and its warm-up begins afterwards.
-        schedule: what follows the warm-up.
+        warmup_steps: steps of the warm-up.
+        head_steps: steps at the start in which only the head is trained, so that a random head's gradients do not
+            reach trained layers; every other group's rate is zero, and its warm-up begins afterwards.
+        schedule: shape after the warm-up.
     """
 
     def factor(step: int) -> float:
@@ -218,7 +219,7 @@ def learning_rate_course(
             return 0.0
         return min(1.0, (step - head_steps + 1) / (warmup_steps + 1)) * factor(max(step, warmup_steps))
 
-    courses: list[Callable[[int], float]] = [
+    factors: list[Callable[[int], float]] = [
         factor if group["name"].startswith("depth00") else body_factor for group in optimiser.param_groups
     ]
-    return LambdaLR(optimiser, courses)
+    return LambdaLR(optimiser, factors)

@@ -1,42 +1,37 @@
-"""The record of an audit: its findings, and a fingerprint that shows whether the photos are still the same."""
+"""The record of an audit: counts of its findings, and fingerprints that show whether the photos are still the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shlex
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bball_pl.files import write_text
-from bball_pl.project import ROOT
+from bball_pl.project import audit_folder, next_step
 
-#: The files of an audit, in its folder.
+#: Files of an audit, in its folder.
 RECORD = "audit.json"
 TABLE = "audit.csv"
 PAGE = "audit.html"
-#: Below `data/`, or beside a tree that lies elsewhere.
-AUDITS = "audits"
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """What is kept of an audit.
+    """Summary of an audit.
 
     Attributes:
-        root: the tree's folder, absolute.
-        time: of the audit, ISO 8601, UTC.
-        photos: number of files with the name of a photo, those in quarantine left out.
-        counts: of the findings that stand, by kind; kinds without any are left out.
-        fixed: of the findings whose photo was moved to quarantine, likewise.
-        labels: whether the labels were judged.
-        fingerprint: of the photos that can be used and have a class.
-        fingerprints: the same for each class alone.
+        root: The tree's folder, absolute.
+        time: Time of the audit, ISO 8601, UTC.
+        photos: Number of files with the name of a photo, without those in quarantine.
+        counts: Number of open findings by kind; kinds without any are left out.
+        fixed: Number of findings by kind whose photo was moved to quarantine.
+        labels: Whether the labels were judged.
+        fingerprint: Fingerprint of the photos that can be used and have a class.
+        fingerprints: Fingerprint of each class.
     """
 
     root: str
@@ -48,38 +43,26 @@ class AuditRecord:
     fingerprint: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def json(self) -> str:
+        """The text of audit.json."""
+        return json.dumps({"version": _VERSION, **asdict(self)}, indent=2) + "\n"
+
     def changed(self, photos: Iterable[tuple[str, str, str]]) -> list[str]:
-        """Return the classes whose photos are not those of the audit; empty if nothing has changed.
+        """Return the classes whose photos have changed since the audit.
 
         Args:
-            photos: class, relative name and SHA-256 of each photo that is used; classes that none has are not looked
-                at, so that a training on a few of the classes is not told of the others.
+            photos: Class, relative name and SHA-256 of each photo in use. Classes without one are not compared, so that
+                a training on some of the classes gets no remark about the others.
         """
-        now = fingerprints_by_class(photos)
-        return [name for name, own in now.items() if self.fingerprints.get(name) != own]
-
-
-def audit_folder(root: str | os.PathLike[str]) -> Path:
-    """Return where an audit of a tree is kept: never in the tree, for a dataset holds photos and nothing else.
-
-    `data/audits/demo` for `data/demo` and `data/audits/inbox/local` for `data/inbox/local`; elsewhere `audits/` beside
-    the tree, or beside the `inbox` that it lies in.
-    """
-    # Not resolved: data/photos may be a link to another disk.
-    tree = Path(os.path.abspath(root))  # noqa: PTH100
-    if tree.is_relative_to(ROOT / "data") and tree != ROOT / "data":
-        home = ROOT / "data"
-    else:
-        inbox = next((folder for folder in (tree, *tree.parents) if folder.name == "inbox"), tree)
-        home = inbox.parent
-    return home / AUDITS / tree.relative_to(home)
+        return [name for name, now in fingerprints_by_class(photos).items() if self.fingerprints.get(name) != now]
 
 
 def fingerprint(photos: Iterable[tuple[str, str]]) -> str:
-    """Return the SHA-256 of what photos there are, in hexadecimal; their order does not matter.
+    """Return a checksum of a set of photos, SHA-256 in hexadecimal; their order does not matter.
 
     Args:
-        photos: relative name and SHA-256 of each.
+        photos: Relative name and SHA-256 of each.
     """
     lines = sorted(f"{sha256}  {relative}\0".encode("utf-8", "surrogateescape") for relative, sha256 in photos)
     return hashlib.sha256(b"".join(lines)).hexdigest()
@@ -89,7 +72,7 @@ def fingerprints_by_class(photos: Iterable[tuple[str, str, str]]) -> dict[str, s
     """Return the fingerprint of each class, sorted by name.
 
     Args:
-        photos: class, relative name and SHA-256 of each.
+        photos: Class, relative name and SHA-256 of each.
     """
     by_class: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for class_name, relative, sha256 in photos:
@@ -97,19 +80,12 @@ def fingerprints_by_class(photos: Iterable[tuple[str, str, str]]) -> dict[str, s
     return {name: fingerprint(by_class[name]) for name in sorted(by_class)}
 
 
-def write_audit(folder: Path, record: AuditRecord) -> Path:
-    """Write a record into a folder; call it last, because it says that all the rest is there."""
-    path = folder / RECORD
-    write_text(path, json.dumps({"version": _VERSION, **asdict(record)}, indent=2) + "\n")
-    return path
-
-
 def read_audit(root: str | os.PathLike[str], folder: Path | None = None) -> AuditRecord | None:
-    """Return the record of the newest audit of a tree; None if there is none that can be read.
+    """Return the record of the newest audit of a tree; None if there is no readable one.
 
     Args:
-        root: the tree's folder.
-        folder: where the audit was written if not where it belongs.
+        root: The tree's folder.
+        folder: Folder of the audit. Default: `audit_folder(root)`.
     """
     path = (folder or audit_folder(root)) / RECORD
     try:
@@ -123,17 +99,17 @@ def read_audit(root: str | os.PathLike[str], folder: Path | None = None) -> Audi
 
 
 def audit_remark(root: str | os.PathLike[str], photos: Iterable[tuple[str, str, str]]) -> str:
-    """Return what to tell somebody who trains on photos that were not audited as they are; empty if they were.
+    """Return a remark if photos were not audited, or have changed since; empty if they are as audited.
 
     Args:
-        root: the dataset's folder.
-        photos: class, relative name and SHA-256 of each photo that is used.
+        root: The dataset's folder.
+        photos: Class, relative name and SHA-256 of each photo in use.
     """
     record = read_audit(root)
-    command = shlex.join([sys.executable, str(ROOT / "scripts" / "audit.py"), str(root)])
+    command = next_step("audit", root)
     if record is None:
-        return f"{root}\nwas never audited: copies, leaks and wrong labels may be in it. Look with:\n  {command}"
+        return f"{root}\nwas never audited: it may contain copies, leaks and wrong labels. Audit it with:\n  {command}"
     if names := record.changed(photos):
-        told = f"the photos of {', '.join(names)} in {root}\nare not those of the audit of {record.time[:10]}"
-        return f"{told}. Audit again:\n  {command}"
+        changed = f"the photos of {', '.join(names)} in {root}\nare not those of the audit of {record.time[:10]}"
+        return f"{changed}. Audit again:\n  {command}"
     return ""

@@ -1,4 +1,4 @@
-"""Decoding: the bytes of a photo file as upright sRGB pixels, or the reason why that is impossible."""
+"""Decoding of photo files to upright sRGB pixels, or to the reason why a file is unusable."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bball_pl.errors import PhotoError
 
-#: Phones make up to 108 megapixels in ordinary use; 150 decode to 450 MB, which every worker must be able to hold at
-#: once. A file that claims more is far more often a decompression bomb or a scan than a photo of a player.
+#: Phones take photos of up to 108 megapixels; 150 decode to 450 MB, which every worker must be able to hold. A larger
+#: file is far more often a decompression bomb or a scan than a photo of a player.
 MAX_MEGAPIXELS = 150
 
-#: Raised when the pixels that come out of `decode` change, so that older cache entries are not used.
+#: Increased when the output of `decode` changes, so that older cache entries are not used.
 DECODE_VERSION = 1
 
-# Only formats that photos come in: Pillow also opens EPS, which starts Ghostscript, and dozens of rarities. The
-# two-picture MPO of some phones is opened as JPEG.
+# Photo formats only: Pillow also opens EPS, which starts Ghostscript, and dozens of rare formats. The two-picture MPO
+# of some phones is opened as JPEG.
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 
 # ISO media brands of HEIC and HEIF files, in bytes 8 to 12. AVIF is read by Pillow itself.
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-# What Pillow and its codecs raise on damaged files; found by fuzzing and by reading the plug-ins.
+# Exceptions of Pillow and its codecs on damaged files; found by fuzzing and by reading the plug-ins.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, RuntimeError, struct.error)
 
-# Pillow warns from 89 megapixels on; the limit above is this project's answer to the same danger.
+# Pillow warns above 89 megapixels; the limit above covers the same danger.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     """Decode one photo in full resolution, as a phone does before it classifies.
 
-    Takes JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP and TIFF; greyscale, palette, CMYK, alpha and 16 bits per channel. The
-    EXIF orientation is applied, a colour profile is converted to sRGB, transparency is laid over white, 16 bits are
-    scaled to 8 and an animation gives its first frame.
+    Supports JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP and TIFF; greyscale, palette, CMYK, alpha and 16 bits per channel.
+    The EXIF orientation is applied, colours are converted to sRGB, transparency is composited over white, 16 bits are
+    scaled to 8, and of an animation the first frame is taken.
 
     Args:
-        source: the bytes of a file, or its path.
+        source: Bytes of a file, or its path.
 
     Returns:
         RGB uint8 `[H, W, 3]`, 0–255, upright.
 
     Raises:
         PhotoError: if the file cannot be read, is empty, is not an image, is truncated or damaged, or has more than
-            `MAX_MEGAPIXELS` million pixels. The message is the reason alone; the caller knows the file's name.
+            `MAX_MEGAPIXELS` million pixels. The message is the reason alone, without the name of the file.
+
+    Example:
+        pixels = decode("data/inbox/local/unsorted/x.jpg")
     """
     content = source if isinstance(source, bytes) else _read(source)
     if not content:
@@ -68,7 +71,7 @@ def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
         raise PhotoError(f"more than {MAX_MEGAPIXELS} megapixels. Shrink the photo") from None
     except _DAMAGE as error:
         raise PhotoError(f"damaged header ({error})") from error
-    # `open` reads the header only: a bomb is refused before any memory is taken for its pixels.
+    # `open` reads the header only: a bomb is refused before memory is allocated for its pixels.
     megapixels = image.width * image.height / 1e6
     if megapixels > MAX_MEGAPIXELS:
         raise PhotoError(f"{megapixels:.0f} megapixels, over the limit of {MAX_MEGAPIXELS}. Shrink the photo")
@@ -103,7 +106,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 
 def _register_heif() -> None:
-    # Imported on the first HEIC only: libheif takes a tenth of a second to load and most albums are JPEG.
+    # Imported for the first HEIC only: libheif takes a tenth of a second to load, and most albums are JPEG.
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -113,7 +116,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except _DAMAGE:
-        # An unreadable EXIF block says nothing about the pixels; every viewer shows such a photo as it is stored.
+        # A damaged EXIF block does not affect the pixels; viewers show such a photo as it is stored.
         return image
 
 
@@ -122,7 +125,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(image)).convert("RGB")
     if image.has_transparency_data:
-        # Cut-outs are drawn for white pages; dropping alpha would show whatever colour lies under the transparency.
+        # Cut-outs are made for white pages; dropping alpha would show arbitrary colours below the transparency.
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
@@ -133,16 +136,16 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> np.ndarray:
     values = np.asarray(image)
-    # Floats and 32 bits have no agreed white; Pillow opens some 16-bit files as 32 bits, and these do.
+    # Floats and 32 bits have no defined white; 16-bit values, which Pillow opens as 32 bits in some files, do.
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise PhotoError("32 bits per pixel without a known white. Save it with 8 or 16 bits")
-    # 65535 / 257 = 255 exactly: white stays white, where Pillow's own conversion clips everything above 255.
+        raise PhotoError("32 bits per pixel without a defined white. Save it with 8 or 16 bits")
+    # 65535 / 257 = 255 exactly: white stays white. Pillow's conversion would clip everything above 255.
     return np.round(values / 257).astype(np.uint8)
 
 
 def _convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    # iPhones store Display P3, whose reds look dull when read as sRGB. The phone's own path to the network converts
-    # them, so training does as well. A broken or unfitting profile is ignored, as browsers do.
+    # iPhones store Display P3, whose reds look dull when read as sRGB. iOS converts colours before the network, so
+    # training does as well. An invalid or unsuitable profile is ignored, as in browsers.
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):

@@ -1,4 +1,4 @@
-"""The table `labels.csv`: one line for each change to a photo, only ever added to."""
+"""The table labels.csv: one line for each change to a photo, only ever added to; and the decisions that stand in it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from urllib.parse import quote, unquote_to_bytes
 
 from bball_pl.errors import DatasetError
 from bball_pl.photos.photos_csv import AppendTable
+from bball_pl.project import ROOT
 
 LABELS = "labels.csv"
-#: The action of a line that takes another one back.
+#: Action of a line that undoes another one.
 UNDO = "undo"
 _COLUMNS = ("number", "time", "by", "action", "path", "to", "was", "class", "why", "undoes")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line.
+    """One change.
 
     Attributes:
-        number: counted from 1.
+        number: Counted from 1.
         time: ISO 8601, UTC.
-        by: who: `audit`, `studio`.
+        by: Author: `audit`, `studio`.
         action: `label`, `quarantine`, `confirm`, `skip` or `undo`.
-        path: where the photo was, below the table's folder, with forward slashes.
-        to: where it went; the same if nothing moved.
-        was: class in its row of photos.csv before; empty if there is no row.
-        class_name: class from now on; empty if that is not known.
-        why: reason.
-        undoes: number of the line that is taken back; 0 if none is.
+        path: Old name of the photo, below the table's folder, with forward slashes.
+        to: New name; the same if nothing moved.
+        was: Class in its row of photos.csv before; empty if there is no row.
+        class_name: Class from now on; empty if that is not known.
+        why: Reason.
+        undoes: Number of the change that is undone; 0 if none is.
     """
 
     number: int
@@ -47,17 +48,17 @@ class Entry:
 
 
 class Labels:
-    """The lines of one table, read again only when others have added some.
+    """The lines of one table, read again only when the file has grown.
 
     Args:
-        path: of the file, which need not be there yet.
+        path: The file, which need not exist yet.
 
     Attributes:
-        path: of the file.
-        entries: the lines, the oldest first.
+        path: The file.
+        entries: The lines, the oldest first.
 
     Raises:
-        DatasetError: if the file is a table of another kind.
+        DatasetError: If the file is a table of another kind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,17 +69,17 @@ class Labels:
         if path.exists() and path.stat().st_size and not is_labels(path):
             raise DatasetError(
                 f"{path} is another kind of table; expected the columns {','.join(_COLUMNS)}. "
-                "Give it another name: changes to the photos are written down under this one."
+                "Rename it: this name is reserved for the journal of changes to photos."
             )
 
     def refresh(self) -> None:
-        """Read what others have added.
+        """Read the lines that other programs have added.
 
         Raises:
-            DatasetError: if a line is damaged.
+            DatasetError: If a line is damaged.
         """
         if not self.path.exists():
-            self._table.close()  # someone removed it: a new one begins
+            self._table.close()  # it was removed: a new one begins
             self.entries, self._size = [], 0
             return
         size = self.path.stat().st_size
@@ -96,14 +97,14 @@ class Labels:
         self.entries, self._size = entries, size
 
     def mend(self) -> None:
-        """Cut off half a line, which a power cut may leave at the end; only while nobody else writes."""
+        """Cut off half a line, which a power cut may leave at the end; only under the journal's lock."""
         self._table.mend()
 
     def append(self, entry: Entry) -> None:
         """Add a line, and wait until it is on disk.
 
         Raises:
-            OSError: if that is not possible.
+            OSError: If the disk refuses.
         """
         self._table.add(_to_row(entry))
         self._table.sync()
@@ -124,13 +125,97 @@ def is_labels(path: Path) -> bool:
         return False
 
 
-def undone(entries: Sequence[Entry]) -> set[int]:
-    """Return the numbers of the lines that later ones take back; an undo that is taken back itself does not count."""
-    numbers: set[int] = set()
+def home_of(root: str | os.PathLike[str]) -> Path:
+    """Return the folder that holds the journal and the quarantine of a tree of photos.
+
+    That is the project's `data/` for a tree in it; else the nearest folder above that has a journal already, the parent
+    of `inbox`, or the parent of the tree.
+    """
+    tree = absolute(root)
+    data = ROOT / "data"
+    if tree.is_relative_to(data):
+        return data
+    above = [tree, *tree.parents]
+    for folder in above:
+        if is_labels(folder / LABELS):
+            return folder
+    return next((folder for folder in above if folder.name == "inbox"), tree).parent
+
+
+def standing(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the changes that are not undone, the oldest first; an undo that is undone itself does not count."""
+    undone: set[int] = set()
     for entry in reversed(entries):
-        if entry.action == UNDO and entry.number not in numbers:
-            numbers.add(entry.undoes)
-    return numbers
+        if entry.action == UNDO and entry.number not in undone:
+            undone.add(entry.undoes)
+    return [entry for entry in entries if entry.number not in undone and entry.action != UNDO]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decisions of people on a photo.
+
+    Attributes:
+        class_name: The class that they gave it; empty if none.
+        confirmed: Whether a person has confirmed the class since the photo lies where it is.
+    """
+
+    class_name: str = ""
+    confirmed: bool = False
+
+
+def decisions(home: Path) -> dict[Path, Decision]:
+    """Return the decisions in the journal of a home, by the absolute paths where it last put the photos.
+
+    Raises:
+        DatasetError: If the journal is damaged.
+    """
+    home, found = absolute(home), dict[str, Decision]()
+    for entry in _read_standing(home):
+        before = found.pop(entry.path, Decision())
+        confirmed = entry.action == "confirm" or (before.confirmed and entry.to == entry.path)
+        found[entry.to] = Decision(entry.class_name or before.class_name, confirmed)
+    return {home / relative: decision for relative, decision in found.items()}
+
+
+def whereabouts(root: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Return the present names of the photos below a folder that were moved.
+
+    Args:
+        root: Folder of a dataset.
+
+    Returns:
+        By the photo's first name below `root`, with forward slashes, its name now; None if it is no longer below
+        `root`, as in quarantine.
+
+    Raises:
+        DatasetError: If the journal is damaged.
+    """
+    home, tree = home_of(root), absolute(root)
+    first: dict[str, str] = {}  # by the present name, the first one
+    for entry in _read_standing(home):
+        if entry.to != entry.path:
+            first[entry.to] = first.pop(entry.path, entry.path)
+    moved = {home / before: home / now for now, before in first.items() if now != before}
+    return {
+        before.relative_to(tree).as_posix(): now.relative_to(tree).as_posix() if now.is_relative_to(tree) else None
+        for before, now in moved.items()
+        if before.is_relative_to(tree)
+    }
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path in which links stay as they are: data/photos may be a link to another disk."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _read_standing(home: Path) -> list[Entry]:
+    """Return the standing changes of a home; none without a journal. Nothing is locked: the disk may be read-only."""
+    if not is_labels(home / LABELS):
+        return []
+    labels = Labels(home / LABELS)
+    labels.refresh()
+    return standing(labels.entries)
 
 
 def _to_row(entry: Entry) -> dict[str, str]:

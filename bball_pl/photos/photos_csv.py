@@ -1,4 +1,4 @@
-"""photos.csv: one row a photo, with its class, its group and where it came from; and its rows as their photos move."""
+"""photos.csv: one row a photo, with its class, group and origin; and the rows that move with their photos."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from typing import IO
 from bball_pl.errors import DatasetError
 from bball_pl.files import Signature, signature, write_text
 
+#: The cells of a row by their columns.
+Row = dict[str, str]
+
 
 class AppendTable:
     """A CSV file that grows by whole rows.
 
     Args:
-        path: of the file, which need not be there yet.
-        columns: in their order, for a new file; one that is there keeps its own.
+        path: The file, which need not exist yet.
+        columns: Columns of a new file, in their order; an existing file keeps its columns.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -28,7 +31,7 @@ class AppendTable:
         self._file: IO[bytes] | None = None
 
     def mend(self) -> None:
-        """Cut off half a row, which a power cut may leave at the end, and end a whole one as rows end."""
+        """Cut off half a row, which a power cut may leave at the end, and terminate a whole one."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -57,10 +60,10 @@ class AppendTable:
         return rows
 
     def add(self, row: dict[str, str]) -> None:
-        """Add a row; columns that it lacks stay empty, and those that the file lacks are left out."""
+        """Append a row; columns that it lacks stay empty, and columns that the file lacks are left out."""
         if self._file is None:
             new = not self.path.exists() or self.path.stat().st_size == 0
-            # Not buffered: a row is one write, which a kill cannot cut in two.
+            # Unbuffered: a row is one write, which a kill cannot cut in two.
             self._file = self.path.open("ab", buffering=0)
             if new:
                 self._file.write(_line(self._columns))
@@ -72,7 +75,7 @@ class AppendTable:
             os.fsync(self._file.fileno())
 
     def write(self, rows: Iterable[dict[str, str]]) -> None:
-        """Write the file anew, whole or not at all."""
+        """Replace the file, whole or not at all."""
         lines = [_line(self._columns), *(_line([row.get(column, "") for column in self._columns]) for row in rows)]
         self.close()
         write_text(self.path, b"".join(lines).decode())
@@ -90,7 +93,7 @@ def _line(cells: Iterable[str]) -> bytes:
     return text.getvalue().encode()
 
 
-#: Columns in the order in which they are written. `path` and `class` must be there, the others may be missing.
+#: Columns in the order in which they are written. `path` and `class` are required.
 COLUMNS = (
     *("path", "class", "group", "source", "source_url", "author", "licence", "licence_url", "sha256", "dhash"),
     *("time", "attribution", "restrictions"),
@@ -103,19 +106,19 @@ class PhotoRecord:
     """One row of photos.csv; an unknown field is an empty string.
 
     Attributes:
-        path: place below the dataset's folder, with forward slashes: `train/shoot/000123.jpg`.
-        class_name: the column `class`.
-        group: what must not be split between training and test: an album, a game, a clip.
-        source: name of where the photo is from.
-        source_url: its page.
-        author: who took it.
-        licence: name or SPDX identifier of the licence.
-        licence_url: text of the licence.
+        path: Name below the dataset's folder, with forward slashes: `train/shoot/000123.jpg`.
+        class_name: The column `class`.
+        group: Unit that must not be split between training and test: an album, a game, a clip.
+        source: Name of the source.
+        source_url: Page of the photo.
+        author: Name of the photographer.
+        licence: Name or SPDX identifier of the licence.
+        licence_url: Address of the licence's text.
         sha256: 64 hex digits over the file's bytes.
         dhash: 64-bit difference hash of the picture as 16 hex digits.
-        time: when it was taken, or else published, ISO 8601.
-        attribution: the line that the licence asks for.
-        restrictions: what else its source says of its use, such as personality rights.
+        time: Time when it was taken, or else published, ISO 8601.
+        attribution: The line that the licence asks for.
+        restrictions: Other restrictions that the source names, such as personality rights.
     """
 
     path: str
@@ -131,6 +134,11 @@ class PhotoRecord:
     time: str = ""
     attribution: str = ""
     restrictions: str = ""
+
+
+def printable(text: str) -> str:
+    """Return a text that a table and a terminal can show: line ends, controls and bytes that are no text become �."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _field(column: str) -> str:
@@ -151,10 +159,10 @@ def read_photos_csv(path: str | Path) -> list[PhotoRecord]:
     """Return the rows of a photos.csv in their order; columns beyond `COLUMNS` are left out.
 
     Args:
-        path: the file, UTF-8 with or without a byte order mark.
+        path: The file, UTF-8 with or without a byte order mark.
 
     Raises:
-        DatasetError: if the file is missing, is not UTF-8, lacks the column `path` or `class`, has a row with another
+        DatasetError: If the file is missing, is not UTF-8, lacks the column `path` or `class`, has a row with another
             number of fields than its head, an empty or absolute `path` or one that leaves the dataset, an empty
             `class`, or the same `path` twice.
     """
@@ -204,20 +212,29 @@ def read_photos_csv(path: str | Path) -> list[PhotoRecord]:
     return records
 
 
-PHOTOS_CSV = "photos.csv"
-#: The folder of photos that are not used, below a home.
-QUARANTINE = "quarantine"
-#: Only the table of an inbox has it. Such a table knows a photo by its file's name and may grow at any moment.
-_OF_AN_INBOX = "collected"
+def read_rows(path: Path) -> dict[str, Row]:
+    """Return the rows of a photos.csv by their paths in the file's order, each with every column of the file.
 
-Row = dict[str, str]
+    Raises:
+        DatasetError: As in `read_photos_csv`.
+    """
+    read_photos_csv(path)
+    rows = [{name: cell.strip() for name, cell in row.items()} for row in AppendTable(path, COLUMNS).rows()]
+    return {row["path"]: row for row in rows}
+
+
+PHOTOS_CSV = "photos.csv"
+#: Folder of photos that are not used, below a home.
+QUARANTINE = "quarantine"
+#: Column that only the table of an inbox has. Such a table knows a photo by its file's name and may grow at any time.
+_OF_AN_INBOX = "collected"
 
 
 class Rows:
-    """The tables below a home, kept in memory while their files do not change.
+    """The rows of all tables below a home, kept in memory while their files do not change.
 
     Args:
-        home: the folder.
+        home: Folder of the journal.
     """
 
     def __init__(self, home: Path) -> None:
@@ -225,16 +242,16 @@ class Rows:
         self._read: dict[Path, tuple[Signature, dict[str, Row]]] = {}
 
     def class_of(self, path: Path) -> str:
-        """Return the class in the row of a photo; empty if it has none."""
+        """Return the class in the row of a photo; empty without a row."""
         folder = self._folder(path)
         row = self._rows(folder).get(_key(folder, path), {}) if folder is not None else {}
         return row.get("class", "")
 
     def check(self, path: Path, to: Path) -> None:
-        """Refuse a move that a row cannot follow.
+        """Refuse a move that the photo's row cannot make.
 
         Raises:
-            DatasetError: if the photo has a row and `to` is neither below its table nor in quarantine; the table is
+            DatasetError: If the photo has a row and `to` is neither below its table nor in quarantine, or the table is
                 damaged.
         """
         folder = self._folder(path)
@@ -242,16 +259,16 @@ class Rows:
             self._folder_for(folder, to)
 
     def follow(self, path: Path, to: Path, class_name: str) -> None:
-        """Move the row of a photo, if it has one; done again after a kill, it does what was not done.
+        """Move the row of a photo, if it has one; repeated after a kill, it finishes an interrupted move.
 
         Args:
-            path: where the photo was.
-            to: where it is now.
-            class_name: the class of the row from now on; empty leaves it.
+            path: Old path of the photo.
+            to: New path of the photo.
+            class_name: Class of the row from now on; empty keeps it.
 
         Raises:
-            OSError: if a table cannot be written.
-            DatasetError: as `check`.
+            OSError: If a table cannot be written.
+            DatasetError: As in `check`.
         """
         folder = self._folder(path)
         if folder is None:
@@ -265,19 +282,18 @@ class Rows:
         if target == folder:
             key = _key(folder, path)
             self._write(
-                folder, {_key(target, to) if own == key else own: rows[own] for own in rows} | {moved["path"]: moved}
+                folder, {moved["path"] if name == key else name: rows[name] for name in rows} | {moved["path"]: moved}
             )
             return
-        # First added, then taken away: after a kill the row may be there twice, but never lost.
-        there = self._rows(target)
-        ordered = list(there) == sorted(there)
-        there = there | {moved["path"]: moved}
-        # A table in order stays so: then it is the same again, byte for byte, after an undo.
-        self._write(target, dict(sorted(there.items())) if ordered else there)
-        self._write(folder, {own: row for own, row in rows.items() if own != _key(folder, path)})
+        # First added, then removed: after a kill the row may exist twice, but is never lost.
+        before = self._rows(target)
+        after = before | {moved["path"]: moved}
+        # A sorted table stays sorted: after an undo it is the same again, byte for byte.
+        self._write(target, dict(sorted(after.items())) if list(before) == sorted(before) else after)
+        self._write(folder, {name: row for name, row in rows.items() if name != _key(folder, path)})
 
     def _folder(self, path: Path) -> Path | None:
-        """Return the folder of the table that a photo's row is in, if rows of that table follow their photos."""
+        """Return the folder of the table with a photo's row; None for a table whose rows do not move with photos."""
         for folder in path.parents:
             table = folder / PHOTOS_CSV
             if table.is_file():
@@ -308,13 +324,13 @@ class Rows:
             return {}
         now = signature(path)
         if folder not in self._read or self._read[folder][0] != now:
-            read_photos_csv(path)  # says what is wrong with it, if something is
+            read_photos_csv(path)  # refuses a damaged table
             self._read[folder] = now, {row["path"].strip(): row for row in AppendTable(path, COLUMNS).rows()}
         return self._read[folder][1]
 
     def _write(self, folder: Path, rows: dict[str, Row]) -> None:
         path = folder / PHOTOS_CSV
-        # The columns that are there, and those that a row brings along.
+        # The columns of the table, and those that a row brings along.
         columns = dict.fromkeys(name for row in [*self._rows(folder).values(), *rows.values()] for name in row)
         AppendTable(path, list(columns) or COLUMNS).write(rows.values())
         self._read[folder] = signature(path), rows

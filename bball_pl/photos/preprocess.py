@@ -1,4 +1,4 @@
-"""Preprocessing between the file and the network: one definition for every stage and for the phone."""
+"""Preprocessing of photos for the network, defined once for all stages and the phone."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """Size, fit, normalisation and interpolation of the photos that a network takes.
+    """Size, fit, normalisation and interpolation of a network's input.
 
     Attributes:
-        size: side of the square input, in pixels.
-        fit: how a photo that is not square becomes square. `squash` changes its proportions and never cuts anything
-            off (Vision's `.scaleFill`); `crop` keeps the middle (`.centerCrop`); `pad` adds black bars (`.scaleFit`).
-        mean: per channel, RGB, in units of 0–1.
-        std: per channel, RGB, in units of 0–1.
-        interpolation: filter for the resizing; always with antialiasing.
+        size: Side of the square input in pixels.
+        fit: Way to make a photo square. `squash` changes its proportions and cuts nothing off (Vision's `.scaleFill`);
+            `crop` keeps the middle (`.centerCrop`); `pad` adds black bars (`.scaleFit`).
+        mean: Mean per RGB channel, for values of 0–1.
+        std: Standard deviation per RGB channel, for values of 0–1.
+        interpolation: Filter for resizing, always with antialiasing.
+
+    Example:
+        spec = PreprocessSpec(224, "crop")
+        pixels = spec.resize(decode(path))
     """
 
     size: int
@@ -39,7 +43,7 @@ class PreprocessSpec:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        # A checkpoint or a YAML file hands lists over; tuples keep the spec hashable and comparable.
+        # Checkpoints and YAML files contain lists; tuples keep the spec hashable and comparable.
         object.__setattr__(self, "mean", triple(self.mean, "mean"))
         object.__setattr__(self, "std", triple(self.std, "std"))
         if self.size < 16:
@@ -52,13 +56,13 @@ class PreprocessSpec:
             raise ConfigError(f"std is {self.std}; expected three positive numbers")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists, numbers and strings, as a checkpoint and JSON can hold them."""
+        """Return the spec as lists, numbers and strings, for a checkpoint or JSON."""
         plain = asdict(self)
         return {**plain, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> PreprocessSpec:
-        """Build the spec that `to_dict` described.
+        """Build a spec from the result of `to_dict`.
 
         Raises:
             ConfigError: if a key is missing or unknown, or a value is out of range.
@@ -69,7 +73,7 @@ class PreprocessSpec:
             raise ConfigError(f"not a preprocessing description: {error}") from error
 
     def resize(self, photo: np.ndarray) -> np.ndarray:
-        """Make a photo square as the network takes it.
+        """Resize a photo to the network's square input.
 
         Args:
             photo: RGB uint8 `[H, W, 3]`, 0–255.
@@ -85,7 +89,7 @@ class PreprocessSpec:
         if self.fit == "crop":
             side = min(height, width)
             left, top = (width - side) / 2, (height - side) / 2
-            # `box` takes fractions of a pixel: the middle stays in the middle whatever the parity of the sides.
+            # `box` may be fractional: the crop is centred also for odd differences of the sides.
             box = (left, top, left + side, top + side)
             return np.asarray(image.resize((size, size), resampling, box=box))
         scale = size / max(height, width)
@@ -98,7 +102,7 @@ class PreprocessSpec:
         return canvas
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """Turn bytes into what the network was trained on: `(x / 255 - mean) / std` per channel.
+        """Normalise bytes for the network: `(x / 255 - mean) / std` per channel.
 
         Args:
             batch: uint8 `[B, 3, size, size]`, RGB, 0–255, on any device.
@@ -115,16 +119,16 @@ class PreprocessSpec:
 def _mean_and_scale(
     mean: tuple[float, float, float], std: tuple[float, float, float], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    # Kept on the device: copying six numbers for every batch would make a GPU wait.
+    # Cached on the device: copying six numbers for every batch would stall a GPU.
     means = torch.tensor(mean, device=device).mul(255).view(1, 3, 1, 1)
     return means, torch.tensor(std, device=device).mul(255).reciprocal().view(1, 3, 1, 1)
 
 
 def triple(values: Sequence[float], name: str) -> tuple[float, float, float]:
-    """Return three floats.
+    """Return `values` as three floats.
 
     Raises:
-        ConfigError: if there are not exactly three `values`; the message calls them `name`.
+        ConfigError: unless there are three `values`; the message calls them `name`.
     """
     numbers = tuple(float(value) for value in values)
     if len(numbers) != 3:

@@ -16,13 +16,13 @@ import PIL
 from filelock import FileLock
 from joblib import cpu_count
 from rich.console import Console
-from rich.progress import Progress
 
 from bball_pl.files import Signature
 from bball_pl.photos.decode import DECODE_VERSION
 from bball_pl.photos.measurements import Measurements, Quality
+from bball_pl.terminal import progress
 
-#: Raised when a table changes, or what is measured.
+#: Increased when a table or a measurement changes.
 _VERSION = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID;
@@ -67,7 +67,7 @@ class PhotoStore:
         self._path = None if folder is None else folder / name
         self._lock = threading.Lock()
         self._database = _open(self._path)
-        self._folders: dict[Path, bytes] = {}
+        self._folders: dict[str, bytes] = {}
 
     def __enter__(self) -> PhotoStore:
         return self
@@ -182,11 +182,11 @@ class PhotoStore:
 
     def _key(self, path: Path) -> bytes:
         # Links to a folder lead to the same photos. Resolved once per folder, because that takes longer than the query.
-        folder = self._folders.get(path.parent)
-        if folder is None:
-            folder = self._folders[path.parent] = os.fsencode(os.path.realpath(path.parent))
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.fsencode(os.path.realpath(folder))
         # Bytes: a name need not be UTF-8.
-        return os.path.join(folder, os.fsencode(path.name))  # noqa: PTH118
+        return os.path.join(self._folders[folder], os.fsencode(name))  # noqa: PTH118
 
 
 def _blobs(by_network: Mapping[str, Mapping[str, np.ndarray]], dtype: type[np.floating]) -> list[tuple]:
@@ -203,7 +203,7 @@ def _is_damaged(error: sqlite3.Error) -> bool:
 
 
 def _open(path: Path | None, check: bool = False) -> sqlite3.Connection:
-    """Open or rebuild a store; in memory if it is neither there nor can be written.
+    """Open a store, rebuilding a damaged one; falls back to memory where no file can be opened.
 
     Args:
         path: The file; None is in memory.
@@ -269,20 +269,20 @@ def in_batches(
         return
     batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
     with (
-        Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
+        progress(console) as bar,
         # Threads, not processes: Pillow and OpenCV release the interpreter's lock while they work, and threads start
         # at once and are safe where CUDA has threads already.
         ThreadPoolExecutor(cpu_count()) as pool,
     ):
-        bar = progress.add_task(title, total=len(tasks))
+        task = bar.add_task(title, total=len(tasks))
         try:
-            futures = [pool.submit(work, task) for task in batches[0]]
+            futures = [pool.submit(work, one) for one in batches[0]]
             for following in [*batches[1:], []]:
                 results = []
                 for future in futures:
                     results.append(future.result())
-                    progress.advance(bar)
-                futures = [pool.submit(work, task) for task in following]
+                    bar.advance(task)
+                futures = [pool.submit(work, one) for one in following]
                 yield results
         except BaseException:
             # Ctrl-C: without this the pool would first finish everything that is queued.

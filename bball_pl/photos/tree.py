@@ -1,18 +1,23 @@
-"""Trees of photos: a dataset with its splits, an inbox with its sources, or plain class folders."""
+"""Photos and trees of photos: the one walk through folders, and the one rule for the class of a photo."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from bball_pl.errors import DatasetError
-from bball_pl.moves import MOVES, UNSORTED, display_name, sort_class_names
-from bball_pl.photos.photos_csv import COLUMNS, QUARANTINE, AppendTable, read_photos_csv
+from bball_pl.moves import MOVES, UNSORTED, sort_class_names
+from bball_pl.photos.labels_csv import Decision, absolute, decisions, home_of
+from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE, Row, read_rows
+
+if TYPE_CHECKING:
+    from bball_pl.photos.measurements import Measurements
 
 SPLITS = ("train", "val", "test")
 
@@ -20,264 +25,149 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
 )
 
-# Files that programs and people leave in photo folders; a line about each run's README helps nobody.
-_QUIET_NAMES = frozenset({"thumbs.db", "desktop.ini", "readme", "licence", "license"})
+#: Names, in lower case, that network disks, systems and unpackers leave between photos. Every walk skips them, like
+#: hidden entries: the thumbnails in a Synology's @eaDir would triple a dataset and leak train into val.
+LITTER = frozenset({"@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "thumbs.db", "desktop.ini"})
+
+# Files that people leave in photo folders; a remark about each run's README would be noise.
+_QUIET_NAMES = frozenset({"readme", "licence", "license"})
 _QUIET_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json"})
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo of a dataset.
+    """One photo of a tree: a file with the name of an image, opened or not.
+
+    Two photos are equal if everything but `row`, `measurements` and `confirmed` is.
 
     Attributes:
-        path: its file.
-        relative: its name inside the dataset's root, with forward slashes on every system.
-        class_name: name of its class.
-        target: index of its class in the order of the class names.
-        group: what must not be divided by a split (an album, a game, a clip); empty if not known.
-        sha256: of the file's bytes, in hexadecimal.
+        path: The file.
+        relative: Its name below the tree's root, with forward slashes on every system.
+        split: `train`, `val` or `test`; empty in a tree without splits.
+        class_name: Its class by the rule of `PhotoTree`; empty for a photo without one.
+        group: What a split must not divide, such as an album, a game or a clip; empty if not known.
+        sha256: Checksum of the file's bytes in hexadecimal; empty before it was read, or if that failed.
+        target: Index of its class in the order of the class names; -1 without a class.
+        confirmed: Whether a person has confirmed the class.
+        row: Its row of photos.csv with every column of the file; empty without one.
+        measurements: Measurements of its pixels; None before they were made.
     """
 
     path: Path
     relative: str
-    class_name: str
-    target: int
-    group: str
-    sha256: str
+    split: str = ""
+    class_name: str = ""
+    group: str = ""
+    sha256: str = ""
+    target: int = -1
+    confirmed: bool = field(default=False, compare=False)
+    row: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    measurements: Measurements | None = field(default=None, compare=False, repr=False)
 
-
-@dataclass(frozen=True)
-class FoundPhoto:
-    """A file with the name of a photo, not opened yet; the attributes are those of `Photo`, and `split`."""
-
-    path: Path
-    relative: str
-    split: str
-    class_name: str
-    group: str
-
-
-@dataclass
-class FoundDataset:
-    """A dataset folder as its names show it.
-
-    Attributes:
-        root: the folder.
-        class_names: in the order of the targets.
-        photos: sorted by relative name, so that the order does not depend on the file system.
-        ignored: relative names of files and folders that are left out, for the user to see.
-        has_val: whether there is a folder `val`.
-    """
-
-    root: Path
-    class_names: list[str]
-    photos: list[FoundPhoto] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    has_val: bool = False
-
-
-def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> list[str]:
-    """Return the class names of a dataset in the order of the targets, looking at the names in `train` only.
-
-    Args:
-        root: the dataset's folder.
-        given: the class names in the order that is wanted; None takes every folder in `train`.
-
-    Raises:
-        DatasetError: if the root or `train` is missing, there are fewer than two classes, or a given class is double
-            or has no folder.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise DatasetError(
-            f"there is no dataset at {root}. Make the demo's with `python scripts/demo.py`, or pass --data.root DIR."
-        )
-    if not (root / "train").is_dir():
-        raise DatasetError(
-            f"{root} has no folder 'train' (found: {_listing(_folders(root))}). Expected {{train,test}}/<class>/*.jpg. "
-            "Sort the photos into train/<class>/ and test/<class>/, or pass --data.root DIR."
-        )
-    found = _folders(root / "train")
-    if given is None:
-        if len(found) < 2:
-            raise DatasetError(
-                f"{root / 'train'} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
-                "one per move, such as shoot, dribble and layup. Add the missing ones, or pass --data.root DIR."
-            )
-        return sort_class_names(found)
-    if len(given) < 2:
-        raise DatasetError(f"--data.class_names gives {len(given)} classes; expected two or more.")
-    if doubles := [name for name, times in Counter(given).items() if times > 1]:
-        raise DatasetError(f"--data.class_names names {_listing(doubles)} twice. Give each class once.")
-    _require_folders(root / "train", given)
-    return list(given)
-
-
-def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> FoundDataset:
-    """List the photos of a dataset without opening them, and join the groups of `photos.csv` where there is one.
-
-    Class folders are searched to any depth and links are followed. Hidden files and what systems and people leave
-    behind (`.DS_Store`, `Thumbs.db`, README, text) are passed over in silence; other files without the name of an
-    image are noted in `ignored`.
-
-    Args:
-        root: the dataset's folder, `{train,test[,val]}/<class>/*.jpg`.
-        given: as in `find_class_names`.
-
-    Raises:
-        DatasetError: as in `find_class_names`; if `test` or `val` lacks a class or has one that `train` lacks; if
-            `photos.csv` names a file that is not there or contradicts a photo's folder.
-    """
-    root = Path(root)
-    dataset = FoundDataset(root, find_class_names(root, given))
-    for split in SPLITS:
-        folder = root / split
-        if not folder.is_dir():
-            continue
-        dataset.has_val |= split == "val"
-        _require_folders(folder, dataset.class_names)
-        extra = sorted(set(_folders(folder)) - set(dataset.class_names))
-        if extra and given is None:
-            raise DatasetError(
-                f"{folder} has the folder {_listing(extra)}, and {root / 'train'} has not. Add photos of that class "
-                "to train, remove the folder, or pass --data.class_names."
-            )
-        dataset.ignored += [f"{split}/{name}/" for name in extra]
-        for class_name in dataset.class_names:
-            for path in files_below(folder / class_name):
-                relative = path.relative_to(root).as_posix()
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    dataset.photos.append(FoundPhoto(path, relative, split, class_name, group=""))
-                elif not (path.name.lower() in _QUIET_NAMES or path.suffix.lower() in _QUIET_SUFFIXES):
-                    dataset.ignored.append(relative)
-    dataset.photos.sort(key=lambda photo: photo.relative)
-    dataset.ignored.sort()
-    _join_groups(dataset)
-    return dataset
-
-
-def count_table(photos: Mapping[str, Sequence[Photo]], class_names: Sequence[str]) -> Table:
-    """Return a table of photos per class and split, with the number of groups where they are known."""
-    splits = [split for split in SPLITS if photos.get(split)]
-    table = Table()
-    table.add_column("class")
-    for split in splits:
-        table.add_column(split, justify="right")
-    for name in class_names:
-        counts = [sum(photo.class_name == name for photo in photos[split]) for split in splits]
-        table.add_row(display_name(name), *map(str, counts))
-    table.add_section()
-    table.add_row("all", *(str(len(photos[split])) for split in splits))
-    groups = [len({photo.group for photo in photos[split] if photo.group}) for split in splits]
-    if any(groups):
-        table.add_row("groups", *map(str, groups))
-    return table
-
-
-def _join_groups(dataset: FoundDataset) -> None:
-    table = dataset.root / "photos.csv"
-    if not table.is_file():
-        return
-    known = {photo.relative: position for position, photo in enumerate(dataset.photos)}
-    problems = []
-    for row, record in enumerate(read_photos_csv(table), start=2):
-        position = known.get(record.path)
-        if position is None:
-            # Photos outside the splits and of classes that are left out are no contradiction.
-            if not (dataset.root / record.path).exists():
-                problems.append(f"row {row}: {record.path} is not there")
-            continue
-        found = dataset.photos[position]
-        if record.class_name != found.class_name:
-            problems.append(f"row {row}: {record.path} has the class '{record.class_name}'")
-        dataset.photos[position] = FoundPhoto(found.path, found.relative, found.split, found.class_name, record.group)
-    if problems:
-        raise DatasetError(
-            f"{table} does not agree with the folders:\n  " + "\n  ".join(problems) + "\n"
-            "Each row's path and class must be those of a file below the root. Mend the rows, or move the photos."
-        )
-
-
-def _require_folders(folder: Path, class_names: Sequence[str]) -> None:
-    found = _folders(folder)
-    for name in class_names:
-        if name not in found:
-            raise DatasetError(
-                f"{folder} has no folder '{name}' (found: {_listing(found)}). Add it, or pass --data.class_names."
-            )
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """Yield the files of a folder, to any depth and through links; hidden ones are left out."""
-    real = os.path.realpath(folder)
-    # A link to a folder above would be walked for ever.
-    if real in above:
-        return
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from files_below(path, above | {real})
-        else:
-            # Dangling links come through as well: a photo that is not there is a bad photo, not a missing one.
-            yield path
-
-
-def _listing(names: Sequence[str]) -> str:
-    return ", ".join(names) or "nothing"
-
-
-#: The table that says where photos come from.
-TABLE = "photos.csv"
-
-Row = Mapping[str, str]
+    @property
+    def usable(self) -> bool:
+        """Whether it was measured and can be decoded."""
+        return self.measurements is not None and not self.measurements.problem
 
 
 class NoPhotosError(DatasetError):
     """A tree without a photo."""
 
 
-@dataclass(frozen=True)
-class AlbumPhoto:
-    """A file with the name of a photo, not opened yet.
-
-    Attributes:
-        path: its file.
-        relative: its name below the album's root, with forward slashes on every system.
-        split: train, val or test; empty in a tree without splits.
-        class_name: empty if nobody has sorted it yet.
-        group: what must not be divided by a split; empty if not known.
-        row: its row of photos.csv with every column of the file; empty if there is none.
-    """
-
-    path: Path
-    relative: str
-    split: str
-    class_name: str
-    group: str = ""
-    row: Row = field(default_factory=dict)
-
-
 @dataclass
-class Album:
-    """What lies in a tree.
+class PhotoTree:
+    """The photos of a folder: a dataset with its splits, an inbox with its sources, or plain class folders.
+
+    The class of a photo, in this order:
+
+    1. the class that a person gave it in the studio, as the journal labels.csv has it, while the photo is where the
+       journal says;
+    2. the class in its row of photos.csv, `unsorted` apart, while the photo is where the row says;
+    3. its folders. In a dataset the folder below the split names the class. Elsewhere the first folder from the top
+       that bears the name of a class, or `unsorted`, decides, and folders below it are albums: the studio sorts
+       `league/unsorted/shoot/x.jpg` of the album `shoot` into `league/layup/shoot/x.jpg`, which is a layup. Below
+       `unsorted` no folder gives a class.
 
     Attributes:
-        root: the folder.
-        class_names: in the order of the classes; empty if nothing is sorted.
-        photos: sorted by relative name.
-        has_splits: whether it is a dataset with folders train, val, test.
+        root: The folder.
+        class_names: In the order of the targets; empty if nothing is sorted.
+        photos: Sorted by relative name, so that the order does not depend on the file system.
+        has_splits: Whether it is a dataset, with a folder `train`; only train, val and test are read then.
+        ignored: Relative names of files and folders that a training leaves out.
+        links: Number of links that were not followed.
+        home: Folder of the journal and of the quarantine.
     """
 
     root: Path
     class_names: list[str]
-    photos: list[AlbumPhoto]
-    has_splits: bool
-    _tables: dict[Path, list[Row]] = field(default_factory=dict)
+    photos: list[Photo]
+    has_splits: bool = False
+    ignored: list[str] = field(default_factory=list)
+    links: int = 0
+    home: Path = Path()
+    _tables: dict[Path, dict[str, Row]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def at(cls, root: str | os.PathLike[str], home: Path | None = None) -> PhotoTree:
+        """Return a tree that is not scanned: only its root and its home are known.
+
+        Args:
+            root: The folder.
+            home: Folder of the journal. Default: see `home_of`.
+        """
+        return cls(Path(root), [], [], home=absolute(home) if home else home_of(root))
+
+    @classmethod
+    def scan(
+        cls,
+        root: str | os.PathLike[str],
+        class_names: Sequence[str] | None = None,
+        home: Path | None = None,
+        movable: bool = False,
+    ) -> PhotoTree:
+        """List the photos of a tree without opening them, with the rows of every photos.csv in it.
+
+        Args:
+            root: The folder; its folder `quarantine` is left out.
+            class_names: Names of the class folders, compared in Unicode's form NFC. Default: the folders in the splits
+                of a dataset; elsewhere the three moves if folders of two or more of them exist, else the folders
+                below the root or below a photos.csv, and the classes in the tables.
+            home: Folder of the journal. Default: see `home_of`.
+            movable: Only files that may be moved: links are counted and not followed, folders that cannot be listed
+                are passed over, and a tree may be empty.
+
+        Raises:
+            DatasetError: If there is no such folder or no photo in it, a folder cannot be listed, or a photos.csv or
+                the journal is damaged.
+
+        Example:
+            >>> [(photo.relative, photo.class_name) for photo in PhotoTree.scan("data/inbox").photos]
+        """
+        tree = cls.at(root, home)
+        root = tree.root
+        if not (root.is_dir() or movable):
+            raise NoPhotosError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
+        tree.has_splits = (root / "train").is_dir()
+        apart = {root / QUARANTINE, tree.home / QUARANTINE}
+        links: list[Path] = []
+        starts = [root / split for split in SPLITS if (root / split).is_dir()] if tree.has_splits else [root]
+        files = [file for start in starts for file in walk(start, apart, links if movable else None)]
+        tables = {file for file in files if file.name == PHOTOS_CSV} | {root / PHOTOS_CSV}
+        tree._tables = {table.parent: read_rows(table) for table in tables if table.is_file()}
+        tree.links = len(links)
+        images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if not (images or movable):
+            raise NoPhotosError(f"{root} has no photos. Collect some with bball collect, or pass another folder.")
+        relatives = [image.relative_to(root).parts for image in images]
+        tree.class_names = list(class_names) if class_names else tree._find_class_names(images, relatives)
+        tree.photos = [tree._photo(path, parts) for path, parts in zip(images, relatives, strict=True)]
+        tree.photos.sort(key=lambda photo: photo.relative)
+        tree.ignored = sorted(
+            "/".join(file.relative_to(root).parts)
+            for file in files
+            if file.suffix.lower() not in IMAGE_SUFFIXES | _QUIET_SUFFIXES and file.name.lower() not in _QUIET_NAMES
+        )
+        return tree
 
     @property
     def splits(self) -> list[str]:
@@ -290,128 +180,203 @@ class Album:
         """Whether there is a photos.csv."""
         return bool(self._tables)
 
-    def join_by_content(self, sha256s: Sequence[str]) -> None:
-        """Give photos without a row the row with the same bytes: a person may have sorted the file elsewhere.
+    @property
+    def table(self) -> dict[str, Row]:
+        """The rows of the photos.csv in the root, by relative name in the file's order."""
+        return self._tables.get(self.root, {})
+
+    @property
+    def unsorted(self) -> int:
+        """The number of photos without a class."""
+        return sum(not photo.class_name for photo in self.photos)
+
+    def class_folder(self, parts: Sequence[str]) -> int | None:
+        """Return the index of the folder that names a photo's class, or is `unsorted`; None if there is none.
 
         Args:
-            sha256s: of the photos' bytes, in their order; empty where a file could not be read.
+            parts: The photo's relative name.
         """
-        by_content = {
-            folder: {row["sha256"]: row for row in rows if row.get("sha256")} for folder, rows in self._tables.items()
-        }
-        # A row without a sum: by the file's name, if no other row has it.
+        folders = [nfc(part) for part in parts[:-1]]
+        if self.has_splits:
+            return 1 if len(folders) > 1 and (folders[1] == UNSORTED or folders[1] in self._by_nfc) else None
+        return next((i for i, part in enumerate(folders) if part == UNSORTED or part in self._by_nfc), None)
+
+    def relabelled(self, parts: Sequence[str], class_name: str) -> Path:
+        """Return the path below the root that a photo gets with another class.
+
+        The folder `unsorted`, or that of the class that it had, gives way to the class; without such a folder the class
+        comes first, below the split in a dataset. The folders below it stay as they are.
+
+        Args:
+            parts: The photo's relative name now.
+            class_name: The class from now on.
+        """
+        index = self.class_folder(parts)
+        start = index if index is not None else min(int(self.has_splits), len(parts) - 1)
+        return Path(*parts[:start], class_name, *parts[start + (index is not None) :])
+
+    def album_of(self, parts: Sequence[str]) -> str:
+        """Return the source and album of a photo, for a reader: its folders without the one that names its class."""
+        index = self.class_folder(parts)
+        return " / ".join(part for i, part in enumerate(parts[:-1]) if i != index)
+
+    def class_of(self, path: Path, decided: str | None = None) -> str:
+        """Return the class of a file at a path below the root; empty if it has none.
+
+        Args:
+            path: The path, which need not exist yet.
+            decided: The class that the journal gives it, empty if none. Default: as the journal stood at the scan.
+        """
+        parts = path.relative_to(self.root).parts
+        index = self.class_folder(parts)
+        if decided is None:
+            decided = self._decision(path).class_name
+        in_row = self._row(path)[0].get("class", "")
+        name = decided or (in_row if in_row != UNSORTED else "") or ("" if index is None else parts[index])
+        return self._by_nfc.get(nfc(name), "")
+
+    def join_by_content(self) -> None:
+        """Give photos without a row the row with the same bytes: a person may have sorted the file elsewhere.
+
+        Such a row gives group, source and licence but no class: where the file lies now is newer than the row. A row
+        without a checksum is known by its file's name, if no other row has that name and its path is empty.
+        """
+        in_place = {id(photo.row) for photo in self.photos}
+        by_content: dict[Path, dict[str, Row]] = {}
         by_name: dict[Path, dict[str, list[Row]]] = {}
-        for place, rows in self._tables.items():
-            by_name[place] = defaultdict(list)
-            for row in rows:
-                by_name[place][row["path"].rsplit("/", 1)[-1]].append(row)
-        for position, (photo, sha256) in enumerate(zip(self.photos, sha256s, strict=True)):
-            folder = _owner(photo.path, self._tables)
-            if photo.row or folder is None:
+        for folder, rows in self._tables.items():
+            by_content[folder] = {row["sha256"]: row for row in rows.values() if row.get("sha256")}
+            by_name[folder] = defaultdict(list)
+            for row in rows.values():
+                if id(row) not in in_place:
+                    by_name[folder][row["path"].rsplit("/", 1)[-1]].append(row)
+        for index, photo in enumerate(self.photos):
+            _, owner = self._row(photo.path)
+            if photo.row or owner is None:
                 continue
-            named = by_name[folder].get(photo.path.name, [])
-            found = by_content[folder].get(sha256) or (
-                named[0] if len(named) == 1 and not named[0].get("sha256") else None
-            )
+            named = by_name[owner].get(photo.path.name, [])
+            by_its_name = named[0] if len(named) == 1 and not named[0].get("sha256") else None
+            found = by_content[owner].get(photo.sha256) or by_its_name
             if found is not None:
-                self.photos[position] = _with_row(photo, found, _prefix(folder, self.root))
+                self.photos[index] = replace(photo, row=found, group=self._group(found, owner))
+
+    def _photo(self, path: Path, parts: Sequence[str]) -> Photo:
+        class_name = self.class_of(path)
+        row, owner = self._row(path)
+        return Photo(
+            path,
+            "/".join(parts),
+            parts[0] if self.has_splits else "",
+            class_name,
+            self._group(row, owner),
+            target=self._targets.get(class_name, -1),
+            confirmed=self._decision(path).confirmed,
+            row=row,
+        )
+
+    @cached_property
+    def _by_nfc(self) -> dict[str, str]:
+        return {nfc(name): name for name in self.class_names}
+
+    @cached_property
+    def _targets(self) -> dict[str, int]:
+        return {name: target for target, name in enumerate(self.class_names)}
+
+    @cached_property
+    def _decisions(self) -> dict[Path, Decision]:
+        return decisions(self.home)
+
+    def _decision(self, path: Path) -> Decision:
+        if not self._decisions:
+            return Decision()
+        return self._decisions.get(absolute(path), Decision())
+
+    def _row(self, path: Path) -> tuple[Row, Path | None]:
+        """Return the row of a file, and the folder of the innermost photos.csv above it."""
+        owner = next((folder for folder in path.parents if folder in self._tables), None)
+        return ({} if owner is None else self._tables[owner].get(path.relative_to(owner).as_posix(), {})), owner
+
+    def _group(self, row: Row, owner: Path | None) -> str:
+        # Two sources may each have an album of the same name.
+        prefix = "" if owner in {None, self.root} else f"{owner.relative_to(self.root).as_posix()}/" if owner else ""
+        return f"{prefix}{row['group']}" if row.get("group") else ""
+
+    def _find_class_names(self, images: Sequence[Path], relatives: Iterable[Sequence[str]]) -> list[str]:
+        if self.has_splits:
+            # A folder without a photo is a class as well: one that training misses.
+            splits = [self.root / split for split in SPLITS if (self.root / split).is_dir()]
+            return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
+        folders = [_above_unsorted(parts[:-1]) for parts in relatives]
+        moves = {move.name for move in MOVES} & {name for parts in folders for name in parts}
+        if len(moves) > 1 or (moves and not self._tables):
+            return [move.name for move in MOVES if len(moves) > 1 or move.name in moves]
+        below = [_above_unsorted(path.relative_to(self._row(path)[1] or self.root).parts[:-1]) for path in images]
+        names = {nfc(parts[0]) for parts in below if parts}
+        names |= {nfc(row["class"]) for rows in self._tables.values() for row in rows.values()}
+        return sort_class_names(sorted(names - {UNSORTED}))
 
 
-def scan_album(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Album:
-    """List the photos of a tree without opening them, and join the rows of every photos.csv in it.
+def nfc(name: str) -> str:
+    """Return a name in Unicode's form NFC: a Mac writes the same name in another form than everybody else."""
+    return unicodedata.normalize("NFC", name)
 
-    A tree with a folder `train` is a dataset: `{train,val,test}/<class>/…`, and nothing else in it counts. In any
-    other tree, its folder `quarantine` left out, the innermost folder with the name of a class says what a photo shows.
-    Those names are, unless given, the three moves if folders of two or more of them are there, else the folders below
-    the root or below a photos.csv. A photo in no such folder has the class of its row, or none.
+
+def is_litter(name: str) -> bool:
+    """Return whether an entry of a folder is hidden or left by a program."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def walk(
+    folder: Path,
+    apart: Collection[Path] = frozenset(),
+    links: list[Path] | None = None,
+    above: frozenset[str] = frozenset(),
+) -> Iterator[Path]:
+    """Yield the files of a folder by name, to any depth; hidden entries and `LITTER` are left out.
+
+    Dangling links are yielded: they are unreadable photos, to be reported, not absent ones.
 
     Args:
-        root: the folder.
-        class_names: names of the class folders.
+        folder: Where to start.
+        apart: Folders that are left out.
+        links: None to follow links. A list to follow none of them: they are added to it, what is neither a file nor a
+            folder is left out, and so are folders that cannot be listed.
+        above: Real paths of the folders that lead here.
 
     Raises:
-        DatasetError: if there is no such folder or no photo in it, or a photos.csv is damaged.
+        DatasetError: If a folder cannot be listed and links are followed.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise NoPhotosError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
-    has_splits = (root / "train").is_dir()
-    starts = [root / split for split in SPLITS if (root / split).is_dir()] if has_splits else [root]
-    quarantine = root / QUARANTINE
-    found = sorted(path for start in starts for path in files_below(start) if not path.is_relative_to(quarantine))
-    tables = {path.parent: _read(path) for path in found if path.name == TABLE}
-    if (root / TABLE).is_file():
-        tables[root] = _read(root / TABLE)
-    files = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not files:
-        raise NoPhotosError(f"{root} has no photos. Collect some with scripts/collect.py, or pass another folder.")
-    names = list(class_names) if class_names else _class_names(root, files, tables, has_splits)
-    by_path = {folder: {row["path"]: row for row in rows} for folder, rows in tables.items()}
-    photos = []
-    for path in files:
-        parts = path.relative_to(root).parts
-        split = parts[0] if has_splits else ""
-        class_name = _class_of(parts, names, has_splits)
-        photo = AlbumPhoto(path, "/".join(parts), split, class_name)
-        folder = _owner(path, tables)
-        row = {} if folder is None else by_path[folder].get(path.relative_to(folder).as_posix(), {})
-        photos.append(_with_row(photo, row, _prefix(folder, root)) if folder is not None and row else photo)
-    photos = [
-        replace(photo, class_name=photo.row["class"])
-        if not photo.class_name and photo.row.get("class") in names
-        else photo
-        for photo in photos
-    ]
-    photos.sort(key=lambda photo: photo.relative)
-    return Album(root, names, photos, has_splits, tables)
+    real = os.path.realpath(folder)
+    # A link to a folder above would be walked for ever.
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        if links is not None:
+            return
+        raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
+    for entry in entries:
+        path = folder / entry.name
+        if is_litter(entry.name) or path in apart:
+            continue
+        if links is not None and entry.is_symlink():
+            links.append(path)
+        elif entry.is_dir():
+            yield from walk(path, apart, links, above | {real})
+        elif links is None or entry.is_file():
+            yield path
 
 
-def _with_row(photo: AlbumPhoto, row: Row, prefix: str) -> AlbumPhoto:
-    group = row.get("group", "")
-    return replace(photo, row=row, group=f"{prefix}{group}" if group else "")
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted, in Unicode's form NFC; without `unsorted` and litter."""
+    try:
+        names = {nfc(entry.name) for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)}
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
+    return sorted(names - {UNSORTED})
 
 
-def _prefix(folder: Path | None, root: Path) -> str:
-    # Two sources may each have an album of the same name.
-    return "" if folder is None or folder == root else f"{folder.relative_to(root).as_posix()}/"
-
-
-def _owner(path: Path, tables: Mapping[Path, object]) -> Path | None:
-    """Return the innermost folder above a file that has a photos.csv."""
-    return next((folder for folder in path.parents if folder in tables), None)
-
-
-def _read(path: Path) -> list[Row]:
-    read_photos_csv(path)  # says what is wrong with it, if something is
-    return [{name: value.strip() for name, value in row.items()} for row in AppendTable(path, COLUMNS).rows()]
-
-
-def _class_names(root: Path, files: Iterable[Path], tables: Mapping[Path, list[Row]], has_splits: bool) -> list[str]:
-    moves = {move.name for move in MOVES}
-    folders = [path.relative_to(root).parts[:-1] for path in files]
-    if has_splits:
-        # A folder without a photo is a class as well: one that training misses.
-        return sort_class_names(
-            sorted(
-                {
-                    folder.name
-                    for split in SPLITS
-                    if (root / split).is_dir()
-                    for folder in (root / split).iterdir()
-                    if folder.is_dir() and not folder.name.startswith(".")
-                }
-            )
-        )
-    found = moves & {name for parts in folders for name in parts}
-    if len(found) > 1 or (found and not tables):
-        return [move.name for move in MOVES if len(found) > 1 or move.name in found]
-    below = [path.relative_to(_owner(path, tables) or root).parts for path in files]
-    names = {parts[0] for parts in below if len(parts) > 1}
-    names |= {row["class"] for rows in tables.values() for row in rows}
-    return sort_class_names(sorted(names - {UNSORTED}))
-
-
-def _class_of(parts: Sequence[str], names: Sequence[str], has_splits: bool) -> str:
-    if has_splits:
-        return parts[1] if len(parts) > 2 and parts[1] in names else ""
-    return next((name for name in reversed(parts[:-1]) if name in names), "")
+def _above_unsorted(folders: Sequence[str]) -> Sequence[str]:
+    return folders[: folders.index(UNSORTED)] if UNSORTED in folders else folders

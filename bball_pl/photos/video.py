@@ -1,4 +1,4 @@
-"""Frames of a video: upright, with their times, decoded only where they are wanted, one at a time."""
+"""Video decoding: upright frames with their times, one at a time, decoded only if sampled."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ import numpy as np
 
 from bball_pl.errors import PhotoError
 
-# Why a file cannot be read is said in one line; FFmpeg's own remarks would stand between the answers. OpenCV reads this
-# once, when it first opens a video.
+# Errors are reported in one line; FFmpeg's log would mix with the answers on the terminal. OpenCV reads this variable
+# once, when it opens the first video.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-#: Frames of one video in full size that may wait for the threads that shrink them: eight of 4K are 200 MB.
-_WAITING = 8
+#: Frames of one video that may be in memory in full size, until threads have shrunk them: eight of 4K are 200 MB.
+_MAX_FRAMES = 8
 
-#: Share of the promised length that a whole video has: containers round, and estimate where they do not know.
-_WHOLE = 0.9
+#: Share of the nominal length above which a video counts as complete: containers round, and estimate missing lengths.
+_COMPLETE = 0.9
 
 
 @dataclass(eq=False)
 class Frame:
-    """One frame; its pixels can be taken once, so that no more than a few are held.
+    """One frame, whose pixels can be taken once, so that only a few frames are in memory.
 
     Attributes:
-        index: counted from 0 over all frames of the video.
-        seconds: since the first frame.
+        index: Index among all frames of the video, from 0.
+        seconds: Time since the first frame.
     """
 
     index: int
     seconds: float
     _pixels: np.ndarray | None
-    _places: Semaphore
+    _slots: Semaphore
 
     def take(self) -> np.ndarray:
-        """Return the pixels, RGB uint8 `[H, W, 3]`, 0–255, upright, and forget them."""
+        """Return the pixels, RGB uint8 `[H, W, 3]`, 0–255, upright, and release them.
+
+        Raises:
+            RuntimeError: if they were taken before.
+        """
         pixels, self._pixels = self._pixels, None
-        self._places.release()
+        self._slots.release()
         if pixels is None:
             raise RuntimeError(f"frame {self.index} was taken before")
         rgb: np.ndarray = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -51,15 +55,19 @@ class Frame:
 
 
 class Video:
-    """A video file that is read from its beginning, as often as is asked.
+    """A video file, read from its beginning by each call of `samples` or `read`.
 
     Args:
-        path: its file.
+        path: The file.
 
     Attributes:
-        frames: number of frames that were read last time.
-        seconds: end of the last of them.
-        rate: frames per second: what the file says, or the mean where the times of the frames say otherwise.
+        frames: Number of frames read by the last call.
+        seconds: End of the last frame.
+        rate: Frames per second: the file's nominal rate, or the mean rate if the times of the frames contradict it.
+
+    Example:
+        for frame in Video(Path("game.mp4")).samples(fps=2):
+            pixels = frame.take()
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,31 +77,31 @@ class Video:
         self.rate = 0.0
 
     def samples(self, fps: float) -> Iterator[Frame]:
-        """Yield at most `fps` frames per second, evenly by their times, not by their numbers.
+        """Yield at most `fps` frames per second, evenly spaced in time.
 
-        Phones record with a varying rate, so the first frame of every 1/fps of a second is taken.
+        Phones record at a varying rate, so the first frame of every 1/fps of a second is taken, not every n-th frame.
 
         Raises:
-            PhotoError: at once if the file cannot be opened or has no frame; at the end if it has ended early. What
-                was yielded before is good.
+            PhotoError: at once if the file cannot be opened or has no frame; after the last frame if the video is
+                truncated. Frames yielded before are valid.
         """
-        places = Semaphore(_WAITING)
+        slots = Semaphore(_MAX_FRAMES)
         slot = -1
         with closing(self.read()) as frames:
             for index, seconds, capture in frames:
-                # The millionth keeps frames that lie on the border, but for rounding, on the right side.
+                # The millionth keeps frames that start a slot in it despite rounding errors.
                 if math.floor(seconds * fps + 1e-6) == slot:
                     continue
                 good, pixels = capture.retrieve()
                 if good:
                     slot = math.floor(seconds * fps + 1e-6)
-                    places.acquire()
-                    yield Frame(index, seconds, pixels, places)
+                    slots.acquire()
+                    yield Frame(index, seconds, pixels, slots)
         if slot < 0:
-            raise PhotoError("no frame of it can be decoded")
+            raise PhotoError("no frame can be decoded")
 
     def read(self) -> Generator[tuple[int, float, cv2.VideoCapture], None, None]:
-        """Go from frame to frame and yield number, seconds since the first frame, and where to `retrieve()` it.
+        """Yield index, seconds since the first frame, and the capture whose `retrieve()` decodes the frame.
 
         Raises:
             PhotoError: as in `samples`.
@@ -102,14 +110,14 @@ class Video:
         try:
             nominal = capture.get(cv2.CAP_PROP_FPS)
             nominal = nominal if 0 < nominal < 1000 else 25.0
-            promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            nominal_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
             index, start, seconds = 0, 0.0, 0.0
             while capture.grab():
                 position = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 if index == 0:
                     start = position if math.isfinite(position) else 0.0
                 else:
-                    # Some files have no times, or the same one twice: then the rate must do.
+                    # Some files have no times, or repeat one: then the nominal rate is used.
                     later = position - start
                     seconds = later if later > seconds else seconds + 1 / nominal
                 yield index, seconds, capture
@@ -120,14 +128,14 @@ class Video:
         finally:
             capture.release()
         if index == 0:
-            raise PhotoError("no frame of it can be decoded")
+            raise PhotoError("no frame can be decoded")
         mean = (index - 1) / seconds if seconds > 0 else nominal
         self.rate = nominal if abs(mean / nominal - 1) < 0.01 else mean
-        # Both must be short: numbers of frames are guessed where the rate varies, and lengths where there are no times.
-        if index < _WHOLE * promised and self.seconds < _WHOLE * promised / nominal:
+        # Both must be short: the number of frames is estimated for varying rates, and the length without times.
+        if index < _COMPLETE * nominal_frames and self.seconds < _COMPLETE * nominal_frames / nominal:
             raise PhotoError(
-                f"ends after {self.seconds:.1f} of {promised / nominal:.1f} s: truncated or damaged. Only that part "
-                "is answered"
+                f"ends after {self.seconds:.1f} of {nominal_frames / nominal:.1f} s: truncated or damaged. Only that "
+                "part is used"
             )
 
 
@@ -139,11 +147,12 @@ def _open(path: Path) -> cv2.VideoCapture:
     except OSError as error:
         raise PhotoError(f"cannot be read ({error.strerror})") from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # An absolute name, and FFmpeg only: it would take `a:b.mp4` for a protocol, another backend `%02d` for a series.
+    # An absolute path, because FFmpeg reads `a:b.mp4` as a protocol; FFmpeg only, because another backend reads `%02d`
+    # as a numbered series.
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         capture.release()
-        raise PhotoError("not a video that can be read: truncated, damaged, or of an unknown kind")
-    # Phones store upright videos lying on their side, with a note.
+        raise PhotoError("not a readable video: truncated, damaged, or of an unsupported format")
+    # Phones store upright videos sideways, with a rotation tag.
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return capture

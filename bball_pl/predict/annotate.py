@@ -25,23 +25,23 @@ from bball_pl.predict.timeline import clock
 _PAPER, _INK, _DIM = (18, 20, 24), (236, 234, 228), (150, 152, 156)
 _BALL, _TRACK = (238, 122, 40), (52, 56, 64)
 
-#: The bar is laid out for a picture of 640 px and drawn larger or smaller in proportion.
+#: Layout of the bar for a picture of 640 px; it is scaled in proportion.
 _WIDTH, _HEIGHT = 640, 88
 _ROWS = 3
 
-#: Wider pictures are shrunk and narrower ones enlarged before the bar is added: both only to be looked at.
+#: Wider pictures are shrunk and narrower ones enlarged before the bar is added: copies are only for viewing.
 _LARGEST, _SMALLEST = 1920, 320
 
-#: How much of the bar covers the frame below it; some of the play stays visible.
+#: Opacity of the bar over a frame; some of the play stays visible.
 _OPACITY = 0.82
 
 
 def with_bar(photo: np.ndarray, answer: Answer) -> np.ndarray:
-    """Return a photo with its answer in a bar below it, which hides nothing.
+    """Return a photo with its answer in a bar below it, which covers nothing.
 
     Args:
         photo: RGB uint8 `[H, W, 3]`, 0–255.
-        answer: to it.
+        answer: answer to the photo.
 
     Returns:
         RGB uint8, 320 to 1920 px wide; the photo is 1920 px high at most and keeps its proportions.
@@ -52,7 +52,7 @@ def with_bar(photo: np.ndarray, answer: Answer) -> np.ndarray:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if photo.shape[1] < _SMALLEST:
-        # A very narrow picture has been shrunk to its height: the bar still needs its width.
+        # A very narrow picture was shrunk to its height, but the bar needs its width.
         missing = _SMALLEST - photo.shape[1]
         photo = cv2.copyMakeBorder(photo, 0, 0, missing // 2, missing - missing // 2, cv2.BORDER_CONSTANT, value=_PAPER)
     width = photo.shape[1]
@@ -75,10 +75,10 @@ def answer_bar(width: int, answer: Answer, unit: float, corner: str = "") -> np.
     """Draw a bar.
 
     Args:
-        width: in pixels.
-        answer: what it shows.
-        unit: size of everything in it; 1 is made for a width of 640 px.
-        corner: a short text at its right end, such as the time.
+        width: width of the bar, in pixels.
+        answer: answer to show.
+        unit: scale of its content; 1 suits a width of 640 px.
+        corner: short text at its right end, such as the time.
 
     Returns:
         RGB uint8 `[88 * unit, width, 3]`, 0–255.
@@ -87,15 +87,15 @@ def answer_bar(width: int, answer: Answer, unit: float, corner: str = "") -> np.
     image = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(image)
     names = list(answer.probabilities)
-    unsure = answer.text == UNSURE
-    said = UNSURE if unsure else _latin(answer.text, names)
+    unsure = answer.label == UNSURE
+    label = UNSURE if unsure else _latin(answer.label, names)
     note = f"most likely {_latin(answer.predicted, names)}" if unsure else f"{answer.confidence:.0%} confident"
     left, middle, right = 16 * unit, 0.44 * width, width - 16 * unit
     if corner:
         room = 64 * unit
         _fitted(pen, (right, 12 * unit), corner, 15 * unit, room, _DIM, "ra")
         right -= room + 12 * unit
-    _fitted(pen, (left, 8 * unit), said, 38 * unit, middle - left - 8 * unit, _DIM if unsure else _INK, "la")
+    _fitted(pen, (left, 8 * unit), label, 38 * unit, middle - left - 8 * unit, _DIM if unsure else _INK, "la")
     _fitted(pen, (left, 58 * unit), note, 17 * unit, middle - left - 8 * unit, _DIM, "la")
     track, end = middle + 92 * unit, right - 48 * unit
     for row, (name, share) in enumerate(answer.ranking[:_ROWS]):
@@ -113,17 +113,17 @@ def answer_bar(width: int, answer: Answer, unit: float, corner: str = "") -> np.
 
 def _fitted(
     pen: ImageDraw.ImageDraw,
-    place: tuple[float, float],
+    position: tuple[float, float],
     text: str,
     size: float,
     room: float,
     colour: tuple[int, int, int],
     anchor: str,
 ) -> None:
-    """Write a text, smaller than `size` if it would be wider than `room`."""
+    """Write a text, smaller than `size` where it would be wider than `room`."""
     width = pen.textlength(text, font=_font(size))
     font = _font(size * min(1.0, room / width)) if width > 0 else _font(size)
-    pen.text(place, text, fill=colour, font=font, anchor=anchor)
+    pen.text(position, text, fill=colour, font=font, anchor=anchor)
 
 
 @lru_cache
@@ -132,32 +132,32 @@ def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _latin(name: str, names: list[str]) -> str:
-    """Return a class name in letters that Pillow's own font has: it would draw a box for every other one."""
+    """Return a class name in letters of Pillow's font, which draws boxes for all others."""
     english = {move.chinese: move.name for move in MOVES}.get(name, name)
-    # The font has Latin letters with their accents, which is the range below U+0180.
+    # The font has Latin letters with accents: those below U+0180.
     return english if all(letter < "\u0180" for letter in english) else f"class {names.index(name) + 1}"
 
 
-#: Marks a folder whose pictures were drawn here and may be drawn again.
+#: Marks a folder of annotated copies, which may be replaced.
 _MARK = ".annotated_by_predict"
 
 
 class Annotator:
-    """Writes annotated copies, each below one folder as its source lies below the folder that all sources share.
+    """Writer of annotated copies, in a folder that mirrors the common folder of the sources.
 
     A photo becomes a JPEG, a video an MP4 without sound; a name gets that suffix if it has another one, and a number if
-    it would be there twice.
+    it is taken.
 
     Args:
-        folder: new, empty, or filled by an annotator before: nothing else is ever replaced.
-        found: everything that may be annotated.
+        folder: new, empty, or of an earlier annotator: nothing else is ever replaced.
+        found: photos and videos that may be annotated.
 
     Raises:
-        ConfigError: if the folder holds other files, or one of the sources, or cannot be made.
+        ConfigError: if the folder holds other files or one of the sources, or cannot be created.
     """
 
     def __init__(self, folder: Path, found: Found) -> None:
-        _require_own(folder)
+        _require_replaceable(folder)
         self._targets = dict(zip(found.sources, target_names(found.sources), strict=True))
         real = found.real_paths
         for source, target in self._targets.items():
@@ -174,7 +174,7 @@ class Annotator:
         """Write the annotated copy of a photo.
 
         Raises:
-            PhotoError: if the photo cannot be read any more.
+            PhotoError: if the photo can no longer be read.
             ConfigError: if the copy cannot be written.
         """
         picture = with_bar(decode(source.path), answer)
@@ -182,16 +182,16 @@ class Annotator:
             Image.fromarray(picture).save(temporary, "JPEG", quality=90)
 
     def video(self, source: Source, video: Video, starts: Sequence[int], answers: Sequence[Answer]) -> None:
-        """Write the annotated copy of a video: its size, its rate, and every frame that can be decoded.
+        """Write the annotated copy of a video, with its size and rate and all frames that can be decoded.
 
         Args:
-            source: the video's name.
+            source: the video.
             video: its frames, which were read to the end before.
-            starts: numbers of the frames that were answered, rising; an answer holds until the next one.
-            answers: to them, smoothed.
+            starts: numbers of the answered frames, rising; an answer is shown until the next one.
+            answers: smoothed answers to these frames.
 
         Raises:
-            PhotoError: if the video cannot be read any more, or no encoder takes its size.
+            PhotoError: if the video can no longer be read, or no encoder accepts its size.
             ConfigError: if the copy cannot be written.
         """
         rate = video.rate
@@ -200,10 +200,10 @@ class Annotator:
 
 
 def target_names(sources: Sequence[Source]) -> list[Path]:
-    """Return a relative name for each source's copy, none twice, none with `..`, also where case does not count."""
+    """Return a relative name for each source's copy, without `..`, unique even on file systems that ignore case."""
     paths = [Path(os.path.abspath(source.path)) for source in sources]  # noqa: PTH100, links keep their names
     anchors = {path.anchor for path in paths}
-    # Windows: what lies on two drives has no folder in common.
+    # On Windows files on two drives have no common folder.
     shared = Path(os.path.commonpath([path.parent for path in paths])) if len(anchors) == 1 else None
     names: list[Path] = []
     taken: set[str] = set()
@@ -223,7 +223,7 @@ def target_names(sources: Sequence[Source]) -> list[Path]:
 
 def _write_video(path: Path, video: Video, rate: float, starts: Sequence[int], answers: Sequence[Answer]) -> None:
     writer: cv2.VideoWriter | None = None
-    # One answer is on the screen for many frames: its bar is drawn once a tenth of a second, for the clock in it.
+    # An answer is shown over many frames: its bar is redrawn each tenth of a second, for its clock.
     drawn: tuple[int, int] | None = None
     bar = np.empty(0, np.uint8)
     try:
@@ -235,14 +235,14 @@ def _write_video(path: Path, video: Video, rate: float, starts: Sequence[int], a
                 height, width = frame.shape[:2]
                 if writer is None:
                     writer = _open_writer(path, rate, width, height)
-                place = max(0, bisect_right(starts, index) - 1)
-                if drawn != (place, int(seconds * 10)):
-                    drawn = place, int(seconds * 10)
-                    bar = frame_bar(height, width, answers[place], seconds)[..., ::-1]
+                current = max(0, bisect_right(starts, index) - 1)
+                if drawn != (current, int(seconds * 10)):
+                    drawn = current, int(seconds * 10)
+                    bar = frame_bar(height, width, answers[current], seconds)[..., ::-1]
                 lay_over(frame, bar)
                 writer.write(frame)
     except PhotoError:
-        # A video that ends early was listed as a failure when it was answered; its copy ends early as well.
+        # A truncated video is already listed as a failure; its copy ends early as well.
         if writer is None:
             raise
     finally:
@@ -251,18 +251,20 @@ def _write_video(path: Path, video: Video, rate: float, starts: Sequence[int], a
 
 
 def _open_writer(path: Path, rate: float, width: int, height: int) -> cv2.VideoWriter:
-    # H.264 is not in OpenCV's own packages; every player but a browser takes MPEG-4.
+    # OpenCV's packages lack H.264; all players except browsers support MPEG-4.
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
     if not writer.isOpened():
         raise PhotoError(f"no annotated copy: frames of {width} × {height} at {rate:.2f} a second cannot be encoded")
     return writer
 
 
-def _require_own(folder: Path) -> None:
+def _require_replaceable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--annotate {folder} is a file; pass a folder")
     if folder.is_dir() and not (folder / _MARK).exists() and any(folder.iterdir()):
-        raise ConfigError(f"--annotate {folder} holds files that were not drawn here; pass a new or an empty folder")
+        raise ConfigError(
+            f"--annotate {folder} holds files that are not annotated copies; pass a new or an empty folder"
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Output of answers: CSV or JSON lines as they come, to standard output or a file, or a table at the end."""
+"""Output of answers: CSV or JSON lines written at once, to standard output or a file, or a table at the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
 
     Attributes:
         path: name of the photo or video.
-        answer: to the photo, or to the frame alone.
+        answer: answer to the photo, or to the single frame.
         frame: number of the frame from 0; None for a photo.
         seconds: time of the frame; None for a photo.
         smoothed: the answer after smoothing over time; None for a photo.
@@ -44,10 +44,10 @@ class Row:
 
 
 class Writer(Protocol):
-    """Takes answers."""
+    """Destination of answers."""
 
     def write(self, row: Row) -> None:
-        """Write one row, or keep it for the end."""
+        """Write one row, at once or at the end."""
 
     def timeline(self, lines: Iterable[str]) -> None:
         """Show the timeline of a video."""
@@ -58,7 +58,7 @@ class _LineWriter:
         self._stream = stream
 
     def timeline(self, lines: Iterable[str]) -> None:
-        """Print the lines on standard error, where they cannot spoil the rows."""
+        """Print the lines on standard error, apart from the rows."""
         for line in lines:
             print(line, file=sys.stderr)
 
@@ -77,7 +77,7 @@ class CsvWriter(_LineWriter):
         answer = row.answer
         shares = [f"{share:.6f}" for share in answer.probabilities.values()]
         moment = ["", "", ""] if row.seconds is None else [row.frame, f"{row.seconds:.3f}", row.smoothed]
-        self._line([row.path, answer.text, answer.predicted, f"{answer.confidence:.6f}", *shares, *moment])
+        self._line([row.path, answer.label, answer.predicted, f"{answer.confidence:.6f}", *shares, *moment])
 
     def _line(self, cells: Sequence[object]) -> None:
         self._writer.writerow(cells)
@@ -92,7 +92,7 @@ class JsonWriter(_LineWriter):
         answer = row.answer
         entry = {
             "path": row.path,
-            "answer": answer.text,
+            "answer": answer.label,
             "predicted": answer.predicted,
             "confidence": round(answer.confidence, 6),
             "probabilities": {name: round(share, 6) for name, share in answer.probabilities.items()},
@@ -102,14 +102,14 @@ class JsonWriter(_LineWriter):
         }
         text = json.dumps(entry, ensure_ascii=False)
         if not _is_unicode(text):
-            # A file's name may be any bytes, but JSON is Unicode: such names are written as Python escapes them.
+            # A file name may hold any bytes, but JSON is Unicode: such names are escaped.
             text = json.dumps(entry)
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
 
 class TableWriter:
-    """Keeps photos for a table and videos for their timelines, until the end."""
+    """Collects photos for a table, and timelines of videos, until the end."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -122,19 +122,19 @@ class TableWriter:
         if row.frame is not None:
             return
         answer = row.answer
-        ranking = answer.ranking[:1] if answer.text == UNSURE else answer.ranking[1:2]
+        ranking = answer.ranking[:1] if answer.label == UNSURE else answer.ranking[1:2]
         otherwise = ", ".join(f"{display_name(name)} {share:.0%}" for name, share in ranking)
-        # Text, not str: rich would take [brackets] in a file's name for a style.
-        style = "yellow" if answer.text == UNSURE else ""
-        said = Text(display_name(answer.text), style)
-        self._table.add_row(Text(row.path), said, f"{answer.confidence:.0%}", Text(otherwise))
+        # Text, not str: rich would interpret [brackets] in a file name as a style.
+        style = "yellow" if answer.label == UNSURE else ""
+        label = Text(display_name(answer.label), style)
+        self._table.add_row(Text(row.path), label, f"{answer.confidence:.0%}", Text(otherwise))
 
     def timeline(self, lines: Iterable[str]) -> None:
         """Keep the lines."""
         self._lines += lines
 
     def show(self) -> None:
-        """Print what there is on standard output."""
+        """Print table and timelines on standard output."""
         console = Console(file=sys.stdout)
         if self._table.row_count:
             console.print(self._table)
@@ -144,17 +144,17 @@ class TableWriter:
 
 @contextmanager
 def open_output(form: Format | None, out: Path | None, class_names: Sequence[str]) -> Iterator[Writer]:
-    """Yield what takes the rows; a file is there, whole, only after the body has ended without an exception.
+    """Yield a writer of rows; a file is created only after the body has ended without an exception.
 
     Args:
-        form: None chooses: for a file by its suffix, JSON lines for .jsonl and .json, else CSV; for standard output a
-            table on a terminal and CSV elsewhere.
+        form: format of the rows. Default: for a file by its suffix, JSON lines for .jsonl and .json, else CSV; on
+            standard output a table on a terminal and CSV elsewhere.
         out: file, or folder for a file `predictions.csv` or `predictions.jsonl`; None is standard output.
         class_names: in the order of the columns.
 
     Raises:
         ConfigError: if a table is wanted in a file, or the file cannot be written.
-        BrokenPipeError: if nobody reads standard output any more.
+        BrokenPipeError: if the reader of standard output has ended.
     """
     if out is None:
         with _writing("standard output"):
@@ -164,7 +164,7 @@ def open_output(form: Format | None, out: Path | None, class_names: Sequence[str
     with (
         _writing(str(path)),
         atomic_path(path) as temporary,
-        # Names of files may be any bytes: they come out as they went in.
+        # File names may hold any bytes: they are written unchanged.
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
     ):
         yield _line_writer(form or _form_of(path), stream, class_names)
@@ -191,7 +191,7 @@ def _to_stdout(form: Format, class_names: Sequence[str]) -> Iterator[Writer]:
     try:
         yield table
     finally:
-        # After Ctrl-C as well: what is answered is shown.
+        # After Ctrl-C as well: the answers so far are shown.
         table.show()
 
 

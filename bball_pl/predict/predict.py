@@ -1,4 +1,4 @@
-"""One pass over photos and videos: answers in order, timelines, annotated copies, and errors."""
+"""Prediction of photos and videos: answers in order, timelines, annotated copies, and a list of failures."""
 
 from __future__ import annotations
 
@@ -12,24 +12,58 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bball_pl.errors import ConfigError, PhotoError
-from bball_pl.evaluate.calibration import Judge
-from bball_pl.evaluate.trained_model import Engine, Precision
-from bball_pl.model.classifier import MoveClassifier
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode
 from bball_pl.photos.video import Frame, Video
 from bball_pl.predict.annotate import Annotator
 from bball_pl.predict.output import Format, Row, Writer, open_output, output_file
 from bball_pl.predict.sources import Failure, Found, Source
 from bball_pl.predict.timeline import clock, find_segments, smooth, timeline_lines
+from bball_pl.terminal import log, progress
+
+
+def predict_all(
+    model: TrainedModel,
+    found: Found,
+    form: Format | None = None,
+    out: Path | None = None,
+    annotate: Path | None = None,
+    fps: float = 4.0,
+    half_width: float = 0.75,
+) -> str:
+    """Answer all photos and videos, write the answers and, if wanted, annotated copies.
+
+    Args:
+        model: gives logits and answers.
+        found: the photos and videos; failures are appended to its list.
+        form: format of the answers, as in `open_output`.
+        out: file or folder of the answers, as in `open_output`.
+        annotate: folder for annotated copies.
+        fps: frames of a video that are answered per second, above 0.
+        half_width: of the window in which the answers of a video are averaged, in seconds, 0 or more.
+
+    Returns:
+        A sentence with the number of photos and frames answered, and the speed.
+
+    Raises:
+        ConfigError: if `out` is one of the sources, or a file or folder cannot be written.
+    """
+    if out is not None and os.path.realpath(output_file(form, out)) in found.real_paths:
+        raise ConfigError(f"--out {out} is one of the sources; pass another file")
+    annotator = None if annotate is None else Annotator(annotate, found)
+    if model.rule.note:
+        print(f"note: {model.rule.note}", file=sys.stderr)
+    # Rows on the terminal and a progress bar below them would overwrite each other.
+    rows_on_terminal = out is None and form in {"csv", "jsonl"} and sys.stdout.isatty()
+    with open_output(form, out, model.class_names) as writer:
+        return Prediction(model, found, writer, annotator, fps, half_width).run(show_progress=not rows_on_terminal)
 
 
 @dataclass(eq=False)
 class _Item:
-    """What the network answers: a photo, a frame of a video, or the reason why there is none (raised by `load`)."""
+    """Input of the network: a photo, a frame of a video, or an error that `load` raises in its place."""
 
     source: Source
     load: Callable[[], np.ndarray]
@@ -39,7 +73,7 @@ class _Item:
 
 @dataclass
 class _Clip:
-    """The answers to a video so far."""
+    """Frames of a video answered so far, and their logits."""
 
     source: Source
     video: Video
@@ -48,60 +82,51 @@ class _Clip:
 
 
 @dataclass
-class Job:
-    """Answers everything that was found.
+class Prediction:
+    """One pass over photos and videos.
 
     Attributes:
-        found: the sources, in the order of the answers. Failures are added to it.
-        engine: gives logits.
-        judge: makes answers of them.
+        model: gives logits and answers.
+        found: the photos and videos, in the order of the answers; failures are appended to its list.
         writer: takes a row for every photo and every frame.
-        annotator: draws them, if there is one.
+        annotator: draws annotated copies; None for no copies.
         fps: frames of a video that are answered per second.
-        half_width: of the window in which a video's answers are averaged, in seconds.
-        progress: whether to show a progress bar on standard error.
+        half_width: of the window in which the answers of a video are averaged, in seconds.
     """
 
+    model: TrainedModel
     found: Found
-    engine: Engine
-    judge: Judge
     writer: Writer
     annotator: Annotator | None
     fps: float
     half_width: float
-    progress: bool
     photos: int = 0
     videos: int = 0
     frames: int = 0
     _clip: _Clip | None = None
 
-    def run(self) -> str:
-        """Answer all sources and return how many there were and how fast they were answered."""
+    def run(self, show_progress: bool) -> str:
+        """Answer all sources and return a sentence with their number and the speed.
+
+        Args:
+            show_progress: show a progress bar on standard error.
+        """
         start = time.perf_counter()
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not self.progress,
-            transient=True,
-            redirect_stdout=False,
-        )
-        answers = self.engine.run(self._items(), lambda item: item.load())
-        # Closed, and not left to the interpreter: after Ctrl-C nothing more is decoded.
-        with bar, closing(answers):
+        bar = progress(log if show_progress else None)
+        results = self.model.logits(self._items(), lambda item: item.load())
+        # Closed here and not by the interpreter: after Ctrl-C no further photo is decoded.
+        with bar, closing(results):
             task = bar.add_task("predict", total=len(self.found.sources))
-            for item, answer in answers:
+            for item, logits in results:
                 if self._clip is not None and self._clip.source is not item.source:
                     self._finish_clip()
                     bar.advance(task)
                 if item.video is not None:
-                    self._take_frame(item, item.video, answer)
-                    # A long video is one of the sources: the bar alone would seem to stand still.
+                    self._take_frame(item, item.video, logits)
+                    # A long video is a single source: without the time the bar would seem to stand still.
                     bar.update(task, description=f"predict, {clock(item.frame.seconds)}" if item.frame else "predict")
                 else:
-                    self._take_photo(item.source, answer)
+                    self._take_photo(item.source, logits)
                     bar.update(task, advance=1, description="predict")
             if self._clip is not None:
                 self._finish_clip()
@@ -117,42 +142,42 @@ class Job:
                 for frame in video.samples(self.fps):
                     yield _Item(source, frame.take, video, frame)
             except PhotoError as error:
-                # It takes its place in the row: failures are met in order.
-                yield _Item(source, partial(_fail, error), video)
+                # Raised when its turn comes, so that failures are listed in the order of the sources.
+                yield _Item(source, partial(_raise, error), video)
 
-    def _take_photo(self, source: Source, answer: np.ndarray | PhotoError) -> None:
-        if isinstance(answer, PhotoError):
-            self._fail(source, answer)
+    def _take_photo(self, source: Source, logits: np.ndarray | PhotoError) -> None:
+        if isinstance(logits, PhotoError):
+            self._fail(source, logits)
             return
-        said = self.judge.answer(self.judge.probabilities(answer))
-        self.writer.write(Row(source.name, said))
+        answer = self.model.rule.answer(self.model.rule.probabilities(logits))
+        self.writer.write(Row(source.name, answer))
         self.photos += 1
         if self.annotator is not None:
             try:
-                self.annotator.photo(source, said)
+                self.annotator.photo(source, answer)
             except PhotoError as error:
                 self._fail(source, error)
 
-    def _take_frame(self, item: _Item, video: Video, answer: np.ndarray | PhotoError) -> None:
+    def _take_frame(self, item: _Item, video: Video, logits: np.ndarray | PhotoError) -> None:
         if self._clip is None:
             self._clip = _Clip(item.source, video)
-        if isinstance(answer, PhotoError):
-            self._fail(item.source, answer)
+        if isinstance(logits, PhotoError):
+            self._fail(item.source, logits)
         elif item.frame is not None:
             self._clip.frames.append(item.frame)
-            self._clip.logits.append(answer)
+            self._clip.logits.append(logits)
 
     def _finish_clip(self) -> None:
-        """Smooth, write and draw a video: not before its end, because an answer depends on the following ones too."""
+        """Smooth, write and draw a video; only at its end, because an answer depends on later frames as well."""
         clip, self._clip = self._clip, None
         if clip is None or not clip.frames:
             return
+        rule = self.model.rule
         seconds = [frame.seconds for frame in clip.frames]
-        shares = self.judge.probabilities(np.stack(clip.logits))
-        answers = [self.judge.answer(row) for row in smooth(np.array(seconds), shares, self.half_width)]
+        shares = rule.probabilities(np.stack(clip.logits))
+        answers = [rule.answer(row) for row in smooth(np.array(seconds), shares, self.half_width)]
         for frame, row, smoothed in zip(clip.frames, shares, answers, strict=True):
-            alone = self.judge.answer(row)
-            self.writer.write(Row(clip.source.name, alone, frame.index, frame.seconds, smoothed.text))
+            self.writer.write(Row(clip.source.name, rule.answer(row), frame.index, frame.seconds, smoothed.label))
         self.videos, self.frames = self.videos + 1, self.frames + len(clip.frames)
         segments = find_segments(seconds, answers, clip.video.seconds)
         self.writer.timeline(timeline_lines(clip.source.name, segments))
@@ -176,57 +201,7 @@ class Job:
         return f"{' and '.join(parts)} in {seconds:.1f} s, {rate:.0f} {unit}/s"
 
 
-def answer_all(
-    found: Found,
-    checkpoint: Path,
-    form: Format | None = None,
-    out: Path | None = None,
-    annotate: Path | None = None,
-    threshold: float | None = None,
-    fps: float = 4.0,
-    half_width: float = 0.75,
-    batch_size: int = 32,
-    device: str = "auto",
-    precision: Precision = "32",
-) -> str:
-    """Answer everything that was found with a checkpoint, as the options of scripts/predict.py say.
-
-    Args:
-        found: the sources; what fails is added to its failures.
-        checkpoint: its file.
-        form: of the answers, as in `open_output`.
-        out: where they go, as in `open_output`.
-        annotate: folder for annotated copies.
-        threshold: confidence below which the answer is "unsure", 0–1; None takes the calibration's.
-        fps: frames of a video that are answered per second, above 0.
-        half_width: of the window in which a video's answers are averaged, in seconds.
-        batch_size: photos in one pass of the network.
-        device: as in `Engine`.
-        precision: as in `Engine`.
-
-    Returns:
-        How many photos and frames were answered, and how fast.
-
-    Raises:
-        BballError: if the checkpoint, an option or a place to write to cannot be used.
-    """
-    if out is not None and os.path.realpath(output_file(form, out)) in found.real_paths:
-        raise ConfigError(f"--out {out} is one of the sources; pass another file")
-    engine = Engine(MoveClassifier.from_checkpoint(checkpoint), "none", batch_size, device, precision)
-    judge = Judge.of_checkpoint(checkpoint, engine.class_names, threshold)
-    annotator = None if annotate is None else Annotator(annotate, found)
-    if judge.note:
-        print(f"note: {judge.note}", file=sys.stderr)
-    # Rows that run over a terminal and a bar below them would get into each other's way.
-    rows_on_terminal = out is None and form in {"csv", "jsonl"} and sys.stdout.isatty()
-    with open_output(form, out, engine.class_names) as writer:
-        job = Job(
-            found, engine, judge, writer, annotator, fps, half_width, sys.stderr.isatty() and not rows_on_terminal
-        )
-        return job.run()
-
-
-def _fail(error: PhotoError) -> np.ndarray:
+def _raise(error: PhotoError) -> np.ndarray:
     raise error
 
 

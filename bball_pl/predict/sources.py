@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bball_pl.photos.tree import IMAGE_SUFFIXES
+from bball_pl.photos.tree import IMAGE_SUFFIXES, is_litter
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".ogv"}
 )
 
-#: The argument that stands for a list on standard input.
+#: Argument for a list on standard input.
 STDIN = "-"
 
 
@@ -25,8 +25,8 @@ class Source:
     """One photo or video.
 
     Attributes:
-        name: as its user wrote it; a file of a folder has the folder's name before its own.
-        is_video: whether its suffix is that of a video. Whatever else was named is read as a photo.
+        name: as on the command line; for a file in a named folder, the folder's name and its path below.
+        is_video: whether it has the suffix of a video. Everything else is read as a photo.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Source:
 
     @property
     def path(self) -> Path:
-        """Its file."""
+        """Path of the file."""
         return Path(self.name)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that was asked for and is not answered, or not wholly, and why."""
+    """A named photo, video or folder that is not answered, or only in part, and the reason."""
 
     name: str
     reason: str
@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass
 class Found:
-    """What a command line names, in its order; a file that is named twice, also through a link, is there once."""
+    """Photos and videos named on a command line, in its order, each once, even if named twice or through a link."""
 
     sources: list[Source] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -60,11 +60,11 @@ class Found:
 
     @property
     def real_paths(self) -> set[str]:
-        """The files of the sources, links followed: what must not be written over."""
+        """Files of the sources with links resolved, which must not be overwritten."""
         return {os.path.realpath(source.path) for source in self.sources}
 
     def failure_lines(self) -> Iterator[str]:
-        """Yield how many of the named things failed, and each with its reason; nothing if all went well."""
+        """Yield the number of failures and a line with the reason of each; nothing without failures."""
         if not self.failures:
             return
         failed = {failure.name for failure in self.failures}
@@ -77,18 +77,18 @@ class Found:
 def find_sources(names: Sequence[str], stdin: BinaryIO, leave_out: Path | None = None) -> Found:
     """List photos and videos without opening them.
 
-    A file is taken whatever its suffix. A folder gives all files below it with the suffix of a photo or a video, in
-    the order of their names; hidden files are passed over and links followed. A name that is not there but has `*`,
-    `?` or `[` is a pattern, `**` for any number of folders, which gives what a folder with these files would. `-`
-    stands for names on standard input, one a line, or with a zero byte after each, if there is a zero byte.
+    A file is listed whatever its suffix. A folder gives all files below it with the suffix of a photo or a video, in
+    the order of their names; hidden files are skipped and links followed. A name that does not exist but contains `*`,
+    `?` or `[` is a pattern, `**` for any number of folders; its matches are listed like the files of a folder. `-`
+    means names on standard input, one per line, or separated by zero bytes if there are any.
 
     Args:
-        names: from the command line.
+        names: names on the command line.
         stdin: read to its end if one of the names is `-`.
-        leave_out: a folder whose files are not taken from a folder above it: the pictures that this program draws.
+        leave_out: folder that is skipped below a named folder: that of the annotated copies.
 
     Returns:
-        The sources, and a failure for every name that gave nothing or cannot be looked into.
+        The sources, and a failure for every name without photos or videos, or that cannot be listed.
     """
     found = Found()
     seen: set[str] = set()
@@ -111,7 +111,7 @@ def _entries(names: Sequence[str], stdin: BinaryIO, drawn: str | None) -> Iterat
             if not listed:
                 yield Failure(STDIN, "standard input lists nothing")
             for line in listed:
-                # What a program lists exists under exactly this name: no patterns here.
+                # A listed name is exact, not a pattern.
                 yield from _named(line, drawn)
         elif glob.has_magic(name) and _mode(Path(name)) is None:
             yield from _matching(name, drawn)
@@ -138,7 +138,7 @@ def _named(name: str, drawn: str | None) -> Iterator[str | Failure]:
     elif stat.S_ISREG(mode):
         yield name
     else:
-        # Reading a device or a pipe might never end.
+        # Reading a device or a pipe may never end.
         yield Failure(name, "neither a file nor a folder")
 
 
@@ -155,25 +155,25 @@ def _matching(pattern: str, drawn: str | None) -> Iterator[str | Failure]:
 
 
 def _below(start: Path, drawn: str | None) -> Iterator[str | Failure]:
-    # With a set of the folders that were entered, a link to a folder above ends the walk instead of prolonging it.
-    entered: set[str] = set()
-    waiting = [start]
-    while waiting:
-        path = waiting.pop()
+    # The set of visited folders ends the walk at a link to a folder above.
+    visited: set[str] = set()
+    pending = [start]
+    while pending:
+        path = pending.pop()
         mode = _mode(path)
         if mode is not None and stat.S_ISDIR(mode):
             real = os.path.realpath(path)
-            if real in entered or real == drawn:
+            if real in visited or real == drawn:
                 continue
-            entered.add(real)
+            visited.add(real)
             try:
                 children = sorted(path.iterdir(), reverse=True)
             except OSError as error:
                 yield Failure(str(path), f"the folder cannot be listed ({error.strerror})")
                 continue
-            waiting += [child for child in children if not child.name.startswith(".")]
+            pending += [child for child in children if not is_litter(child.name)]
         elif path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-            # A link that leads nowhere comes through: a photo that is not there is a bad photo, not a missing one.
+            # A broken link is listed: its photo fails later, with a reason.
             if mode is None or stat.S_ISREG(mode):
                 yield str(path)
             else:

@@ -1,4 +1,4 @@
-"""Timelines of videos: answers to frames smoothed in time, and stretches of one answer."""
+"""Timelines of videos: answers smoothed over time, and segments with the same answer."""
 
 from __future__ import annotations
 
@@ -14,40 +14,39 @@ from bball_pl.moves import display_name
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a video with one smoothed answer.
+    """Part of a video with one smoothed answer.
 
     Attributes:
-        start: time of its first sample, in seconds.
+        start: time of the first sample, in seconds.
         end: time of the next segment's first sample or the end of the video, in seconds.
-        text: the answer.
+        label: the answer.
         confidence: mean of the smoothed confidences of its samples, 0–1.
         samples: number of frames that were answered.
     """
 
     start: float
     end: float
-    text: str
+    label: str
     confidence: float
     samples: int
 
 
 def smooth(seconds: np.ndarray, probabilities: np.ndarray, half_width: float) -> np.ndarray:
-    """Average probabilities over time, so that one slip of the network does not cut a move in two.
+    """Average probabilities over time, so that one wrong frame does not split a move in two.
 
     Every sample becomes the weighted mean of itself and its neighbours; the weight falls linearly from 1 to 0 at a
-    distance of `half_width`. The window is centred: an average over the past alone would report every move late.
-    It is measured in seconds, so that unevenly sampled videos are treated alike. Probabilities are averaged, not their
-    logarithms: one frame that is wrong and nearly certain would outvote all its neighbours in a mean of logarithms,
-    and here it has the weight of one frame. Beyond both ends the timeline is mirrored, or the first and the last sample
-    would count more than the others.
+    distance of `half_width`. The window is centred: an average over the past alone would report every move late. It is
+    measured in seconds, so that unevenly sampled videos are treated alike. Probabilities are averaged, not their
+    logarithms: in a mean of logarithms one wrong and nearly certain frame would outvote all its neighbours. Beyond both
+    ends the timeline is mirrored, because otherwise the first and the last sample would count more than the rest.
 
-    With samples every 0.25 s and the default of 0.75 s a sample has a third of the votes: a change that is seen in one
-    sample disappears, a sure one that is seen in two stays.
+    With samples every 0.25 s and the default of 0.75 s a sample has a third of the weight: a change in one sample
+    disappears, a confident one in two samples stays.
 
     Args:
         seconds: times of the samples, float `[N]`, rising.
         probabilities: float `[N, classes]`, rows sum to 1.
-        half_width: in seconds; 0 changes nothing.
+        half_width: half the width of the window, in seconds; 0 changes nothing.
 
     Returns:
         float64 `[N, classes]`, rows sum to 1.
@@ -68,22 +67,22 @@ def smooth(seconds: np.ndarray, probabilities: np.ndarray, half_width: float) ->
 
 
 def find_segments(seconds: Sequence[float], answers: Sequence[Answer], end: float) -> list[Segment]:
-    """Join neighbours with the same answer.
+    """Join neighbouring samples with the same answer.
 
     Args:
         seconds: times of the samples, rising.
         answers: to the samples, smoothed.
-        end: of the video, in seconds.
+        end: end of the video, in seconds.
     """
     segments: list[Segment] = []
-    place = 0
-    for text, group in groupby(answers, key=lambda answer: answer.text):
-        confidences = [answer.confidence for answer in group]
-        following = place + len(confidences)
+    first = 0
+    for label, run in groupby(answers, key=lambda answer: answer.label):
+        confidences = [answer.confidence for answer in run]
+        following = first + len(confidences)
         stop = seconds[following] if following < len(seconds) else end
         mean = sum(confidences) / len(confidences)
-        segments.append(Segment(seconds[place], stop, text, mean, len(confidences)))
-        place = following
+        segments.append(Segment(seconds[first], stop, label, mean, len(confidences)))
+        first = following
     return segments
 
 
@@ -92,9 +91,9 @@ def timeline_lines(name: str, segments: Sequence[Segment]) -> Iterator[str]:
     samples = sum(segment.samples for segment in segments)
     yield f"{name}: {clock(segments[-1].end)} long, {samples} frame{'s' * (samples != 1)} answered"
     for segment in segments:
-        # Chinese characters are two columns wide: after the numbers, names need no alignment.
+        # Names come last, because Chinese characters are two columns wide and would need alignment.
         span = f"{clock(segment.start):>9} – {clock(segment.end):>9}"
-        yield f"  {span}  {segment.confidence:4.0%}  {display_name(segment.text)}"
+        yield f"  {span}  {segment.confidence:4.0%}  {display_name(segment.label)}"
 
 
 def clock(seconds: float) -> str:

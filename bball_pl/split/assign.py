@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
-from bball_pl.audit.measure import Seen
-from bball_pl.photos.tree import SPLITS, Album
+from bball_pl.photos.tree import SPLITS, Photo, PhotoTree
 
-#: Orders that the groups are dealt out in; the most even result is taken.
+#: Number of orders in which the groups are assigned; the most even result is taken.
 _DEALS = 16
-#: So much an order may differ from that by size: large groups first, or in the end none of them fits any more.
+#: Jitter of an order against that by size: large groups come first, or none of them fits in the end.
 _JITTER = 0.3
 
 
 def deal(sizes: np.ndarray, have: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
-    """Return which split each group goes to.
+    """Return the split of each group.
 
     Each goes where its classes are missed most, the largest first; of several orders the most even result is taken. A
-    class that a split would lack is moved there if some other split can spare a group of it.
+    class that a split would lack gets a group from a split that can spare one.
 
     Args:
-        sizes: photos of each group by class, `[groups, classes]`; a group has at least one photo.
-        have: photos that the splits have already by class, `[splits, classes]`.
-        shares: wanted of each class, `[splits]`, above 0; they add up to 1.
-        seed: of the orders.
+        sizes: Photos of each group by class, `[groups, classes]`; a group has at least one photo.
+        have: Photos that the splits have already by class, `[splits, classes]`.
+        shares: Wanted share of each class, `[splits]`, above 0; they add up to 1.
+        seed: Random seed of the orders.
 
     Returns:
         int `[groups]`, 0 … splits - 1. Of equally good splits the first is taken: a class with a single group can be
@@ -65,7 +64,7 @@ def _in_order(order: np.ndarray, sizes: np.ndarray, have: np.ndarray, targets: n
 
 
 def _fill_empty(dealt: np.ndarray, sizes: np.ndarray, have: np.ndarray) -> None:
-    """Move the smallest group that will do to each split that lacks a class, from where the class is twice."""
+    """Move the smallest possible group to each split that lacks a class, from a split with two groups of it."""
     for name in range(sizes.shape[1]):
         for split in range(len(have)):
             if have[split, name] or sizes[dealt == split, name].any():
@@ -79,244 +78,220 @@ def _fill_empty(dealt: np.ndarray, sizes: np.ndarray, have: np.ndarray) -> None:
                 dealt[min(spare, key=lambda group: float(sizes[group].sum()))] = split
 
 
-@dataclass(frozen=True)
-class Settled:
-    """A photo whose split was decided before.
+@dataclass
+class Unit:
+    """Photos that stay together: a group, copies of one picture, or a single photo.
 
     Attributes:
-        path: below the dataset's folder, with forward slashes: `train/shoot/x.jpg`.
-        sha256: of its bytes.
-        group: its column of photos.csv.
+        new: Photos that are not in the dataset yet.
+        settled: Photos that are.
     """
 
-    path: str
-    sha256: str
-    group: str = ""
+    new: list[Photo] = field(default_factory=list)
+    settled: list[Photo] = field(default_factory=list)
 
     @property
-    def split(self) -> str:
-        """Its folder: train, val or test."""
-        return self.path.split("/", 1)[0]
+    def class_names(self) -> set[str]:
+        """The classes of its photos."""
+        return {photo.class_name for photo in (*self.new, *self.settled)}
 
     @property
-    def class_name(self) -> str:
-        """Its class folder."""
-        return self.path.split("/")[1]
+    def splits(self) -> list[str]:
+        """The splits of the settled photos."""
+        return sorted({photo.split for photo in self.settled}, key=SPLITS.index)
 
 
 @dataclass
 class Plan:
-    """What a split will be.
+    """Assignment of photos to splits.
 
     Attributes:
-        places: by row of the album, the path below the dataset's folder; photos that are there already are not in it.
-        groups: by SHA-256, what goes into the column `group`, for new photos and for those that are there.
-        left_out: relative name and reason.
-        counts: photos of each split by class, with those that are there.
-        units: number of groups of each split, photos without one counted singly.
-        notes: what was wanted and cannot be had.
+        names: Name below the dataset's folder of each photo that comes into it.
+        groups: Column `group` of photos.csv by SHA-256, for new and for settled photos.
+        left_out: Relative name and reason of each photo that is left out.
+        counts: Photos of each split by class, settled ones included.
+        units: Number of units of each split.
+        notes: Constraints that could not be met.
     """
 
-    places: dict[int, str] = field(default_factory=dict)
+    names: dict[Photo, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     units: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
+    def take(self, split: str, photos: Iterable[Photo]) -> None:
+        """Assign new photos to a split; their names follow when all splits are known."""
+        for photo in photos:
+            self.names[photo] = split
+            self.counts[split][photo.class_name] += 1
+
+    def leave_out(self, photos: Iterable[Photo], why: str) -> None:
+        """Leave photos out for a reason."""
+        self.left_out += [(photo.relative, why) for photo in photos]
+
 
 def plan_split(
-    album: Album,
-    seen: Seen,
-    clusters: Sequence[Sequence[int]],
-    settled: Sequence[Settled],
+    tree: PhotoTree,
+    settled: Sequence[Photo],
+    clusters: Sequence[Sequence[Photo]],
     shares: Mapping[str, float],
     seed: int,
     taken: Collection[str] = (),
     banned: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Decide where the photos of an album go.
+    """Assign the photos of a tree to the splits of a dataset.
 
-    Photos of one group, and copies of one picture, go to the same split. A photo that has a split keeps it, and draws
-    the others of its unit there. The result depends on the photos, their groups and the seed, not on their order.
+    Photos of one group, and copies of one picture, go to the same split. A photo that has a split keeps it, and the
+    rest of its unit joins it. The result depends on the photos, their groups and the seed, not on their order.
 
     Args:
-        album: photos that are sorted into classes; the others are left out.
-        seen: what is known of them, in their order.
-        clusters: rows of photos that show the same picture. Rows from `len(album.photos)` on are those of `settled`.
-        settled: photos that are in the dataset.
-        shares: of the photos, by split; they add up to 1.
-        seed: of the drawing.
-        taken: paths in the dataset that files have already.
+        tree: Measured photos; those without a class are left out.
+        settled: Photos that are in the dataset.
+        clusters: Photos, new or settled, that show the same picture.
+        shares: Share of the photos by split; they add up to 1.
+        seed: Random seed of the assignment.
+        taken: Names in the dataset that files have already.
         banned: SHA-256 of photos that a person has taken out of the dataset.
     """
     plan = Plan(counts={split: Counter() for split in SPLITS})
-    for own in settled:
-        plan.counts[own.split][own.class_name] += 1
-    rows = _usable_rows(album, seen, settled, banned, plan)
-    units = _units(rows, album, seen, clusters, settled)
-    fresh: list[list[int]] = []
+    for photo in settled:
+        plan.counts[photo.split][photo.class_name] += 1
+    units = _units(tree, _new_photos(tree, settled, banned, plan), settled, clusters)
+    fresh: list[Unit] = []
     for unit in units:
-        there = [settled[row - len(album.photos)] for row in unit if row >= len(album.photos)]
-        new = [row for row in unit if row in rows]
-        splits = sorted({own.split for own in there}, key=SPLITS.index)
-        _name(unit, there, album, seen, plan)
-        if album.has_splits:
+        splits = unit.splits
+        why = f"belongs to photos that are in {' and in '.join(splits)} already"
+        _name_group(unit, plan)
+        if tree.has_splits:
             # A dataset already: what its maker decided stays.
-            for row in new:
-                if set(splits) <= {album.photos[row].split}:
-                    _take(album.photos[row].split, [row], album, plan)
-                else:
-                    reason = f"belongs to photos that are in {' and in '.join(splits)} already"
-                    plan.left_out.append((album.photos[row].relative, reason))
-            new = [row for row in new if row in plan.places]
-            splits = sorted({*splits, *(album.photos[row].split for row in new)}, key=SPLITS.index)
+            kept = [photo for photo in unit.new if set(splits) <= {photo.split}]
+            for photo in kept:
+                plan.take(photo.split, [photo])
+            plan.leave_out((photo for photo in unit.new if photo not in plan.names), why)
+            plan.units.update({*splits, *(photo.split for photo in kept)})
+        elif not splits:
+            fresh.append(unit)
         elif len(splits) == 1:
-            _take(splits[0], new, album, plan)
-        elif splits:
-            reason = f"belongs to photos that are in {' and in '.join(splits)} already"
-            plan.left_out += [(album.photos[row].relative, reason) for row in new]
+            plan.take(splits[0], unit.new)
+            plan.units.update(splits)
         else:
-            fresh.append(new)
-        plan.units.update(splits)
-    decided = _deal(fresh, album, plan.counts, shares, seed, seen)
-    for unit, split in zip(fresh, decided, strict=True):
-        _take(split, unit, album, plan)
+            plan.leave_out(unit.new, why)
+            plan.units.update(splits)
+    for unit, split in zip(fresh, _deal(fresh, tree, plan.counts, shares, seed), strict=True):
+        plan.take(split, unit.new)
         plan.units[split] += 1
-    _name_files(album, {*taken, *(own.path for own in settled)}, plan)
+    _name_files(plan, {*taken, *(photo.relative for photo in settled)})
     plan.left_out.sort()
-    if album.has_splits:
+    if tree.has_splits:
         plan.notes.append("the album has splits already, and they were kept.")
     else:
-        by_class = {own: _units_of_class(own, units, album, settled) for own in album.class_names}
-        plan.notes += _unmet(plan, shares, by_class)
+        of_class = Counter(name for unit in units for name in unit.class_names)
+        plan.notes += _unmet(plan, shares, {name: of_class[name] for name in tree.class_names})
     return plan
 
 
-def _usable_rows(album: Album, seen: Seen, settled: Sequence[Settled], banned: frozenset[str], plan: Plan) -> set[int]:
-    """Return the rows of new photos that can be used, and note why the others cannot."""
-    there = {own.sha256: own for own in settled}
+def _new_photos(tree: PhotoTree, settled: Sequence[Photo], banned: frozenset[str], plan: Plan) -> list[Photo]:
+    """Return the new photos that can be used, and leave the others out with their reasons."""
+    in_dataset = {photo.sha256: photo for photo in settled}
     labels: dict[str, set[str]] = defaultdict(set)
-    for photo, sha256 in zip(album.photos, seen.sha256s, strict=True):
-        labels[sha256].add(photo.class_name)
-    first: set[str] = set()
-    rows: set[int] = set()
-    for row, photo in enumerate(album.photos):
-        sha256 = seen.sha256s[row]
-        if seen.facts[row].problem:
-            why = seen.facts[row].problem
-        elif sha256 in there:
-            if photo.class_name and photo.class_name != there[sha256].class_name:
-                plan.left_out.append((photo.relative, f"is in the dataset as {there[sha256].path}"))
-            continue
+    for photo in tree.photos:
+        labels[photo.sha256] |= {photo.class_name} - {""}
+    new: dict[str, Photo] = {}
+    for photo in tree.photos:
+        twin = in_dataset.get(photo.sha256)
+        if not photo.usable:
+            why = photo.measurements.problem if photo.measurements is not None else "not measured"
+        elif twin is not None:
+            if photo.class_name in {"", twin.class_name}:
+                continue
+            why = f"is in the dataset as {twin.relative}"
         elif not photo.class_name:
             why = "not sorted into a class"
-        elif sha256 in banned:
+        elif photo.sha256 in banned:
             why = "was taken out of the dataset into quarantine"
-        elif len(labels[sha256] - {""}) > 1:
-            why = f"the same photo lies under {' and '.join(sorted(labels[sha256] - {''}))}"
-        elif sha256 in first:
+        elif len(labels[photo.sha256]) > 1:
+            why = f"the same photo lies under {' and '.join(sorted(labels[photo.sha256]))}"
+        elif photo.sha256 in new:
             why = "a copy, byte for byte, of another photo"
         else:
-            first.add(sha256)
-            rows.add(row)
+            new[photo.sha256] = photo
             continue
-        plan.left_out.append((photo.relative, why))
-    return rows
+        plan.leave_out([photo], why)
+    return list(new.values())
 
 
 def _units(
-    rows: set[int], album: Album, seen: Seen, clusters: Sequence[Sequence[int]], settled: Sequence[Settled]
-) -> list[list[int]]:
-    """Return what must stay together, as sorted rows: new ones and, from `len(album.photos)` on, settled ones."""
-    count = len(album.photos)
-    used = [*sorted(rows), *range(count, count + len(settled))]
-    contents = {own.sha256 for own in settled}
-    ties: list[tuple[Hashable, Hashable]] = [(cluster[0], row) for cluster in clusters for row in cluster[1:]]
-    for row, own in enumerate(settled, start=count):
-        ties += [(("content", own.sha256), row)] + ([(("group", own.group), row)] if own.group else [])
-    for row, photo in enumerate(album.photos):
-        # A photo that is not used any more still says which game a settled one is of.
-        ties += [(("group", photo.group), row)] if photo.group else []
-        ties += [(("content", seen.sha256s[row]), row)] if seen.sha256s[row] in contents else []
-    linked = DisjointSet([*used, *(end for tie in ties for end in tie)])
+    tree: PhotoTree, new: Sequence[Photo], settled: Sequence[Photo], clusters: Sequence[Sequence[Photo]]
+) -> list[Unit]:
+    contents = {photo.sha256 for photo in settled}
+    ties: list[tuple[Hashable, Photo]] = [(cluster[0], photo) for cluster in clusters for photo in cluster[1:]]
+    # A photo that is not used any more still says which game a settled one is of.
+    for photo in (*tree.photos, *settled):
+        ties += [(("group", photo.group), photo)] if photo.group else []
+        ties += [(("content", photo.sha256), photo)] if photo.sha256 in contents else []
+    linked = DisjointSet([*new, *settled, *(end for tie in ties for end in tie)])
     for one, other in ties:
         linked.merge(one, other)
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for row in used:
-        members[linked[row]].append(row)
-    return list(members.values())
+    units: dict[Hashable, Unit] = defaultdict(Unit)
+    for photo in new:
+        units[linked[photo]].new.append(photo)
+    for photo in settled:
+        units[linked[photo]].settled.append(photo)
+    return list(units.values())
 
 
-def _name(unit: Sequence[int], there: Sequence[Settled], album: Album, seen: Seen, plan: Plan) -> None:
+def _name_group(unit: Unit, plan: Plan) -> None:
     """Give a unit one name: the column `group` is what later stages keep together."""
-    if len({own.split for own in there}) > 1:
-        return  # a leak that was there: one name would hide which games they are of
-    new = [row for row in unit if row < len(album.photos)]
-    sha256s = [*(own.sha256 for own in there), *(seen.sha256s[row] for row in new)]
-    names = sorted({own.group for own in there} - {""}) or sorted({album.photos[row].group for row in new} - {""})
-    if not names and len(unit) > 1:
+    if len(unit.splits) > 1:
+        return  # an old leak: one name would hide which games the photos are of
+    sha256s = [photo.sha256 for photo in (*unit.settled, *unit.new)]
+    names = sorted({photo.group for photo in unit.settled} - {""}) or sorted({photo.group for photo in unit.new} - {""})
+    if not names and len(sha256s) > 1:
         names = [f"copies-{min(sha256s)[:12]}"]
     if names:
         plan.groups.update(dict.fromkeys(sha256s, names[0]))
 
 
-def _take(split: str, rows: Sequence[int], album: Album, plan: Plan) -> None:
-    for row in rows:
-        plan.places[row] = split  # the whole path follows when all splits are known
-        plan.counts[split][album.photos[row].class_name] += 1
-
-
 def _deal(
-    units: Sequence[Sequence[int]],
-    album: Album,
+    units: Sequence[Unit],
+    tree: PhotoTree,
     counts: Mapping[str, Counter[str]],
     shares: Mapping[str, float],
     seed: int,
-    seen: Seen,
 ) -> list[str]:
-    """Return the split of each unit."""
+    """Return the split of each unit of new photos."""
     splits = [split for split in SPLITS if shares.get(split, 0) > 0]
-    names = list(dict.fromkeys([*album.class_names, *(name for own in counts.values() for name in own)]))
+    names = list(dict.fromkeys([*tree.class_names, *(name for count in counts.values() for name in count)]))
     sizes = np.zeros((len(units), len(names)))
-    for place, unit in enumerate(units):
-        for row in unit:
-            sizes[place, names.index(album.photos[row].class_name)] += 1
-    have = np.zeros((len(splits), len(names)))
-    for place, split in enumerate(splits):
-        have[place] = [counts[split][name] for name in names]
+    for index, unit in enumerate(units):
+        for photo in unit.new:
+            sizes[index, names.index(photo.class_name)] += 1
+    have = np.array([[counts[split][name] for name in names] for split in splits], float)
     # By content, so that neither names nor their order matter.
-    keys = [f"{seed} {min(seen.sha256s[row] for row in unit)}" for unit in units]
-    order = sorted(range(len(units)), key=lambda place: hashlib.sha256(keys[place].encode()).digest())
+    keys = [f"{seed} {min(photo.sha256 for photo in unit.new)}" for unit in units]
+    order = sorted(range(len(units)), key=lambda index: hashlib.sha256(keys[index].encode()).digest())
     dealt = deal(sizes[order], have, np.array([shares[split] for split in splits]), seed)
-    by_place = dict(zip(order, dealt.tolist(), strict=True))
-    return [splits[by_place[place]] for place in range(len(units))]
+    by_index = dict(zip(order, dealt.tolist(), strict=True))
+    return [splits[by_index[index]] for index in range(len(units))]
 
 
-def _name_files(album: Album, names: Collection[str], plan: Plan) -> None:
+def _name_files(plan: Plan, names: Collection[str]) -> None:
     taken = {name.lower() for name in names}
     last: dict[str, int] = {}
-    for row in sorted(plan.places):
-        photo, split = album.photos[row], plan.places[row]
+    for photo in sorted(plan.names, key=lambda photo: photo.relative):
+        split, suffix = plan.names[photo], photo.path.suffix
         stem = "".join(char if char.isprintable() and char not in '\\:*?"<>|' else "_" for char in photo.path.stem)
-        plain = name = f"{split}/{photo.class_name}/{stem}{photo.path.suffix}"
+        plain = name = f"{split}/{photo.class_name}/{stem}{suffix}"
         # Some file systems take X.jpg and x.jpg for one file.
         number = last.get(plain.lower(), 1)
         while name.lower() in taken:
             number += 1
-            name = f"{split}/{photo.class_name}/{stem}-{number}{photo.path.suffix}"
+            name = f"{split}/{photo.class_name}/{stem}-{number}{suffix}"
         last[plain.lower()] = number
         taken.add(name.lower())
-        plan.places[row] = name
-
-
-def _units_of_class(name: str, units: Sequence[Sequence[int]], album: Album, settled: Sequence[Settled]) -> int:
-    count = len(album.photos)
-    classes = [
-        {album.photos[row].class_name if row < count else settled[row - count].class_name for row in unit}
-        for unit in units
-    ]
-    return sum(name in own for own in classes)
+        plan.names[photo] = name
 
 
 def _unmet(plan: Plan, shares: Mapping[str, float], units: Mapping[str, int]) -> list[str]:
@@ -330,7 +305,7 @@ def _unmet(plan: Plan, shares: Mapping[str, float], units: Mapping[str, int]) ->
             few = f"its {whole} photos are of {groups} group{'' if groups == 1 else 's'} that cannot be divided"
             if not count:
                 remedy = f"Add photos of {name} from elsewhere, or leave it out with --class_names"
-                notes.append(f"{split} has no photo of {name}, and scripts/fit.py will refuse that: {few}. {remedy}.")
+                notes.append(f"{split} has no photo of {name}, and bball fit will refuse that: {few}. {remedy}.")
             elif abs(count / whole - share) > max(0.05, 2 / whole):
                 notes.append(f"{split} has {count / whole:.0%} of {name}, wanted {share:.0%}: {few}.")
     return notes

@@ -3,94 +3,84 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from bball_pl.audit.measure import Seen, look
+from bball_pl.audit.measure import measure_photos
 from bball_pl.errors import DatasetError
-from bball_pl.photos.journal import home_of, quarantine_place
-from bball_pl.photos.measurements import Measurements
+from bball_pl.photos.journal import quarantine_place
+from bball_pl.photos.labels_csv import home_of
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import IMAGE_SUFFIXES, SPLITS, Album, NoPhotosError, scan_album
-from bball_pl.split.assign import Settled
+from bball_pl.photos.tree import IMAGE_SUFFIXES, SPLITS, NoPhotosError, Photo, PhotoTree, walk
 
 
 @dataclass(frozen=True)
-class Present:
-    """What is in the dataset.
+class Existing:
+    """Content of the dataset that new photos are added to.
 
     Attributes:
-        settled: photos whose split is decided.
-        facts: what is known of them.
-        names: all that are taken.
-        missing: of photos that are in the table and that a kill kept from coming.
+        settled: Photos whose split is decided; `relative` is below the dataset's folder.
+        names: Names that are taken.
+        missing: Names of settled photos whose files are not in the dataset, because a kill interrupted an earlier run.
     """
 
-    settled: list[Settled]
-    facts: list[Measurements]
-    names: set[str]
-    missing: set[str]
+    settled: list[Photo] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
 
 
-def look_at(out: Path, album: Album, seen: Seen, store: PhotoStore, console: Console | None = None) -> Present:
-    """Look at a dataset that new photos are to be added to.
+def read_existing(out: Path, tree: PhotoTree, store: PhotoStore, console: Console | None = None) -> Existing:
+    """Read a dataset that new photos are to be added to.
 
     Args:
-        out: its folder, which need not be there.
-        album: the new photos.
-        seen: what is known of them.
-        store: what is known of photos already; is brought up to date.
-        console: where progress is shown; None shows nothing.
+        out: Folder of the dataset, which need not exist.
+        tree: The new photos, measured.
+        store: PhotoStore of measurements; is brought up to date.
+        console: Where progress is shown; None shows nothing.
 
     Raises:
-        DatasetError: if its photos.csv is damaged or names photos that are nowhere, or it has no folder train.
+        DatasetError: If its photos.csv is damaged or names photos that are nowhere, or it has no folder train.
     """
-    there = Present([], [], set(), set())
-    rows = {}
-    known = {sha256: row for row, sha256 in enumerate(seen.sha256s) if sha256 and not seen.facts[row].problem}
+    existing, records = Existing(), {}
+    known = {photo.sha256: photo for photo in tree.photos if photo.usable}
     if (out / PHOTOS_CSV).exists():
-        records = read_photos_csv(out / PHOTOS_CSV)
-        rows = {own.path: own for own in records if own.path.split("/")[0] in SPLITS and own.path.count("/") > 1}
-    if others := [split for split in SPLITS[1:] if (out / split).is_dir() and not (out / "train").is_dir()]:
-        raise DatasetError(f"{out} has the folder {others[0]} and no folder train. Pass another --out, or add train.")
+        rows = ((row, row.path.split("/")) for row in read_photos_csv(out / PHOTOS_CSV))
+        records = {row.path: row for row, parts in rows if parts[0] in SPLITS and len(parts) > 2}
+    if lone := [split for split in SPLITS[1:] if (out / split).is_dir() and not (out / "train").is_dir()]:
+        raise DatasetError(f"{out} has the folder {lone[0]} and no folder train. Pass another --out, or add train.")
     with suppress(NoPhotosError):  # a dataset without any photo is as good as none
-        photos = scan_album(out).photos
-        found = look([photo.path for photo in photos], store, console)
-        for photo, sha256, facts in zip(photos, found.sha256s, found.facts, strict=True):
-            there.names.add(photo.relative)
-            row = rows.get(photo.relative)
-            group = "" if row is None else row.group
-            if photo.class_name and not facts.problem:
-                there.settled.append(Settled(photo.relative, sha256, group))
-                there.facts.append(facts)
-            elif photo.class_name and row is not None and row.sha256 in known:
-                # Damaged here, whole in the album: which split it is in was decided all the same.
-                there.settled.append(Settled(photo.relative, row.sha256, group))
-                there.facts.append(seen.facts[known[row.sha256]])
-    lost = sorted(path for path, own in rows.items() if path not in there.names and own.sha256 not in known)
+        for photo in measure_photos(PhotoTree.scan(out).photos, store, console):
+            existing.names.add(photo.relative)
+            whole = known.get(photo.row.get("sha256", ""))
+            if photo.class_name and photo.usable:
+                existing.settled.append(photo)
+            elif photo.class_name and whole is not None:
+                # Damaged in the dataset, whole in the tree: its split was decided all the same.
+                existing.settled.append(replace(photo, sha256=whole.sha256, measurements=whole.measurements))
+    lost = sorted(name for name, row in records.items() if name not in existing.names and row.sha256 not in known)
     if lost:
         raise DatasetError(
-            f"{out / PHOTOS_CSV} has {len(lost)} rows of photos that are neither there nor in {album.root}, such as "
+            f"{out / PHOTOS_CSV} has {len(lost)} rows of photos that are neither there nor in {tree.root}, such as "
             f"{lost[0]}. Run split.py with the folder that they came from, or remove these rows."
         )
-    for path, record in rows.items():
-        # A kill kept it from coming there: its place is decided all the same.
-        if path not in there.names and record.sha256 in known:
-            there.settled.append(Settled(path, record.sha256, record.group))
-            there.facts.append(seen.facts[known[record.sha256]])
-            there.names.add(path)
-            there.missing.add(path)
-    return there
+    for name in [name for name in records if name not in existing.names]:
+        # A kill kept it from coming into the dataset: its split is decided all the same.
+        row, facts = records[name], known[records[name].sha256].measurements
+        photo = Photo(out / name, name, name.split("/")[0], row.class_name, row.group, row.sha256, measurements=facts)
+        existing.settled.append(photo)
+        existing.names.add(name)
+        existing.missing.add(name)
+    return existing
 
 
 def banned(out: Path, store: PhotoStore, console: Console | None = None) -> frozenset[str]:
     """Return the SHA-256 of the photos that were taken out of a dataset into quarantine."""
     folder = quarantine_place(home_of(out), out)
-    table = folder / PHOTOS_CSV
-    records = read_photos_csv(table) if table.exists() else []
+    records = read_photos_csv(folder / PHOTOS_CSV) if (folder / PHOTOS_CSV).exists() else []
     # A photo that had no row, or one without a sum, is known by its file.
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return frozenset({*(record.sha256 for record in records), *look(files, store, console).sha256s} - {""})
+    files = [path for path in walk(folder) if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+    photos = measure_photos([Photo(path, path.name) for path in files], store, console)
+    return frozenset({*(record.sha256 for record in records), *(photo.sha256 for photo in photos)} - {""})

@@ -1,4 +1,4 @@
-"""The journal of a tree as several tabs and other programs change it."""
+"""Change history of photos: the journal of a folder, shared by several tabs and with other programs."""
 
 from __future__ import annotations
 
@@ -9,79 +9,81 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bball_pl.errors import DatasetError
-from bball_pl.photos.journal import Entry, Journal, quarantine_place
-from bball_pl.studio.pictures import Registry
+from bball_pl.photos.journal import Journal, quarantine_place
+from bball_pl.photos.labels_csv import Entry
+from bball_pl.studio.pictures import PhotoIds
 
-#: Who the studio is in labels.csv.
+#: Name of the studio in labels.csv.
 BY = "studio"
 UNDO = "undo"
+_MISSING = "this photo no longer exists; another program moved or removed it"
 
 
 class ConflictError(Exception):
-    """A change to a photo that was changed elsewhere meanwhile.
+    """A change to a photo that was changed elsewhere in the meantime.
 
     Args:
-        message: in words.
-        trail: the photo as it is now; None if there is no such change or photo.
+        message: reason, for the user.
+        photo: current state of the photo; None if there is no such change or photo.
     """
 
-    def __init__(self, message: str, trail: Trail | None = None) -> None:
+    def __init__(self, message: str, photo: TrackedPhoto | None = None) -> None:
         super().__init__(message)
-        self.trail = trail
+        self.photo = photo
 
 
 @dataclass(eq=False)
-class Trail:
-    """One photo and its standing changes.
+class TrackedPhoto:
+    """One photo and its changes that are not undone.
 
     Attributes:
-        first: its place below the home before all of them, with forward slashes.
-        place: where it is now.
-        photo: its id; empty until somebody asks for it.
-        changes: not undone, the oldest first.
+        first_path: path before all changes, below the home and with forward slashes.
+        path: current path, likewise.
+        id: opaque id for the page; empty until it is first needed.
+        changes: changes that are not undone, oldest first.
     """
 
-    first: str
-    place: str
-    photo: str = ""
+    first_path: str
+    path: str
+    id: str = ""
     changes: list[Entry] = field(default_factory=list)
 
     @property
-    def number(self) -> int:
-        """Of the last change; 0 if there is none. Whoever changes the photo must have seen this one."""
+    def version(self) -> int:
+        """Number of the latest change (0 if none), used for optimistic locking."""
         return self.changes[-1].number if self.changes else 0
 
     @property
     def action(self) -> str:
-        """The last change's; empty if there is none."""
+        """Action of the latest change; empty if there is none."""
         return self.changes[-1].action if self.changes else ""
 
 
-class Ledger:
-    """The photos below one home, and the only way in which the studio changes them. Threads may share it.
+class History:
+    """Photos below one home folder, and the only way in which the studio changes them. Thread-safe.
 
     Args:
-        home: the folder of the journal.
-        photos: gives them ids.
+        home: folder of the journal.
+        photos: issues the ids of the photos.
     """
 
-    def __init__(self, home: Path, photos: Registry) -> None:
+    def __init__(self, home: Path, photos: PhotoIds) -> None:
         self.home = home.absolute()
         self.lock = threading.RLock()
         self._photos = photos
         self._journal: Journal | None = None
-        self._read = 0
-        self._by_place: dict[str, Trail] = {}
-        self._by_number: dict[int, Trail] = {}
-        self._by_photo: dict[str, Trail] = {}
-        self._heard: list[Callable[[Trail], None]] = []
+        self._entries_read = 0
+        self._by_path: dict[str, TrackedPhoto] = {}
+        self._by_number: dict[int, TrackedPhoto] = {}
+        self._by_id: dict[str, TrackedPhoto] = {}
+        self._listeners: list[Callable[[TrackedPhoto], None]] = []
 
-    def on_change(self, listener: Callable[[Trail], None]) -> None:
-        """Have `listener` called, with the lock held, after every change to a photo, whoever made it."""
-        self._heard.append(listener)
+    def on_change(self, listener: Callable[[TrackedPhoto], None]) -> None:
+        """Call `listener` after every change to a photo, by any program; the lock is held during the call."""
+        self._listeners.append(listener)
 
     def sync(self) -> None:
-        """Take over what other programs have written since.
+        """Read the changes that were written to the journal since the last call.
 
         Raises:
             DatasetError: if labels.csv is damaged.
@@ -89,60 +91,62 @@ class Ledger:
         with self.lock:
             if self._journal is None:
                 if not self.home.is_dir():
-                    return  # nothing was ever here
+                    return
                 self._journal = Journal(self.home, BY)
             entries = self._journal.entries()
-            if len(entries) < self._read:
-                # Somebody removed the table: the photos are where they are.
-                self._read = 0
+            if len(entries) < self._entries_read:
+                # labels.csv was removed: the photos start afresh from their current paths.
+                self._entries_read = 0
                 self._by_number.clear()
-                for trail in self._by_place.values():
-                    trail.first, trail.changes = trail.place, []
-            for entry in entries[self._read :]:
-                self._follow(entry)
-            self._read = len(entries)
+                for photo in self._by_path.values():
+                    photo.first_path, photo.changes = photo.path, []
+            for entry in entries[self._entries_read :]:
+                self._apply(entry)
+            self._entries_read = len(entries)
 
-    def at(self, path: Path, root: Path) -> Trail:
-        """Return the trail of the photo at a place below the home, and give it an id.
+    def photo_at(self, path: Path, root: Path) -> TrackedPhoto:
+        """Return the photo at a path below the home, with an id.
 
         Args:
-            path: its file.
-            root: the tree that it belongs to.
+            path: file of the photo.
+            root: folder tree that the photo belongs to.
         """
         with self.lock:
-            place = self.place(path)
-            trail = self._by_place.get(place)
-            if trail is None:
-                trail = self._by_place[place] = Trail(place, place)
-            self._name(trail, root)
-            return trail
+            relative = self.relative(path)
+            photo = self._by_path.get(relative)
+            if photo is None:
+                photo = self._by_path[relative] = TrackedPhoto(relative, relative)
+            self._assign_id(photo, root)
+            return photo
 
-    def of(self, photo: str) -> Trail | None:
-        """Return the trail of an id."""
-        return self._by_photo.get(photo)
+    def by_id(self, photo_id: str) -> TrackedPhoto | None:
+        """Return the photo with an id, or None."""
+        return self._by_id.get(photo_id)
 
-    def change(self, trail: Trail, action: str, class_name: str, to: Path | None, seen: int, why: str = "") -> Entry:
-        """Change a photo, if nobody else has meanwhile.
+    def change(
+        self, photo: TrackedPhoto, action: str, class_name: str, to: Path | None, seen: int, why: str = ""
+    ) -> Entry:
+        """Change a photo unless it has been changed elsewhere.
 
         Args:
-            trail: the photo.
+            photo: the photo.
             action: label, quarantine, confirm or skip.
             class_name: as in `Journal.move`.
-            to: where it goes; None if it stays.
-            seen: number of the photo's last change that the user knows of.
+            to: new path; None if the photo stays.
+            seen: version of the photo that the user saw.
             why: as in `Journal.move`.
 
         Raises:
-            ConflictError: if it was changed or removed meanwhile.
+            ConflictError: if the photo was changed or removed in the meantime.
             DatasetError: as in `Journal.move`.
         """
         with self.lock:
             self.sync()
-            path = self.home / trail.place
-            if trail.number != seen:
-                raise ConflictError("this photo was changed elsewhere meanwhile", trail)
+            path = self.home / photo.path
+            if photo.version != seen:
+                raise ConflictError("this photo was changed elsewhere in the meantime", photo)
             if not os.path.lexists(path):
-                raise ConflictError("this photo is no longer there; it was moved or removed by another program", trail)
+                raise ConflictError(_MISSING, photo)
             assert self._journal is not None
             if action == "quarantine":
                 to = quarantine_place(self.home, path)
@@ -153,57 +157,63 @@ class Ledger:
             self.sync()
             return entry
 
-    def undo(self, number: int, root: Path) -> tuple[Trail, Entry]:
-        """Take a change back, if it is its photo's last one.
+    def undo(self, number: int, root: Path) -> tuple[TrackedPhoto, Entry]:
+        """Undo a change if it is the latest one of a photo of `root`.
 
         Args:
-            number: of the change.
-            root: the tree that the photo belongs to.
+            number: number of the change.
+            root: folder tree that the photo must have belonged to before its changes.
 
         Returns:
-            The photo as it is now, and the change that was taken back.
+            The photo in its new state, and the change that was undone.
 
         Raises:
-            ConflictError: if that was done already, or the photo was changed again since.
+            ConflictError: if the change is undone already or concerns another folder, or the photo was changed again.
             DatasetError: as in `Journal.undo`.
         """
         with self.lock:
             self.sync()
-            trail = self._by_number.get(number)
-            if trail is None or self._journal is None:
-                raise ConflictError("this change was taken back already")
-            self._name(trail, root)
-            if trail.number != number:
-                raise ConflictError("this photo was changed again since", trail)
-            if not os.path.lexists(self.home / trail.place):
-                raise ConflictError("this photo is no longer there; it was moved or removed by another program", trail)
-            entry = trail.changes[-1]
+            photo = self._by_number.get(number)
+            if photo is None or self._journal is None:
+                raise ConflictError("this change is already undone")
+            if not self.is_below(photo, root):
+                raise ConflictError("this change concerns a photo of another folder")
+            self._assign_id(photo, root)
+            if photo.version != number:
+                raise ConflictError("this photo was changed again since", photo)
+            if not os.path.lexists(self.home / photo.path):
+                raise ConflictError(_MISSING, photo)
+            entry = photo.changes[-1]
             self._journal.undo(number)
             self.sync()
-            return trail, entry
+            return photo, entry
 
-    def last(self, wanted: Callable[[Trail], bool]) -> Entry | None:
-        """Return the newest standing change of the studio to a photo that is `wanted`."""
+    def last_change(self, root: Path) -> Entry | None:
+        """Return the studio's newest change that is not undone, to a photo of `root`; None without one."""
         with self.lock:
             self.sync()
             for number in sorted(self._by_number, reverse=True):
-                trail = self._by_number[number]
-                if trail.number == number and trail.changes[-1].by == BY and wanted(trail):
-                    return trail.changes[-1]
+                photo = self._by_number[number]
+                if photo.version == number and photo.changes[-1].by == BY and self.is_below(photo, root):
+                    return photo.changes[-1]
         return None
 
-    def trails(self) -> list[Trail]:
-        """Return all photos that have standing changes."""
+    def changed_photos(self) -> list[TrackedPhoto]:
+        """Return all photos with changes that are not undone."""
         with self.lock:
             return list(dict.fromkeys(self._by_number.values()))
 
-    def place(self, path: Path) -> str:
-        """Return a file's place below the home.
+    def is_below(self, photo: TrackedPhoto, root: Path) -> bool:
+        """Return whether a photo was below `root` before its changes."""
+        return (self.home / photo.first_path).is_relative_to(root)
+
+    def relative(self, path: Path) -> str:
+        """Return a file's path below the home, with forward slashes.
 
         Raises:
-            DatasetError: if it is not below.
+            DatasetError: if it is not below the home.
         """
-        whole = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
+        whole = Path(os.path.abspath(path))  # noqa: PTH100 - links must not be resolved
         if not whole.is_relative_to(self.home):
             raise DatasetError(f"{path} is not below {self.home}")
         return whole.relative_to(self.home).as_posix()
@@ -214,32 +224,32 @@ class Ledger:
             if self._journal is not None:
                 self._journal.close()
 
-    def _follow(self, entry: Entry) -> None:
-        trail = self._by_place.pop(entry.path, None) or Trail(entry.path, entry.path)
+    def _apply(self, entry: Entry) -> None:
+        photo = self._by_path.pop(entry.path, None) or TrackedPhoto(entry.path, entry.path)
         if entry.action == UNDO:
-            trail.changes = [own for own in trail.changes if own.number != entry.undoes]
+            photo.changes = [change for change in photo.changes if change.number != entry.undoes]
             self._by_number.pop(entry.undoes, None)
         else:
-            trail.changes.append(entry)
-            self._by_number[entry.number] = trail
-        trail.place = entry.to
-        self._by_place[entry.to] = trail
-        if trail.photo:
-            self._photos.move(trail.photo, self.home / trail.place)
-            for listener in self._heard:
-                listener(trail)
+            photo.changes.append(entry)
+            self._by_number[entry.number] = photo
+        photo.path = entry.to
+        self._by_path[entry.to] = photo
+        if photo.id:
+            self._photos.move(photo.id, self.home / photo.path)
+            for listener in self._listeners:
+                listener(photo)
 
-    def _name(self, trail: Trail, root: Path) -> None:
-        if trail.photo:
+    def _assign_id(self, photo: TrackedPhoto, root: Path) -> None:
+        if photo.id:
             return
         roots = (root, self.home)
-        # A new file may have come to the place that another photo left: it is not that photo.
+        # A new file at the former path of a photo is another photo and gets another id.
         for repeat in range(1_000):
-            first = os.fsencode(self.home / trail.first) + (b"\0%d" % repeat if repeat else b"")
-            own = self._photos.add(self.home / trail.place, *roots, first=first)
-            known = self._by_photo.get(own)
-            if known is None or known is trail:
+            seed = os.fsencode(self.home / photo.first_path) + (b"\0%d" % repeat if repeat else b"")
+            photo_id = self._photos.add(self.home / photo.path, *roots, seed=seed)
+            known = self._by_id.get(photo_id)
+            if known is None or known is photo:
                 break
-            self._photos.put(own, self.home / known.place, roots)
-        trail.photo = own
-        self._by_photo[own] = trail
+            self._photos.put(photo_id, self.home / known.path, roots)
+        photo.id = photo_id
+        self._by_id[photo_id] = photo

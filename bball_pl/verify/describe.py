@@ -1,11 +1,10 @@
-"""A description of an exported file for a terminal: inputs, labels, weights, steps, metadata."""
+"""Description of an exported file for a terminal: inputs, labels, weights, steps, metadata."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,100 +15,20 @@ from rich.text import Text
 
 from bball_pl.errors import VerificationError
 from bball_pl.verify.graph import Graph, network_graph, onnx_graph, program_graph
-from bball_pl.verify.inspection import TARGET_VERSIONS, labels_of, read_onnx, read_spec
-
-#: What coremltools' compressions are called here, by the op that undoes them when the model is loaded.
-_COMPRESSED = {
-    "constexpr_affine_dequantize": "linear",
-    "constexpr_blockwise_shift_scale": "linear",
-    "constexpr_cast": "cast",
-    "constexpr_lut_to_dense": "palette",
-    "constexpr_sparse_to_dense": "sparse",
-}
-
-
-def program_weights(block: Any) -> Counter[str]:
-    """Count the weights of an ML Program's block by how they are stored, such as float16 or int8, linear."""
-    from coremltools.proto import MIL_pb2
-
-    types = {output.name: output.type.tensorType for operation in block.operations for output in operation.outputs}
-    compressed = [operation for operation in block.operations if operation.type.startswith("constexpr_")]
-    # Tables and scales of compressed weights are no weights, whether they are compressed themselves or not.
-    parts = {given.arguments[0].name for operation in compressed for given in operation.inputs.values()}
-    counts: Counter[str] = Counter()
-    for operation in block.operations:
-        name = operation.outputs[0].name if operation.outputs else ""
-        if name in parts:
-            continue
-        if operation.type.startswith("constexpr_"):
-            counts[_stored(operation, types)] += _size(types[name])
-        elif operation.type == "const" and types[name].rank:  # a number alone is a setting
-            kind = MIL_pb2.DataType.Name(types[name].dataType)
-            if kind.startswith(("FLOAT", "BFLOAT")):
-                counts[kind.lower()] += _size(types[name])
-    return counts
-
-
-def _stored(operation: Any, types: dict[str, Any]) -> str:
-    from coremltools.proto import MIL_pb2
-
-    # What a compressed weight is made of: attributes up to iOS17, from iOS18 on inputs, by name or in place.
-    given = {name: value.type.tensorType for name, value in operation.attributes.items()}
-    for name, value in operation.inputs.items():
-        argument = value.arguments[0]
-        given[name] = types[argument.name] if argument.name else argument.value.type.tensorType
-    how = _COMPRESSED.get(operation.type, operation.type)
-    if how == "palette":
-        # The table's last dimension but one from iOS18 on, its only one before.
-        sides = [int(side.constant.size) for side in given["lut"].dimensions]
-        return f"{(sides[-2] if len(sides) > 1 else sides[0]).bit_length() - 1} bits, palette"
-    data = next((given[name] for name in ("quantized_data", "data", "nonzero_data") if name in given), None)
-    return how if data is None else f"{MIL_pb2.DataType.Name(data.dataType).lower()}, {how}"
-
-
-def _size(kind: Any) -> int:
-    return math.prod(int(side.constant.size) for side in kind.dimensions)
-
-
-def network_weights(network: Any) -> Counter[str]:
-    """Count the weights of a NeuralNetwork by how they are stored."""
-    counts: Counter[str] = Counter()
-    for layer in network.layers:
-        for stored in _weight_params(layer):
-            bits = stored.quantization.numberOfBits
-            if stored.rawValue:
-                linear = stored.quantization.WhichOneof("QuantizationType") == "linearQuantization"
-                kind = f"{bits} bits, {'linear' if linear else 'palette'}" if bits else "raw bytes"
-                counts[kind] += len(stored.rawValue) * 8 // (bits or 8)
-            elif stored.float16Value:
-                counts["float16"] += len(stored.float16Value) // 2
-            else:
-                counts["float32"] += len(stored.floatValue)
-    return +counts
-
-
-def _weight_params(message: Any) -> Iterator[Any]:
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for child in value if hasattr(value, "__len__") else [value]:
-                if field.message_type.name == "WeightParams":
-                    yield child
-                else:
-                    yield from _weight_params(child)
-
-
-def onnx_weights(graph: Any) -> Counter[str]:
-    """Count the weights of an ONNX graph by how they are stored; integers are settings, unless they have 8 bits."""
-    import onnx
-
-    counts: Counter[str] = Counter()
-    for tensor in graph.initializer:
-        name = onnx.TensorProto.DataType.Name(tensor.data_type).lower().replace("float", "float32")
-        name = name.replace("float3216", "float16").replace("double", "float64")
-        if tensor.dims and ("float" in name or name in ("int8", "uint8", "int4", "uint4")):
-            counts[name] += math.prod(tensor.dims)
-    return counts
-
+from bball_pl.verify.inspection import TARGET_VERSIONS
+from bball_pl.verify.model_file import (
+    coreai_metadata,
+    coreml_texts,
+    labels_of,
+    network_weights,
+    onnx_labels,
+    onnx_texts,
+    onnx_weights,
+    program_weights,
+    read_onnx,
+    read_spec,
+    size_on_disk,
+)
 
 #: Kinds of steps that are listed; the others are counted together.
 _STEPS = 14
@@ -119,7 +38,7 @@ _FORMATS = ".onnx, .mlpackage, .mlmodel or .aimodel"
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a file holds, as text; an empty text or table is left out."""
+    """A file's contents as text; an empty text or table is left out."""
 
     form: str
     inputs: list[str]
@@ -133,13 +52,13 @@ class _Contents:
 
 
 def describe(path: Path) -> RenderableType:
-    """Say what is in an exported file: what goes in and out, for which systems, how large, of what made.
+    """Describe an exported file: inputs, outputs, oldest system, size, weights, steps and metadata.
 
     Args:
         path: ends in .onnx, .mlpackage, .mlmodel or .aimodel.
 
     Returns:
-        Something that rich prints, readable at 80 columns.
+        A renderable for rich's console, readable at 80 columns.
 
     Raises:
         VerificationError: if there is no such file, it cannot be read, or it is of another format.
@@ -149,7 +68,7 @@ def describe(path: Path) -> RenderableType:
     if path.suffix not in readers:
         raise VerificationError(f"{path} cannot be described; expected a file that ends in {_FORMATS}")
     if not path.exists():
-        raise VerificationError(f"there is no {path}; make one with scripts/export.py")
+        raise VerificationError(f"there is no {path}; make one with bball export")
     contents = readers[path.suffix](path)
     total = sum(contents.weights.values())
     rows = [
@@ -158,7 +77,7 @@ def describe(path: Path) -> RenderableType:
         ("target", contents.target),
         *_lines("input", contents.inputs),
         *_lines("output", contents.outputs),
-        *_lines("labels", [f"{place}  {label}" for place, label in enumerate(contents.labels)]),
+        *_lines("labels", [f"{index}  {label}" for index, label in enumerate(contents.labels)]),
         ("parameters", f"{total:,}" if total else ""),
         *_lines("weights", [f"{count:,} as {kind}" for kind, count in contents.weights.most_common()]),
     ]
@@ -173,7 +92,7 @@ def describe(path: Path) -> RenderableType:
 
 
 def _lines(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(title if place == 0 else "", line) for place, line in enumerate(lines)]
+    return [(title if index == 0 else "", line) for index, line in enumerate(lines)]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> Table:
@@ -182,7 +101,7 @@ def _table(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     for title, text in rows:
         if text:
-            # As Text: square brackets in a file's own words are no mark-up.
+            # As Text: square brackets in a file's texts are not mark-up.
             table.add_row(Text(title.removeprefix("com.apple.coreml.model.")), Text(text))
     return table
 
@@ -208,8 +127,7 @@ def _steps(graph: Graph) -> Counter[str]:
 
 
 def _megabytes(path: Path) -> str:
-    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
-    size = sum(found.stat().st_size for found in files)
+    size = size_on_disk(path)
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
@@ -229,13 +147,6 @@ def _coreml(path: Path) -> _Contents:
         weights, steps = network_weights(network), _steps(network_graph(network))
     targets = {version: target for target, version in TARGET_VERSIONS.items()}
     version = spec.specificationVersion
-    metadata = description.metadata
-    fields = {
-        "author": metadata.author,
-        "licence": metadata.license,
-        "description": metadata.shortDescription,
-        "version": metadata.versionString,
-    }
     return _Contents(
         form=form,
         inputs=[_feature(feature) for feature in description.input],
@@ -246,7 +157,7 @@ def _coreml(path: Path) -> _Contents:
         else f"newer than {targets[max(targets)]} (specification {version})",
         weights=weights,
         steps=steps,
-        metadata=fields | dict(sorted(metadata.userDefined.items())),
+        metadata=coreml_texts(spec),
     )
 
 
@@ -268,8 +179,6 @@ def _onnx(path: Path) -> _Contents:
     import onnx
 
     model = read_onnx(path)
-    fields = {field.key: field.value for field in model.metadata_props}
-    labels = fields.pop("labels", "")
     opsets = ", ".join(f"{entry.domain or 'opset'} {entry.version}" for entry in model.opset_import)
     outside = sum(bool(tensor.external_data) for tensor in model.graph.initializer)
 
@@ -283,18 +192,16 @@ def _onnx(path: Path) -> _Contents:
         form="ONNX",
         inputs=[value(info) for info in model.graph.input],
         outputs=[value(info) for info in model.graph.output],
-        labels=labels.split("\n") if labels else [],
+        labels=onnx_labels(model),
         target=f"{opsets} (IR {model.ir_version})",
         weights=onnx_weights(model.graph),
         steps=_steps(onnx_graph(model.graph)),
-        metadata={"description": model.doc_string, "producer": model.producer_name} | dict(sorted(fields.items())),
+        metadata=onnx_texts(model),
         remark=f"{outside} of its tensors lie in other files." if outside else "",
     )
 
 
 def _core_ai(path: Path) -> _Contents:
-    from bball_pl.verify.coreai_runtime import coreai_metadata
-
     fields = coreai_metadata(path)
     labels = fields.pop("labels", "")
     try:
@@ -311,5 +218,5 @@ def _core_ai(path: Path) -> _Contents:
         weights=Counter(),
         steps=Counter(),
         metadata=fields,
-        remark="Its steps are in a format of Apple's own; this is what its metadata says.",
+        remark="Its steps are in a format that only Apple reads; this is what its metadata says.",
     )

@@ -16,7 +16,7 @@ Kind = Literal[
     "dropout",
     "negate",
     "other",
-    "own statistics",  # a norm of each channel by the photo's own mean and variance, over height and width
+    "photo statistics",  # a norm of each channel by the photo's mean and variance, over height and width
     "pass",  # the same numbers in another type or shape
     "random",
     "shape",  # the shape of what it takes, not its numbers
@@ -99,15 +99,15 @@ class Graph:
         """
         found = []
         for node in self.nodes:
-            if node.kind in ("dropout", "own statistics", "random"):
+            if node.kind in ("dropout", "photo statistics", "random"):
                 found.append(f"{node.outputs[0]} ({node.op})")
             if node.kind == "spatial mean":
                 source = self.origin(node.inputs[0])
                 negated = {user.outputs[0] for user in self.users[node.outputs[0]] if user.kind == "negate"}
                 for user in self.users[source]:
                     taken = {self.origin(name) for name in user.inputs}
-                    own = user.kind == "subtract" and node.outputs[0] in taken
-                    if own or (user.kind == "arithmetic" and taken & negated):
+                    centred = user.kind == "subtract" and node.outputs[0] in taken
+                    if centred or (user.kind == "arithmetic" and taken & negated):
                         found.append(f"{user.outputs[0]} ({user.op})")
         return found
 
@@ -125,6 +125,29 @@ class Graph:
 def _spatial(axes: Sequence[int]) -> bool:
     """Say whether axes of a blob [photo, channel, height, width] are height and width, with or without the photo."""
     return {axis % 4 for axis in axes} - {0} == {2, 3}
+
+
+#: Kinds of the steps of all three formats whose parameters do not matter; the names of no two formats contradict.
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("add", "mul", "real_div"), "arithmetic"),
+    **dict.fromkeys(("addBroadcastable", "bias", "divideBroadcastable", "multiply", "scale"), "arithmetic"),
+    **dict.fromkeys(("multiplyBroadcastable", "Add", "Mul", "Div"), "arithmetic"),
+    **dict.fromkeys(("loadConstant", "loadConstantND", "const", "Constant"), "constant"),
+    **dict.fromkeys(("conv", "conv_transpose", "convolution", "Conv", "ConvTranspose"), "convolution"),
+    **dict.fromkeys(("cast", "identity", "expand_dims", "squeeze", "reshape"), "pass"),
+    **dict.fromkeys(("copy", "expandDims", "flatten", "flattenTo2D"), "pass"),
+    **dict.fromkeys(("rankPreservingReshape", "reshapeStatic"), "pass"),
+    **dict.fromkeys(("Cast", "Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze"), "pass"),
+    **dict.fromkeys(("Bernoulli", "Multinomial"), "random"),
+    **dict.fromkeys(("softmax", "softmaxND", "Softmax"), "softmax"),
+    **dict.fromkeys(("sub", "subtractBroadcastable", "Sub"), "subtract"),
+    **dict.fromkeys(("instance_norm", "InstanceNormalization"), "photo statistics"),
+    "batch_norm": "batch norm",
+    "Dropout": "dropout",
+    "GlobalAveragePool": "spatial mean",
+    "Neg": "negate",
+    "Shape": "shape",
+}
 
 
 def program_graph(block: Any) -> Graph:
@@ -153,16 +176,7 @@ def _program_kind(op: str, axes: Sequence[int]) -> Kind:
         return "random"
     if op == "reduce_mean":
         return "spatial mean" if _spatial(axes) else "other"
-    kinds: dict[str, Kind] = {
-        **dict.fromkeys(("add", "mul", "real_div"), "arithmetic"),
-        **dict.fromkeys(("conv", "conv_transpose"), "convolution"),
-        **dict.fromkeys(("cast", "identity", "expand_dims", "squeeze", "reshape"), "pass"),
-        "batch_norm": "batch norm",
-        "instance_norm": "own statistics",
-        "softmax": "softmax",
-        "sub": "subtract",
-    }
-    return kinds.get(op, "other")
+    return _KINDS.get(op, "other")
 
 
 def network_graph(network: Any) -> Graph:
@@ -187,18 +201,8 @@ def _layer_kind(op: str, layer: Any) -> Kind:
     if op == "reduceMean":
         return "spatial mean" if _spatial(layer.reduceMean.axes) else "other"
     if op == "batchnorm":
-        return "own statistics" if layer.batchnorm.computeMeanVar else "batch norm"
-    shapes = ("copy", "expandDims", "flatten", "flattenTo2D", "rankPreservingReshape", "reshape", "reshapeStatic")
-    sums = ("add", "addBroadcastable", "bias", "divideBroadcastable", "multiply", "multiplyBroadcastable", "scale")
-    kinds: dict[str, Kind] = {
-        **dict.fromkeys(sums, "arithmetic"),
-        **dict.fromkeys(("loadConstant", "loadConstantND"), "constant"),
-        **dict.fromkeys((*shapes, "squeeze"), "pass"),
-        **dict.fromkeys(("softmax", "softmaxND"), "softmax"),
-        "convolution": "convolution",
-        "subtractBroadcastable": "subtract",
-    }
-    return kinds.get(op, "other")
+        return "photo statistics" if layer.batchnorm.computeMeanVar else "batch norm"
+    return _KINDS.get(op, "other")
 
 
 def onnx_graph(graph: Any) -> Graph:
@@ -227,21 +231,7 @@ def _onnx_kind(op: str, axes: Sequence[int], training: bool) -> Kind:
     if op.startswith("Random"):
         return "random"
     if op == "BatchNormalization":
-        return "own statistics" if training else "batch norm"
+        return "photo statistics" if training else "batch norm"
     if op == "ReduceMean":
         return "spatial mean" if _spatial(axes) else "other"
-    kinds: dict[str, Kind] = {
-        **dict.fromkeys(("Add", "Mul", "Div"), "arithmetic"),
-        **dict.fromkeys(("Cast", "Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze"), "pass"),
-        **dict.fromkeys(("Conv", "ConvTranspose"), "convolution"),
-        **dict.fromkeys(("Bernoulli", "Multinomial"), "random"),
-        "Constant": "constant",
-        "Dropout": "dropout",
-        "GlobalAveragePool": "spatial mean",
-        "InstanceNormalization": "own statistics",
-        "Neg": "negate",
-        "Shape": "shape",
-        "Softmax": "softmax",
-        "Sub": "subtract",
-    }
-    return kinds.get(op, "other")
+    return _KINDS.get(op, "other")

@@ -1,109 +1,43 @@
-"""Inspection of an exported file without running it, held against the app's interface and the trained model."""
+"""Inspection of an exported file without running it: what it states, compared with what an export should contain."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bball_pl.errors import VerificationError
 from bball_pl.verify.graph import Graph, network_graph, onnx_graph, program_graph
-
-_EXPORT_AGAIN = "Export it again with scripts/export.py."
-
-
-def read_spec(path: Path) -> Any:
-    """Read the message of an .mlmodel, or of the model within an .mlpackage.
-
-    Raises:
-        VerificationError: if it is missing, damaged, or of another format.
-    """
-    # Before the import: on Linux it complains at once that it cannot run models.
-    logging.getLogger("coremltools").setLevel(logging.CRITICAL)
-    import coremltools as ct
-
-    try:
-        spec = ct.utils.load_spec(str(path))
-    except Exception as error:  # coremltools, its C++ and protobuf each have errors of their own
-        reason = (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
-        raise VerificationError(f"{path} cannot be read ({reason}). {_EXPORT_AGAIN}") from error
-    if spec.WhichOneof("Type") is None or not spec.description.input:
-        raise VerificationError(f"{path} holds no Core ML model. {_EXPORT_AGAIN}")
-    return spec
-
-
-def photo_of(path: Path, description: Any) -> tuple[str, tuple[int, int], Literal["RGB", "BGR"]]:
-    """Return name, size (width, height) and colour of a model's one photo.
-
-    Raises:
-        VerificationError: if the model takes anything else.
-    """
-    inputs = [f"{feature.name} ({feature.type.WhichOneof('Type')})" for feature in description.input]
-    if len(inputs) != 1 or description.input[0].type.WhichOneof("Type") != "imageType":
-        raise VerificationError(f"{path} takes {', '.join(inputs)}; expected one image")
-    image = description.input[0].type.imageType
-    colour: str = image.ColorSpace.Name(image.colorSpace)
-    if colour not in ("RGB", "BGR"):
-        raise VerificationError(f"{path} takes photos of colour {colour}; expected RGB or BGR")
-    if image.WhichOneof("SizeFlexibility") is not None:
-        raise VerificationError(f"{path} takes photos of several sizes; expected one")
-    name: str = description.input[0].name
-    return name, (int(image.width), int(image.height)), "BGR" if colour == "BGR" else "RGB"
-
-
-def labels_of(spec: Any) -> list[str]:
-    """Return the labels of a classifier, in the order of its probabilities; an empty list if it has none."""
-    if spec.WhichOneof("Type") == "neuralNetworkClassifier":
-        network = spec.neuralNetworkClassifier
-        kind = network.WhichOneof("ClassLabels")
-        return [str(label) for label in getattr(network, kind).vector] if kind else []
-    for function in spec.mlProgram.functions.values():
-        for operation in function.block_specializations[function.opset].operations:
-            if operation.type == "classify":
-                (classes,) = operation.inputs["classes"].arguments
-                tensors = [item.immediateValue.tensor for item in classes.value.immediateValue.list.values]
-                return [str(text) for tensor in tensors for text in (tensor.strings.values or tensor.longInts.values)]
-    return []
-
-
-def read_onnx(path: Path) -> Any:
-    """Read the message of an ONNX file, without data that lies outside it.
-
-    Raises:
-        VerificationError: if it is missing, damaged, or of another format.
-    """
-    import onnx
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf and the file system each have errors of their own
-        reason = (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
-        raise VerificationError(f"{path} cannot be read ({reason}). {_EXPORT_AGAIN}") from error
-    if not model.graph.node:
-        raise VerificationError(f"{path} holds no ONNX model. {_EXPORT_AGAIN}")
-    return model
-
+from bball_pl.verify.model_file import (
+    coreml_texts,
+    labels_of,
+    onnx_labels,
+    onnx_texts,
+    read_onnx,
+    read_spec,
+    reason_of,
+)
 
 #: Version of the specification that each target writes; a NeuralNetwork may need less than its target allows.
 TARGET_VERSIONS = {"iOS13": 4, "iOS14": 5, "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
+_NEEDED = ("author", "licence", "description", "version")
 PREVIEW = "com.apple.coreml.model.preview.type"
-_PREVIEW_WANTED = "imageClassifier"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file should say.
+    """The statements that a right file contains.
 
     Attributes:
-        class_names: labels, in the order of the network's outputs.
+        class_names: labels in the order of the network's outputs.
         size: side of the photo, in pixels.
         input_name: name of the photo.
         label_output: name of the output with the most probable label; an ONNX file has none.
         probabilities_output: name of the output with a probability for each label.
         target: oldest system of a Core ML file, such as iOS16.
         format: mlprogram, neuralnetwork or onnx.
+        metadata: every text field with its value; author, licence, description and version under these names.
     """
 
     class_names: Sequence[str]
@@ -113,35 +47,36 @@ class Expected:
     probabilities_output: str
     target: str
     format: Literal["mlprogram", "neuralnetwork", "onnx"]
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
+class Gate:
+    """One condition that a file has to meet.
 
     Attributes:
-        check: what was asked.
-        passed: whether it is as it should be.
-        found: what the file says.
-        expected: what it should say.
+        name: the condition.
+        found: what the file contains, or how it answers.
+        expected: what it should be.
+        passed: whether the condition holds.
     """
 
-    check: str
-    passed: bool
+    name: str
     found: str
     expected: str
+    passed: bool
 
 
-def inspect_coreml(path: Path, expected: Expected) -> list[Finding]:
-    """Look through an .mlpackage or .mlmodel.
+def inspect_coreml(path: Path, expected: Expected) -> list[Gate]:
+    """Inspect an .mlpackage or .mlmodel.
 
     Args:
         path: the file.
-        expected: what it should say.
+        expected: its right statements.
 
     Returns:
-        A finding per check; only the first of them if the file is of another format, and none on size and colour if
-        it takes no image.
+        One gate for each condition; only the first of them if the file is of another format, and none on size and
+        colour if it takes no image.
 
     Raises:
         VerificationError: if the file cannot be read.
@@ -149,38 +84,45 @@ def inspect_coreml(path: Path, expected: Expected) -> list[Finding]:
     spec = read_spec(path)
     kind = spec.WhichOneof("Type")
     form = {"mlProgram": "mlprogram", "neuralNetworkClassifier": "neuralnetwork"}.get(kind, kind)
-    findings = [_same("format", form, expected.format)]
-    if not findings[0].passed:
-        return findings
+    gates = [_same("format", form, expected.format)]
+    if not gates[0].passed:
+        return gates
     description = spec.description
-    findings += [_target(spec.specificationVersion, expected), _features(description, expected)]
+    gates += [_target(spec.specificationVersion, expected), _features(description, expected)]
     if description.input[0].type.WhichOneof("Type") == "imageType":
         image = description.input[0].type.imageType
         sizes = f"{image.width} × {image.height}"
         if image.WhichOneof("SizeFlexibility") is not None:
             sizes += ", and others"
-        findings.append(_same("image size", sizes, f"{expected.size} × {expected.size}"))
-        findings.append(_same("image colour", image.ColorSpace.Name(image.colorSpace), "RGB"))
+        gates.append(_same("image size", sizes, f"{expected.size} × {expected.size}"))
+        gates.append(_same("image colour", image.ColorSpace.Name(image.colorSpace), "RGB"))
     program = form == "mlprogram"
     graph, answer, results = _program(path, spec) if program else _network(spec)
-    findings += _labels(labels_of(spec), expected)
-    findings.append(_predicted(description, results))
-    findings.append(_scale_and_bias([] if program else spec.neuralNetworkClassifier.preprocessing))
-    findings.append(_same("each name once", _some(graph.given_twice(), "yes"), "yes"))
-    findings += _graph(graph, description.input[0].name, answer)
-    findings += _metadata(description.metadata)
-    return findings
+    gates += _labels(labels_of(spec), expected)
+    gates.append(_predicted(description, results))
+    gates.append(_scale_and_bias([] if program else spec.neuralNetworkClassifier.preprocessing))
+    gates.append(_fixed_weights(spec))
+    if not program:
+        network = spec.neuralNetworkClassifier
+        mappings = network.DESCRIPTOR.fields_by_name["imageInputShapeMapping"].enum_type.values_by_number
+        gates.append(_same("image's rank", mappings[network.imageInputShapeMapping].name, "RANK4_IMAGE_MAPPING"))
+    gates.append(_same("each name once", _some(graph.given_twice(), "yes"), "yes"))
+    gates += _graph(graph, description.input[0].name, answer)
+    fields = coreml_texts(spec)
+    gates.append(_same("preview type", fields.pop(PREVIEW, "none"), "imageClassifier"))
+    gates.append(_metadata(fields, expected.metadata))
+    return gates
 
 
-def inspect_onnx(path: Path, expected: Expected) -> list[Finding]:
-    """Look through an ONNX file.
+def inspect_onnx(path: Path, expected: Expected) -> list[Gate]:
+    """Inspect an ONNX file.
 
     Args:
         path: the file.
-        expected: what it should say; its target and label output do not count.
+        expected: its right statements; target and label output do not count.
 
     Returns:
-        A finding per check.
+        One gate for each condition.
 
     Raises:
         VerificationError: if the file cannot be read.
@@ -189,7 +131,6 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Finding]:
 
     model = read_onnx(path)
     graph = onnx_graph(model.graph)
-    fields = {field.key: field.value for field in model.metadata_props}
     outside = [tensor.name for tensor in model.graph.initializer if tensor.external_data]
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     newest = onnx.defs.onnx_opset_version()
@@ -199,32 +140,30 @@ def inspect_onnx(path: Path, expected: Expected) -> list[Finding]:
     size, classes = expected.size, len(expected.class_names)
     photo = [f"{expected.input_name} {kind} [any, 3, {size}, {size}]" for kind in ("float32", "uint8")]
     answer = f"{expected.probabilities_output} float32 [any, {classes}]"
-    missing = [name for name in ("author", "licence", "bball_pl.preprocess") if not fields.get(name)]
-    missing += [] if model.doc_string else ["description"]
     try:
         # By its path, so that data outside is looked for; but shapes cannot be inferred from that.
         onnx.checker.check_model(str(path), full_check=not outside)
         complaint = ""
-    except Exception as error:  # the checker and shape inference each have errors of their own
-        complaint = str(error).strip().splitlines()[0]
+    except Exception as error:  # the checker and shape inference raise different errors
+        complaint = reason_of(error)
     name = model.graph.input[0].name if model.graph.input else ""
     result = model.graph.output[0].name if model.graph.output else ""
     return [
         _same("single file", _some(outside, "all weights inside"), "all weights inside"),
-        Finding("opset", standard, text, f"ai.onnx 13 to {newest}, and no other"),
-        Finding("input", len(inputs) == 1 and inputs[0] in photo, ", ".join(inputs) or "none", photo[0]),
+        Gate("opset", text, f"ai.onnx 13 to {newest}, and no other", standard),
+        Gate("input", ", ".join(inputs) or "none", photo[0], len(inputs) == 1 and inputs[0] in photo),
         _same("output", ", ".join(outputs) or "none", answer),
-        *_labels(fields.get("labels", "").split("\n"), expected),
+        *_labels(onnx_labels(model), expected),
         *_graph(graph, name, result)[:1],
         _training(graph),
         _softmax(graph, result),
-        _same("metadata", _some([f"no {name}" for name in missing], "complete"), "complete"),
-        Finding("ONNX checker", not complaint, complaint or "valid", "valid"),
+        _metadata(onnx_texts(model), expected.metadata),
+        Gate("ONNX checker", complaint or "valid", "valid", not complaint),
     ]
 
 
-def _same(check: str, found: str, expected: str) -> Finding:
-    return Finding(check, found == expected, found, expected)
+def _same(name: str, found: str, expected: str) -> Gate:
+    return Gate(name, found, expected, found == expected)
 
 
 def _some(names: Sequence[str], otherwise: str) -> str:
@@ -232,14 +171,14 @@ def _some(names: Sequence[str], otherwise: str) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or otherwise
 
 
-def _target(version: int, expected: Expected) -> Finding:
-    wanted = TARGET_VERSIONS.get(expected.target, 0)
+def _target(version: int, expected: Expected) -> Gate:
+    newest = TARGET_VERSIONS.get(expected.target, 0)
     if expected.format == "neuralnetwork":
-        return Finding("target", 4 <= version <= wanted, f"version {version}", f"version 4 to {wanted}")
-    return _same("target", f"version {version}", f"version {wanted}")
+        return Gate("target", f"version {version}", f"version 4 to {newest}", 4 <= version <= newest)
+    return _same("target", f"version {version}", f"version {newest}")
 
 
-def _features(description: Any, expected: Expected) -> Finding:
+def _features(description: Any, expected: Expected) -> Gate:
     def words(features: Any) -> str:
         return ", ".join(sorted(f"{feature.name} ({_type(feature.type)})" for feature in features))
 
@@ -258,7 +197,7 @@ def _type(feature: Any) -> str:
     return kind
 
 
-def _labels(labels: list[str], expected: Expected) -> list[Finding]:
+def _labels(labels: list[str], expected: Expected) -> list[Gate]:
     twice = sorted({label for label in labels if labels.count(label) > 1})
     return [
         _same("labels", ", ".join(labels), ", ".join(expected.class_names)),
@@ -266,7 +205,7 @@ def _labels(labels: list[str], expected: Expected) -> list[Finding]:
     ]
 
 
-def _predicted(description: Any, results: str) -> Finding:
+def _predicted(description: Any, results: str) -> Gate:
     """Check that the description points to outputs of the right types, and that the network gives them."""
     types = {_type(feature.type).split()[0]: feature.name for feature in description.output}
     label, answer = types.get("string", "none"), types.get("dictionary", "none")
@@ -276,7 +215,7 @@ def _predicted(description: Any, results: str) -> Finding:
     return _same("predicted features", found, f"{label}, {answer}; the network gives {given}")
 
 
-def _scale_and_bias(preprocessing: Sequence[Any]) -> Finding:
+def _scale_and_bias(preprocessing: Sequence[Any]) -> Gate:
     found = []
     for entry in preprocessing:
         scaler = entry.scaler
@@ -288,38 +227,45 @@ def _scale_and_bias(preprocessing: Sequence[Any]) -> Finding:
     return _same("scale and bias outside", "; ".join(found) or "none", "none")
 
 
-def _graph(graph: Graph, image: str, answer: str) -> list[Finding]:
+def _graph(graph: Graph, image: str, answer: str) -> list[Gate]:
     first = sorted({user.op for user in graph.users[image]})
     return [
-        Finding("normalisation inside", graph.normalised(image), ", ".join(first) or "nothing", "arithmetic first"),
+        Gate("normalisation inside", ", ".join(first) or "nothing", "arithmetic first", graph.normalised(image)),
         _same("batch norm folded", _some(graph.unfolded(), "all"), "all"),
         _training(graph),
         _softmax(graph, answer),
     ]
 
 
-def _training(graph: Graph) -> Finding:
+def _training(graph: Graph) -> Gate:
     return _same("traces of training", _some(graph.traces_of_training(), "none"), "none")
 
 
-def _softmax(graph: Graph, answer: str) -> Finding:
+def _softmax(graph: Graph, answer: str) -> Gate:
     maker = graph.makers.get(graph.origin(answer))
     found = "nothing" if maker is None else maker.op if maker.axis is None else f"{maker.op} over axis {maker.axis}"
-    return Finding("softmax at the end", graph.softmax_before(answer), found, "softmax over the classes")
+    return Gate("softmax at the end", found, "softmax over the classes", graph.softmax_before(answer))
 
 
-def _metadata(metadata: Any) -> list[Finding]:
-    fields = {
-        "author": metadata.author,
-        "licence": metadata.license,
-        "short description": metadata.shortDescription,
-        "version": metadata.versionString,
-    }
-    missing = [f"no {name}" for name, text in fields.items() if not text]
-    return [
-        _same("metadata", ", ".join(missing) or "complete", "complete"),
-        _same("preview type", metadata.userDefined.get(PREVIEW, "none"), _PREVIEW_WANTED),
+def _fixed_weights(spec: Any) -> Gate:
+    """Check that no phone may train the model further."""
+    updatable = ["the model"] if spec.isUpdatable else []
+    updatable += [layer.name for layer in spec.neuralNetworkClassifier.layers if layer.isUpdatable]
+    return _same("updatable on the phone", _some(updatable, "nothing"), "nothing")
+
+
+def _metadata(found: Mapping[str, str], expected: Mapping[str, str]) -> Gate:
+    """Compare text fields value for value; the first four may not be empty either."""
+    wrong = [
+        name
+        for name in {**expected, **found}
+        if found.get(name, "") != expected.get(name, "") or (name in _NEEDED and not found.get(name))
     ]
+    texts = [
+        _some([f"{name} {fields[name]!r}" if fields.get(name) else f"no {name}" for name in wrong], "complete")
+        for fields in (found, expected)
+    ]
+    return Gate("metadata", texts[0], texts[1], not wrong)
 
 
 def _program(path: Path, spec: Any) -> tuple[Graph, str, str]:

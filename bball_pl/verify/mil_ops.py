@@ -1,58 +1,34 @@
-"""Ops of ML Programs on torch: arithmetic, activations, products, norms and reductions, and the table of all ops.
+"""Ops of ML Programs on torch.
 
-An op is a function with the parameters of the program's op under the same names, and its signature says what they are:
-what is annotated with `Tensor` may be computed by the program, everything else is a constant of it. A parameter that a
-function does not have is refused where the program is bound to it; a value that it does not know is a `ValueError`.
+An op is a function with the parameters of the program's op under the same names. A parameter annotated with `Tensor`
+may be computed by the program; every other one is a constant. A parameter that a function does not have is refused when
+the program is read; a value that it does not know raises `ValueError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bball_pl.verify.mil_layout import SHAPE_OPS, SPATIAL_OPS
+from bball_pl.verify import kernels
+from bball_pl.verify.kernels import TYPES
 
 Op = Callable[..., Tensor | tuple[Tensor, ...]]
 
-#: A program's types, and what their values are on torch; fp16 is kept wide, and rounded by the executor.
-TYPES = {"fp16": torch.float32, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
 
+def _op(function: Callable[..., Tensor], tensors: str = "x", constants: str = "") -> Op:
+    """Build an op from a function that takes the tensors and then the constants, in the order of their names."""
+    names = [*tensors.split(), *constants.split()]
 
-def _unary(function: Callable[[Tensor], Tensor]) -> Op:
-    def run(x: Tensor) -> Tensor:
-        return function(x)
+    def run(**parameters: Any) -> Tensor:
+        return function(*(parameters[name] for name in names))
 
-    return run
-
-
-def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Op:
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        return function(x, y)
-
-    return run
-
-
-def _with_alpha(function: Callable[[Tensor, float], Tensor]) -> Op:
-    def run(x: Tensor, alpha: float) -> Tensor:
-        return function(x, alpha)
-
-    return run
-
-
-def _with_alpha_and_beta(function: Callable[[Tensor, float, float], Tensor]) -> Op:
-    def run(x: Tensor, alpha: float, beta: float) -> Tensor:
-        return function(x, alpha, beta)
-
-    return run
-
-
-def _with_epsilon(function: Callable[[Tensor], Tensor]) -> Op:
-    def run(x: Tensor, epsilon: float) -> Tensor:
-        return function(x + epsilon)
-
+    run.__annotations__ = {name: Tensor if name in tensors.split() else Any for name in names}
     return run
 
 
@@ -64,41 +40,13 @@ def _reduction(function: Callable[[Tensor, list[int], bool], Tensor]) -> Op:
 
 
 def _position(function: Callable[[Tensor, int, bool], Tensor]) -> Op:
-    def run(x: Tensor, axis: int, keep_dims: bool) -> Tensor:
-        return function(x, axis, keep_dims).to(torch.int32)
-
-    return run
-
-
-# --- activations ---------------------------------------------------------------------------------------------------
-
-
-def _gelu(x: Tensor, mode: str) -> Tensor:
-    if mode == "EXACT":
-        return F.gelu(x)
-    if mode == "TANH_APPROXIMATION":
-        return F.gelu(x, approximate="tanh")
-    if mode == "SIGMOID_APPROXIMATION":
-        return x * torch.sigmoid(1.702 * x)
-    raise ValueError(f"mode is {mode!r}; expected EXACT, TANH_APPROXIMATION or SIGMOID_APPROXIMATION")
-
-
-def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    return F.prelu(x, alpha)
-
-
-def _softmax(x: Tensor, axis: int) -> Tensor:
-    return torch.softmax(x, axis)
+    return _op(lambda x, axis, keep: function(x, axis, keep).to(torch.int32), "x", "axis keep_dims")
 
 
 def _cast(x: Tensor, dtype: str) -> Tensor:
     if dtype not in TYPES:
         raise ValueError(f"dtype is {dtype!r}; expected one of {', '.join(TYPES)}")
     return x.to(TYPES[dtype])
-
-
-def _select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return torch.where(cond, a, b)
 
 
 # --- products ------------------------------------------------------------------------------------------------------
@@ -155,67 +103,225 @@ def _l2_norm(x: Tensor, epsilon: float) -> Tensor:
     return x / torch.sqrt(x.square().sum((-3, -2, -1), keepdim=True) + epsilon)
 
 
+# --- windows and padding -------------------------------------------------------------------------------------------
+
+
+def _conv(
+    x: Tensor,
+    weight: Tensor,
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    dilations: list[int],
+    groups: int,
+    bias: Tensor | None = None,
+) -> Tensor:
+    window = kernels.reach(weight.shape[2:], dilations)
+    return kernels.convolve(x, weight, bias, strides, _padding(x, pad_type, pad, window, strides), dilations, groups)
+
+
+def _max_pool(
+    x: Tensor, kernel_sizes: list[int], strides: list[int], pad_type: str, pad: list[int], ceil_mode: bool
+) -> Tensor:
+    return kernels.max_pool(
+        x, kernel_sizes, strides, _padding(x, pad_type, pad, kernel_sizes, strides), ceil_mode=ceil_mode
+    )
+
+
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: list[int],
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    ceil_mode: bool,
+    exclude_padding_from_average: bool,
+) -> Tensor:
+    padding = _padding(x, pad_type, pad, kernel_sizes, strides)
+    counted = [(0, 0)] * len(padding) if exclude_padding_from_average else padding
+    return kernels.average_pool(x, kernel_sizes, strides, padding, counted, ceil_mode)
+
+
+def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(pad[::2], pad[1::2], strict=True))
+
+
+def _padding(
+    x: Tensor, pad_type: str, pad: Sequence[int], window: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int]]:
+    if pad_type == "valid":
+        return [(0, 0)] * len(window)
+    if pad_type == "custom":
+        return _pairs(pad)
+    if pad_type not in ("same", "same_lower"):
+        raise ValueError(f"pad_type is {pad_type!r}; expected valid, custom, same or same_lower")
+    return kernels.same_padding(x.shape[2:], window, strides, heavy_end=pad_type == "same")
+
+
+# --- shapes --------------------------------------------------------------------------------------------------------
+
+
+def _reshape(x: Tensor, shape: list[int]) -> Tensor:
+    # A 0 stands for the dimension of x with the same index counted from the right, or for 1 where x has none.
+    sides = [1] * len(shape) + list(x.shape)
+    return x.reshape([size or sides[index - len(shape)] for index, size in enumerate(shape)])
+
+
+def _squeeze(x: Tensor, axes: list[int] | None = None) -> Tensor:
+    # As in torch, and not as in numpy, an axis that is longer than 1 stays.
+    return x.squeeze() if axes is None else x.squeeze(tuple(axes))
+
+
+def _concat(values: list[Tensor], axis: int, interleave: bool) -> Tensor:
+    if not interleave:
+        return torch.cat(values, axis)
+    axis %= values[0].dim()
+    return torch.stack(values, axis + 1).flatten(axis, axis + 1)
+
+
+def _stack(values: list[Tensor], axis: int) -> Tensor:
+    return torch.stack(values, axis)
+
+
+def _split(
+    x: Tensor, axis: int, num_splits: int | None = None, split_sizes: list[int] | None = None
+) -> tuple[Tensor, ...]:
+    if split_sizes is None:
+        if not num_splits or x.shape[axis] % num_splits:
+            raise ValueError(f"num_splits is {num_splits} for {x.shape[axis]} values; expected equal parts")
+        split_sizes = [x.shape[axis] // num_splits] * num_splits
+    return torch.split_with_sizes(x, split_sizes, axis)
+
+
+def _slice_by_index(
+    x: Tensor,
+    begin: list[int],
+    end: list[int],
+    stride: list[int] | None = None,
+    begin_mask: list[bool] | None = None,
+    end_mask: list[bool] | None = None,
+    squeeze_mask: list[bool] | None = None,
+) -> Tensor:
+    none = [False] * x.dim()
+    stride, begin_mask = stride or [1] * x.dim(), begin_mask or none
+    end_mask, squeeze_mask = end_mask or none, squeeze_mask or none
+    if min(stride) < 1:
+        # The documentation and coremltools differ in where a masked slice starts that runs backwards.
+        raise ValueError(f"stride is {stride}; expected 1 or more")
+    index: list[int | slice] = []
+    for axis in range(x.dim()):
+        first = 0 if begin_mask[axis] else begin[axis]
+        if squeeze_mask[axis]:
+            index.append(first)
+        else:
+            index.append(slice(first, None if end_mask[axis] else end[axis], stride[axis]))
+    return x[tuple(index)]
+
+
+def _slice_by_size(x: Tensor, begin: list[int], size: list[int]) -> Tensor:
+    for axis, (first, length) in enumerate(zip(begin, size, strict=True)):
+        start = first % x.shape[axis]
+        x = x.narrow(axis, start, x.shape[axis] - start if length == -1 else length)
+    return x
+
+
+def _gather(x: Tensor, indices: Tensor, axis: int, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
+    if batch_dims:
+        raise ValueError(f"batch_dims is {batch_dims}; expected 0")
+    if indices.min() < 0 or indices.max() >= x.shape[axis]:
+        # Some targets count a negative index from the end; for others it is not defined.
+        raise ValueError(f"indices are {indices.tolist()}; expected 0 to {x.shape[axis] - 1}")
+    axis %= x.dim()
+    return x.index_select(axis, indices.flatten()).reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+def _reverse(x: Tensor, axes: list[int] | None = None) -> Tensor:
+    return x.flip(list(range(x.dim())) if axes is None else axes)
+
+
 # --- the table -----------------------------------------------------------------------------------------------------
 
-#: What each op of a program is, by its name there; classify is the executor's own.
+SHAPE_OPS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
+    "reshape": _reshape,
+    "flatten2d": _op(lambda x, axis: x.reshape(math.prod(x.shape[:axis]), -1), "x", "axis"),
+    "transpose": _op(torch.permute, "x", "perm"),
+    "squeeze": _squeeze,
+    "expand_dims": _op(kernels.expand_dims, "x", "axes"),
+    "concat": _concat,
+    "stack": _stack,
+    "split": _split,
+    "slice_by_index": _slice_by_index,
+    "slice_by_size": _slice_by_size,
+    "gather": _gather,
+    "tile": _op(torch.tile, "x", "reps"),
+    "reverse": _reverse,
+    "identity": _op(lambda x: x),
+}
+
+_SAME_NAME = ("mean", "sum", "max", "min", "log_sum_exp", "log_sum", "sum_square")
+
+#: Function of each op of a program, by its name in the format; the executor itself does classify.
 OPS: dict[str, Op] = {
-    **SPATIAL_OPS,
     **SHAPE_OPS,
-    "add": _binary(torch.add),
-    "sub": _binary(torch.sub),
-    "mul": _binary(torch.mul),
-    "real_div": _binary(torch.true_divide),
-    "floor_div": _binary(torch.floor_divide),
-    "mod": _binary(torch.remainder),
-    "pow": _binary(torch.pow),
-    "maximum": _binary(torch.maximum),
-    "minimum": _binary(torch.minimum),
-    "equal": _binary(torch.eq),
-    "not_equal": _binary(torch.ne),
-    "greater": _binary(torch.gt),
-    "greater_equal": _binary(torch.ge),
-    "less": _binary(torch.lt),
-    "less_equal": _binary(torch.le),
-    "logical_and": _binary(torch.logical_and),
-    "logical_or": _binary(torch.logical_or),
-    "logical_xor": _binary(torch.logical_xor),
-    "logical_not": _unary(torch.logical_not),
-    "select": _select,
+    "conv": _conv,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "pad": _op(lambda x, pad, mode, value: kernels.pad(x, _pairs(pad), mode, value), "x", "pad mode constant_val"),
+    "add": _op(torch.add, "x y"),
+    "sub": _op(torch.sub, "x y"),
+    "mul": _op(torch.mul, "x y"),
+    "real_div": _op(torch.true_divide, "x y"),
+    "floor_div": _op(torch.floor_divide, "x y"),
+    "mod": _op(torch.remainder, "x y"),
+    "pow": _op(torch.pow, "x y"),
+    "maximum": _op(torch.maximum, "x y"),
+    "minimum": _op(torch.minimum, "x y"),
+    "equal": _op(torch.eq, "x y"),
+    "not_equal": _op(torch.ne, "x y"),
+    "greater": _op(torch.gt, "x y"),
+    "greater_equal": _op(torch.ge, "x y"),
+    "less": _op(torch.lt, "x y"),
+    "less_equal": _op(torch.le, "x y"),
+    "logical_and": _op(torch.logical_and, "x y"),
+    "logical_or": _op(torch.logical_or, "x y"),
+    "logical_xor": _op(torch.logical_xor, "x y"),
+    "logical_not": _op(torch.logical_not),
+    "select": _op(torch.where, "cond a b"),
     "cast": _cast,
-    "abs": _unary(torch.abs),
-    "ceil": _unary(torch.ceil),
-    "cos": _unary(torch.cos),
-    "erf": _unary(torch.erf),
-    "exp": _unary(torch.exp),
-    "exp2": _unary(torch.exp2),
-    "floor": _unary(torch.floor),
-    "round": _unary(torch.round),
-    "sign": _unary(torch.sign),
-    "sin": _unary(torch.sin),
-    "sqrt": _unary(torch.sqrt),
-    "square": _unary(torch.square),
-    "tanh": _unary(torch.tanh),
-    "inverse": _with_epsilon(torch.reciprocal),
-    "log": _with_epsilon(torch.log),
-    "rsqrt": _with_epsilon(torch.rsqrt),
-    "clip": _with_alpha_and_beta(torch.clamp),
-    "threshold": _with_alpha(lambda x, alpha: x.clamp(min=alpha)),
-    "relu": _unary(torch.relu),
-    "relu6": _unary(F.relu6),
-    "clamped_relu": _with_alpha_and_beta(lambda x, alpha, beta: F.leaky_relu(x, alpha).clamp(max=beta)),
-    "elu": _with_alpha(F.elu),
-    "gelu": _gelu,
-    "leaky_relu": _with_alpha(F.leaky_relu),
-    "linear_activation": _with_alpha_and_beta(lambda x, alpha, beta: x * alpha + beta),
-    "prelu": _prelu,
-    "scaled_tanh": _with_alpha_and_beta(lambda x, alpha, beta: alpha * torch.tanh(beta * x)),
-    "sigmoid": _unary(torch.sigmoid),
-    "sigmoid_hard": _with_alpha_and_beta(lambda x, alpha, beta: (x * alpha + beta).clamp(0, 1)),
-    "silu": _unary(F.silu),
-    "softmax": _softmax,
-    "softplus": _unary(F.softplus),
-    "softsign": _unary(F.softsign),
-    "thresholded_relu": _with_alpha(lambda x, alpha: torch.where(x >= alpha, x, 0.0)),
+    "abs": _op(torch.abs),
+    "ceil": _op(torch.ceil),
+    "cos": _op(torch.cos),
+    "erf": _op(torch.erf),
+    "exp": _op(torch.exp),
+    "exp2": _op(torch.exp2),
+    "floor": _op(torch.floor),
+    "round": _op(torch.round),
+    "sign": _op(torch.sign),
+    "sin": _op(torch.sin),
+    "sqrt": _op(torch.sqrt),
+    "square": _op(torch.square),
+    "tanh": _op(torch.tanh),
+    "inverse": _op(lambda x, epsilon: (x + epsilon).reciprocal(), "x", "epsilon"),
+    "log": _op(lambda x, epsilon: (x + epsilon).log(), "x", "epsilon"),
+    "rsqrt": _op(lambda x, epsilon: (x + epsilon).rsqrt(), "x", "epsilon"),
+    "clip": _op(torch.clamp, "x", "alpha beta"),
+    "threshold": _op(lambda x, alpha: x.clamp(min=alpha), "x", "alpha"),
+    "relu": _op(torch.relu),
+    "relu6": _op(F.relu6),
+    "clamped_relu": _op(lambda x, alpha, beta: F.leaky_relu(x, alpha).clamp(max=beta), "x", "alpha beta"),
+    "elu": _op(F.elu, "x", "alpha"),
+    "gelu": kernels.gelu,
+    "leaky_relu": _op(F.leaky_relu, "x", "alpha"),
+    "linear_activation": _op(lambda x, alpha, beta: x * alpha + beta, "x", "alpha beta"),
+    "prelu": _op(F.prelu, "x alpha"),
+    "scaled_tanh": _op(lambda x, alpha, beta: alpha * torch.tanh(beta * x), "x", "alpha beta"),
+    "sigmoid": _op(torch.sigmoid),
+    "sigmoid_hard": _op(lambda x, alpha, beta: (x * alpha + beta).clamp(0, 1), "x", "alpha beta"),
+    "silu": _op(F.silu),
+    "softmax": _op(torch.softmax, "x", "axis"),
+    "softplus": _op(F.softplus),
+    "softsign": _op(F.softsign),
+    "thresholded_relu": _op(lambda x, alpha: torch.where(x >= alpha, x, 0.0), "x", "alpha"),
     "linear": _linear,
     "matmul": _matmul,
     "einsum": _einsum,
@@ -224,15 +330,9 @@ OPS: dict[str, Op] = {
     "instance_norm": _instance_norm,
     "layer_norm": _layer_norm,
     "l2_norm": _l2_norm,
-    "reduce_mean": _reduction(torch.mean),
-    "reduce_sum": _reduction(torch.sum),
-    "reduce_max": _reduction(torch.amax),
-    "reduce_min": _reduction(torch.amin),
-    "reduce_log_sum_exp": _reduction(torch.logsumexp),
-    "reduce_log_sum": _reduction(lambda x, axes, keep: x.sum(axes, keep).log()),
-    "reduce_l1_norm": _reduction(lambda x, axes, keep: x.abs().sum(axes, keep)),
-    "reduce_l2_norm": _reduction(lambda x, axes, keep: x.square().sum(axes, keep).sqrt()),
-    "reduce_sum_square": _reduction(lambda x, axes, keep: x.square().sum(axes, keep)),
+    **{f"reduce_{name}": _reduction(kernels.REDUCTIONS[name]) for name in _SAME_NAME},
+    "reduce_l1_norm": _reduction(kernels.REDUCTIONS["l1"]),
+    "reduce_l2_norm": _reduction(kernels.REDUCTIONS["l2"]),
     "reduce_argmax": _position(torch.argmax),
     "reduce_argmin": _position(torch.argmin),
 }

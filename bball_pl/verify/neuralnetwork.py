@@ -3,48 +3,289 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bball_pl.errors import VerificationError
-from bball_pl.verify.inspection import labels_of, photo_of, read_spec
-from bball_pl.verify.neuralnetwork_layers import CONSTANTS, LAYERS
-from bball_pl.verify.neuralnetwork_layout import Layer
-from bball_pl.verify.neuralnetwork_parameters import Parameters, set_fields
+from bball_pl.verify import kernels
+from bball_pl.verify.model_file import Parameters, labels_of, photo_of, read_spec, set_fields
+from bball_pl.verify.neuralnetwork_layers import SHAPE_LAYERS, SPATIAL_LAYERS, Layer, single
+from bball_pl.verify.runners import Mode, Step, TorchExecutor
+
+# --- one blob, number by number ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One layer, ready to run; `shapes` is what the file states of its results, 0 or -1 where open."""
+def _activation(p: Parameters) -> Layer:
+    kind = p.choice("NonlinearityType")
+    q = p.child(kind)
+    if kind in ("PReLU", "parametricSoftplus"):
+        alpha, beta = (_per_channel(q, name) for name in ("alpha", "beta" if kind == "parametricSoftplus" else "alpha"))
+        if kind == "PReLU":
+            return single(lambda x: torch.where(x >= 0, x, _along_channels(p, alpha, x) * x))
+        return single(lambda x: _along_channels(p, alpha, x) * _softplus(_along_channels(p, beta, x) * x))
+    a = float(q.get("alpha")) if kind in _WITH_ALPHA else 0.0
+    b = float(q.get("beta")) if kind in _WITH_BETA else 0.0
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "linear": lambda x: a * x + b,
+        "ReLU": torch.relu,
+        "leakyReLU": lambda x: torch.where(x >= 0, x, a * x),
+        "thresholdedReLU": lambda x: torch.where(x >= a, x, 0.0),
+        "tanh": torch.tanh,
+        "scaledTanh": lambda x: a * torch.tanh(b * x),
+        "sigmoid": torch.sigmoid,
+        "sigmoidHard": lambda x: (a * x + b).clamp(0, 1),
+        "ELU": lambda x: torch.where(x >= 0, x, a * torch.expm1(x)),
+        "softsign": lambda x: x / (1 + x.abs()),
+        "softplus": _softplus,
+    }
+    p.need(kind in functions, f"activation {kind} cannot be checked here")
+    return single(functions[kind])
 
-    parameters: Parameters
-    run: Layer
-    inputs: list[str]
-    outputs: list[str]
-    shapes: list[list[int]]
-    last_used: list[str] = field(default_factory=list)
+
+_WITH_ALPHA = ("linear", "leakyReLU", "thresholdedReLU", "scaledTanh", "sigmoidHard", "ELU")
+_WITH_BETA = ("linear", "scaledTanh", "sigmoidHard")
 
 
-class NeuralNetwork:
-    """A saved NeuralNetwork classifier that answers photos as its file says, with its own weights, quantised ones too.
+def _softplus(x: Tensor) -> Tensor:
+    return torch.logaddexp(x, torch.zeros(()))
+
+
+def _per_channel(p: Parameters, field: str) -> Tensor:
+    return p.weights(field, (p.count(field),))
+
+
+def _along_channels(p: Parameters, values: Tensor, x: Tensor) -> Tensor:
+    if values.numel() == 1:
+        return values
+    p.need(x.dim() >= 3 and x.shape[-3] == values.numel(), f"{values.numel()} numbers for shape {list(x.shape)}")
+    return values.reshape(-1, 1, 1)
+
+
+def _unary(p: Parameters) -> Layer:
+    kind, alpha, epsilon = p.enum("type"), float(p.get("alpha")), p.nonzero("epsilon", 1e-6)
+    shift, scale = float(p.get("shift")), p.nonzero("scale", 1.0)
+    function: Callable[[Tensor], Tensor] = {
+        "SQRT": torch.sqrt,
+        "RSQRT": lambda x: (x + epsilon).rsqrt(),
+        "INVERSE": lambda x: 1 / (x + epsilon),
+        "POWER": lambda x: x**alpha,
+        "EXP": torch.exp,
+        "LOG": torch.log,
+        "ABS": torch.abs,
+        "THRESHOLD": lambda x: x.clamp(min=alpha),
+    }[kind]
+    return single(lambda x: function(scale * x + shift))
+
+
+def _clip(p: Parameters) -> Layer:
+    low, high = float(p.get("minVal")), float(p.get("maxVal"))
+    return single(lambda x: x.clamp(low, high))
+
+
+def _gelu(p: Parameters) -> Layer:
+    mode = p.enum("mode")
+    return single(lambda x: kernels.gelu(x, mode))
+
+
+# --- several blobs -------------------------------------------------------------------------------------------------
+
+_FOLDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "multiply": torch.mul,
+    "max": torch.maximum,
+    "min": torch.minimum,
+    "subtract": torch.sub,
+    "divide": torch.div,
+    "pow": torch.pow,
+}
+
+
+def _elementwise(name: str) -> Callable[[Parameters], Layer]:
+    """Build the layers of the first generation: one of the blobs has the shape of the result."""
+
+    def build(p: Parameters) -> Layer:
+        alpha = float(p.get("alpha")) if name in ("add", "multiply") else 0.0
+
+        def run(blobs: list[Tensor]) -> list[Tensor]:
+            if len(blobs) == 1:
+                p.need(name in ("add", "multiply"), "one input; expected two or more")
+                return [blobs[0] + alpha if name == "add" else blobs[0] * alpha]
+            shapes = [blob.shape for blob in blobs]
+            whole = torch.broadcast_shapes(*shapes)
+            p.need(whole in shapes, f"inputs of shapes {', '.join(str(list(shape)) for shape in shapes)}")
+            result = blobs[0]
+            for blob in blobs[1:]:
+                result = _FOLDS["add" if name == "average" else name](result, blob)
+            return [result / len(blobs) if name == "average" else result]
+
+        return run
+
+    return build
+
+
+def _broadcastable(name: str) -> Callable[[Parameters], Layer]:
+    def build(p: Parameters) -> Layer:
+        def run(blobs: list[Tensor]) -> list[Tensor]:
+            several = name in ("add", "multiply", "max", "min")
+            p.need(len(blobs) == 2 or (several and len(blobs) > 2), f"{len(blobs)} inputs; expected 2")
+            result = blobs[0]
+            for blob in blobs[1:]:
+                result = _FOLDS[name](result, blob)
+            return [result]
+
+        return run
+
+    return build
+
+
+def _inner_product(p: Parameters) -> Layer:
+    inside, outside = int(p.get("inputChannels")), int(p.get("outputChannels"))
+    weight = p.weights("weights", (outside, inside))
+    bias = p.weights("bias", (outside,)) if p.get("hasBias") else None
+    p.skip("bias")
+
+    def run(x: Tensor) -> Tensor:
+        p.need(1 <= x.dim() <= 5, f"an input of shape {list(x.shape)}; expected 1 to 5 dimensions")
+        # With four and five dimensions, channels, height and width are one vector; with fewer, the last dimension is.
+        spatial = x.dim() >= 4
+        vectors = x.flatten(-3) if spatial else x
+        p.need(vectors.shape[-1] == inside, f"an input of shape {list(x.shape)}; expected {inside} values")
+        y = F.linear(vectors, weight, bias)
+        return y[..., None, None] if spatial else y
+
+    return single(run)
+
+
+def _batched_matmul(p: Parameters) -> Layer:
+    flip_a, flip_b = bool(p.get("transposeA")), bool(p.get("transposeB"))
+    first, second = int(p.get("weightMatrixFirstDimension")), int(p.get("weightMatrixSecondDimension"))
+    # The matrix is stored column by column.
+    weight = p.weights("weights", (second, first)) if first else None
+    bias = p.weights("bias", (second,)) if first and p.get("hasBias") else None
+    p.skip("bias", "hasBias", "weights")
+
+    def run(blobs: list[Tensor]) -> list[Tensor]:
+        if len(blobs) == 1 and weight is not None:
+            p.need(blobs[0].shape[-1] == first, f"an input of shape {list(blobs[0].shape)}; expected [..., {first}]")
+            return [F.linear(blobs[0], weight, bias)]
+        p.need(len(blobs) == 2, f"{len(blobs)} inputs; expected 2, or 1 and a matrix")
+        a, b = blobs
+        a = a[None] if a.dim() == 1 else a
+        b = b[:, None] if b.dim() == 1 else b
+        return [torch.matmul(a.mT if flip_a else a, b.mT if flip_b else b)]
+
+    return run
+
+
+# --- along axes ----------------------------------------------------------------------------------------------------
+
+
+def _softmax(p: Parameters) -> Layer:
+    def run(x: Tensor) -> Tensor:
+        p.need(x.dim() >= 3, f"an input of shape {list(x.shape)}; expected at least 3 dimensions")
+        return x.softmax(-3)
+
+    return single(run)
+
+
+def _softmax_nd(p: Parameters) -> Layer:
+    axis = int(p.get("axis"))
+    return single(lambda x: x.softmax(axis))
+
+
+def _layer_normalization(p: Parameters) -> Layer:
+    shape = p.numbers("normalizedShape")
+    gamma, beta = p.weights("gamma", shape), p.weights("beta", shape)
+    epsilon = float(p.get("eps"))
+    return single(lambda x: F.layer_norm(x, shape, gamma, beta, epsilon))
+
+
+_REDUCTIONS = {
+    "reduceMean": "mean",
+    "reduceSum": "sum",
+    "reduceMax": "max",
+    "reduceMin": "min",
+    "reduceL1": "l1",
+    "reduceL2": "l2",
+    "reduceSumSquare": "sum_square",
+    "reduceLogSumExp": "log_sum_exp",
+}
+
+
+def _reduction(name: str) -> Callable[[Parameters], Layer]:
+    def build(p: Parameters) -> Layer:
+        axes, keep, everything = p.numbers("axes"), bool(p.get("keepDims")), bool(p.get("reduceAll"))
+        p.need(everything or bool(axes), "no axes")
+
+        def run(x: Tensor) -> Tensor:
+            y = kernels.REDUCTIONS[_REDUCTIONS[name]](x, list(range(x.dim())) if everything else axes, keep)
+            # A blob has at least one dimension.
+            return y.reshape(1) if y.dim() == 0 else y
+
+        return single(run)
+
+    return build
+
+
+def _load_constant(p: Parameters) -> Layer:
+    shape = p.numbers("shape", 3)
+    blob = p.weights("data", (1, math.prod(shape))).reshape(1, 1, *shape)
+    return lambda blobs: [blob]
+
+
+def _load_constant_nd(p: Parameters) -> Layer:
+    shape = p.numbers("shape")
+    blob = p.weights("data", (1, math.prod(shape))).reshape(shape)
+    return lambda blobs: [blob]
+
+
+#: Layers that give a constant.
+CONSTANTS = ("loadConstant", "loadConstantND")
+
+#: Every layer that is known here, by its name in the format; a function takes the parameters once and gives the layer.
+LAYERS: dict[str, Callable[[Parameters], Layer]] = {
+    **SPATIAL_LAYERS,
+    **SHAPE_LAYERS,
+    **{name: _elementwise(name) for name in ("add", "multiply", "average", "max", "min")},
+    **{f"{name}Broadcastable": _broadcastable(name) for name in _FOLDS},
+    **{name: _reduction(name) for name in _REDUCTIONS},
+    "activation": _activation,
+    "batchedMatmul": _batched_matmul,
+    "clip": _clip,
+    "erf": lambda p: single(torch.erf),
+    "gelu": _gelu,
+    "innerProduct": _inner_product,
+    "layerNormalization": _layer_normalization,
+    "loadConstant": _load_constant,
+    "loadConstantND": _load_constant_nd,
+    "softmax": _softmax,
+    "softmaxND": _softmax_nd,
+    "tanh": lambda p: single(torch.tanh),
+    "unary": _unary,
+}
+
+_SEVERAL_INPUTS = {
+    *("add", "multiply", "average", "max", "min", "concat", "concatND", "stack", "gather", "batchedMatmul"),
+    *(name for name in LAYERS if name.endswith("Broadcastable")),
+}
+
+
+# --- the executor --------------------------------------------------------------------------------------------------
+
+
+class NeuralNetwork(TorchExecutor):
+    """A saved NeuralNetwork classifier that answers photos as its file says, with the weights on disk.
 
     Mode fp32 computes everything in float32. Mode fp16 rounds the photo, the weights and every blob to fp16, which is
     what the GPU and the Neural Engine of a phone keep; the arithmetic within a layer is float32 in both.
 
-    Attributes:
-        class_names: labels, in the order of the probabilities.
-        input_name: name of the photo.
-        size: width and height of the photo, in pixels.
-        colour: order of the channels that the network takes; the photo is turned into it here.
-        outputs: names of the label and the probabilities.
-        largest_activation: largest absolute value of a blob that is no constant, over all photos so far; inf also
-            stands for what is not a number. fp16 ends at 65504.
-        largest_activation_at: the layer that gave it.
+    The largest activation is that of the blobs that are no constants; inf also stands for what is not a number.
 
     Args:
         path: an .mlmodel.
@@ -55,110 +296,45 @@ class NeuralNetwork:
             has a layer or a parameter that is not known here; the message names it.
     """
 
-    def __init__(self, path: Path, mode: Literal["fp32", "fp16"] = "fp32") -> None:
+    def __init__(self, path: Path, mode: Mode = "fp32") -> None:
+        super().__init__(path, mode)
         spec = read_spec(path)
         kind = spec.WhichOneof("Type")
         if kind != "neuralNetworkClassifier":
             raise VerificationError(f"{path} holds a model of type {kind}; expected neuralNetworkClassifier")
         network, description = spec.neuralNetworkClassifier, spec.description
-        self._name, self._round = path.name, mode == "fp16"
-        self.largest_activation, self.largest_activation_at = 0.0, ""
         self.input_name, self.size, self.colour = photo_of(path, description)
         self.outputs = [feature.name for feature in description.output]
+        self.metadata = dict(description.metadata.userDefined)
         self.class_names = labels_of(spec)
-        twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
-        if twice or not self.class_names:
-            reason = f"{', '.join(twice)} labels two of its classes" if twice else "it has no labels"
-            raise VerificationError(f"{path}: Core ML's answer would lack a class: {reason}")
+        self._check_labels()
         self._scale, self._bias = self._preprocessing(network)
         self._rank = 5 if network.imageInputShapeMapping == 0 else 4
         known = {"layers", "preprocessing", "arrayInputShapeMapping", "imageInputShapeMapping"}
         known |= {"stringClassLabels", "int64ClassLabels", "labelProbabilityLayerName"}
-        if network.updateParams.ByteSize() == 0:  # coremltools leaves it there empty
+        if network.updateParams.ByteSize() == 0:  # coremltools writes an empty one
             known.add("updateParams")
         unknown = [name for name in set_fields(network) if name not in known]
         if unknown:
             raise VerificationError(f"{path}: {', '.join(unknown)} of its network cannot be checked here")
+        self._image_key = self.input_name
         self._steps = [self._step(layer) for layer in network.layers]
-        self._answer = network.labelProbabilityLayerName or description.predictedProbabilitiesName
+        self._answer_key = network.labelProbabilityLayerName or description.predictedProbabilitiesName
         self._check_order()
-        self._constants = self._fold_constants()
+        self._fold_constants()
         self._note_last_uses()
 
-    @torch.inference_mode()
-    def probabilities(self, photo: np.ndarray) -> np.ndarray:
-        """Answer one photo.
-
-        Args:
-            photo: RGB uint8 `[height, width, 3]`, 0–255, as `PreprocessSpec.resize` makes it.
-
-        Returns:
-            float32 `[classes]`: the numbers in Core ML's dictionary, in the order of `class_names`.
-
-        Raises:
-            VerificationError: if the photo has another size, or a layer is given blobs that do not fit its parameters;
-                the message names the layer.
-        """
-        blobs = {**self._constants, self.input_name: self._image(photo)}
-        for step in self._steps:
-            results = self._run(step, blobs)
-            for result in results:
-                self._note_largest(step.parameters.label, result)
-            blobs.update(zip(step.outputs, results, strict=True))
-            for name in step.last_used:
-                del blobs[name]
-        answer: np.ndarray = blobs[self._answer].flatten().numpy().copy()
-        if len(answer) != len(self.class_names):
-            raise VerificationError(
-                f"{self._name}: {self._answer!r} has {len(answer)} values for {len(self.class_names)} labels"
-            )
-        return answer
-
     def _image(self, photo: np.ndarray) -> Tensor:
-        width, height = self.size
-        if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
-            raise VerificationError(
-                f"{self._name} takes photos uint8 [{height}, {width}, 3]; found {photo.dtype} {list(photo.shape)}"
-            )
-        pixels = torch.tensor(photo)
-        # [H, W, 3] seen as [3, H, W] is channels_last already.
-        image = (pixels.flip(2) if self.colour == "BGR" else pixels).permute(2, 0, 1)[None].float()
         # Channels in the file's order first, then the scale, then each channel's bias.
-        image = self._rounded(image * self._scale + self._bias)
+        image = self._rounded(super()._image(photo) * self._scale + self._bias)
         return image if self._rank == 4 else image[None]
-
-    def _rounded(self, blob: Tensor) -> Tensor:
-        return blob.half().float() if self._round else blob
-
-    def _run(self, step: _Step, blobs: dict[str, Tensor]) -> list[Tensor]:
-        p = step.parameters
-        try:
-            results = step.run([blobs[name] for name in step.inputs])
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise p.refusal(f"cannot be run here: {str(error).splitlines()[0]}") from error
-        p.need(len(results) == len(step.outputs), f"gives {len(results)} results, not {len(step.outputs)}")
-        p.need(all(result.numel() for result in results), "gives an empty blob")
-        results = [self._rounded(result) for result in results]
-        for stated, result in zip(step.shapes, results, strict=False):
-            fits = len(stated) == result.dim() and all(
-                side in (0, -1, own) for side, own in zip(stated, result.shape, strict=True)
-            )
-            p.need(fits, f"gives a blob of shape {list(result.shape)}; the file states {stated}")
-        return results
-
-    def _note_largest(self, label: str, result: Tensor) -> None:
-        # Two passes: aminmax, and abs().max(), take twenty times as long where the memory format is channels_last.
-        largest = max(-result.amin().item(), result.amax().item())
-        if not largest <= self.largest_activation and self.largest_activation < math.inf:
-            self.largest_activation = math.inf if math.isnan(largest) else largest
-            self.largest_activation_at = label
 
     # --- once per file: from protobuf messages to steps ---------------------------------------------------------------
 
     def _preprocessing(self, network: Any) -> tuple[float, Tensor]:
         if not network.preprocessing:
             return 1.0, torch.zeros(3, 1, 1)
-        p = Parameters(self._name, "preprocessing", network.preprocessing[0])
+        p = Parameters(self.name, "preprocessing", network.preprocessing[0])
         p.need(len(network.preprocessing) == 1, f"{len(network.preprocessing)} of them; expected one at most")
         name = p.get("featureName")
         p.need(name == self.input_name, f"is for {name!r}; the photo is called {self.input_name!r}")
@@ -173,10 +349,10 @@ class NeuralNetwork:
         p.finish()
         return scale, bias
 
-    def _step(self, layer: Any) -> _Step:
+    def _step(self, layer: Any) -> Step:
         kind = layer.WhichOneof("layer")
         label = f"{layer.name} ({kind or 'of a kind that is newer than this coremltools'})"
-        p = Parameters(self._name, label, getattr(layer, kind) if kind else layer, self._round)
+        p = Parameters(self.name, label, getattr(layer, kind) if kind else layer, self._round)
         p.need(kind in LAYERS, "cannot be checked here")
         fields = {"name", "input", "output", "inputTensor", "outputTensor", "isUpdatable", kind}
         left = [name for name in set_fields(layer) if name not in fields]
@@ -189,46 +365,34 @@ class NeuralNetwork:
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             raise p.refusal(f"cannot be read: {error}") from error
         p.finish()
-        shapes = [
-            [int(side) for side in tensor.dimValue] or [-1] * tensor.rank
-            for tensor in layer.outputTensor
-            if tensor.rank
-        ]
-        return _Step(p, run, list(layer.input), list(layer.output), shapes)
+        shapes: list[tuple[int | None, ...] | None] = [None] * len(layer.output)
+        for index, tensor in enumerate(layer.outputTensor[: len(shapes)]):
+            if tensor.rank:
+                shapes[index] = tuple(int(side) if side > 0 else None for side in tensor.dimValue or [0] * tensor.rank)
+        return Step(label, run, list(layer.input), list(layer.output), shapes, [""] * len(shapes), rounded=True)
 
     def _check_order(self) -> None:
-        made = {self.input_name}
+        made = {self._image_key}
         for step in self._steps:
             for name in step.inputs:
-                step.parameters.need(name in made, f"takes {name!r}, which nothing computes before it")
+                if name not in made:
+                    raise self._refusal(step.label, f"takes {name!r}, which nothing computes before it")
             for name in step.outputs:
-                step.parameters.need(name not in made, f"gives {name!r}, which is there already")
+                if name in made:
+                    raise self._refusal(step.label, f"gives {name!r}, which another step gives already")
                 made.add(name)
-        if self._answer not in made:
-            raise VerificationError(f"{self._name}: no layer gives the probabilities {self._answer!r}")
+        if self._answer_key not in made:
+            raise VerificationError(f"{self.name}: no layer gives the probabilities {self._answer_key!r}")
 
     @torch.inference_mode()
-    def _fold_constants(self) -> dict[str, Tensor]:
+    def _fold_constants(self) -> None:
         """Run the layers that do not depend on the photo, once, and take them out of the steps."""
-        constants: dict[str, Tensor] = {}
-        left = []
+        varying = []
         for step in self._steps:
-            if all(name in constants for name in step.inputs):
-                constants.update(zip(step.outputs, self._run(step, constants), strict=True))
+            if all(name in self._constants for name in step.inputs):
+                results = self._results(step, self._constants)
+                self._constants.update(zip(step.outputs, results, strict=True))
             else:
-                left.append(step)
-        self._steps = left
-        return constants
-
-    def _note_last_uses(self) -> None:
-        """Let every step drop the blobs that no later one takes: the memory of a photo stays small."""
-        kept = {self._answer, *self._constants}
-        for step in reversed(self._steps):
-            step.last_used.extend(sorted({*step.inputs, *step.outputs} - kept))
-            kept |= set(step.inputs)
-
-
-_SEVERAL_INPUTS = {
-    *("add", "multiply", "average", "max", "min", "concat", "concatND", "stack", "gather", "batchedMatmul"),
-    *(name for name in LAYERS if name.endswith("Broadcastable")),
-}
+                varying.append(step)
+        self._steps = varying
+        self.largest_activation, self.largest_activation_at = 0.0, ""

@@ -1,4 +1,4 @@
-"""NeuralNetwork layers without height and width: arithmetic, products, norms, shapes."""
+"""NeuralNetwork layers that work on height and width (convolution, pooling, padding, norms) or change shapes."""
 
 from __future__ import annotations
 
@@ -7,261 +7,385 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from bball_pl.verify.neuralnetwork_layout import SHAPE_LAYERS, SPATIAL_LAYERS, Layer, single
-from bball_pl.verify.neuralnetwork_parameters import Parameters
+from bball_pl.verify import kernels
+from bball_pl.verify.model_file import Parameters
 
-# --- one blob, number by number ------------------------------------------------------------------------------------
-
-
-def _activation(p: Parameters) -> Layer:
-    kind = p.choice("NonlinearityType")
-    q = p.child(kind)
-    if kind in ("PReLU", "parametricSoftplus"):
-        alpha, beta = (_per_channel(q, name) for name in ("alpha", "beta" if kind == "parametricSoftplus" else "alpha"))
-        if kind == "PReLU":
-            return single(lambda x: torch.where(x >= 0, x, _along_channels(p, alpha, x) * x))
-        return single(lambda x: _along_channels(p, alpha, x) * _softplus(_along_channels(p, beta, x) * x))
-    a = float(q.get("alpha")) if kind in _WITH_ALPHA else 0.0
-    b = float(q.get("beta")) if kind in _WITH_BETA else 0.0
-    functions: dict[str, Callable[[Tensor], Tensor]] = {
-        "linear": lambda x: a * x + b,
-        "ReLU": torch.relu,
-        "leakyReLU": lambda x: torch.where(x >= 0, x, a * x),
-        "thresholdedReLU": lambda x: torch.where(x >= a, x, 0.0),
-        "tanh": torch.tanh,
-        "scaledTanh": lambda x: a * torch.tanh(b * x),
-        "sigmoid": torch.sigmoid,
-        "sigmoidHard": lambda x: (a * x + b).clamp(0, 1),
-        "ELU": lambda x: torch.where(x >= 0, x, a * torch.expm1(x)),
-        "softsign": lambda x: x / (1 + x.abs()),
-        "softplus": _softplus,
-    }
-    p.need(kind in functions, f"activation {kind} cannot be checked here")
-    return single(functions[kind])
+#: A layer, ready to run: blobs in, blobs out.
+Layer = Callable[[list[Tensor]], list[Tensor]]
+#: Pixels before and after height, and before and after width.
+_Border = list[tuple[int, int]]
 
 
-_WITH_ALPHA = ("linear", "leakyReLU", "thresholdedReLU", "scaledTanh", "sigmoidHard", "ELU")
-_WITH_BETA = ("linear", "scaledTanh", "sigmoidHard")
+def single(function: Callable[[Tensor], Tensor]) -> Layer:
+    """Wrap a function of one blob to one blob."""
+    return lambda blobs: [function(blobs[0])]
 
 
-def _softplus(x: Tensor) -> Tensor:
-    return torch.logaddexp(x, torch.zeros(()))
-
-
-def _per_channel(p: Parameters, field: str) -> Tensor:
-    return p.weights(field, (p.count(field),))
-
-
-def _along_channels(p: Parameters, values: Tensor, x: Tensor) -> Tensor:
-    if values.numel() == 1:
-        return values
-    p.need(x.dim() >= 3 and x.shape[-3] == values.numel(), f"{values.numel()} numbers for shape {list(x.shape)}")
-    return values.reshape(-1, 1, 1)
-
-
-def _unary(p: Parameters) -> Layer:
-    kind, alpha, epsilon = p.enum("type"), float(p.get("alpha")), p.nonzero("epsilon", 1e-6)
-    shift, scale = float(p.get("shift")), p.nonzero("scale", 1.0)
-    function: Callable[[Tensor], Tensor] = {
-        "SQRT": torch.sqrt,
-        "RSQRT": lambda x: (x + epsilon).rsqrt(),
-        "INVERSE": lambda x: 1 / (x + epsilon),
-        "POWER": lambda x: x**alpha,
-        "EXP": torch.exp,
-        "LOG": torch.log,
-        "ABS": torch.abs,
-        "THRESHOLD": lambda x: x.clamp(min=alpha),
-    }[kind]
-    return single(lambda x: function(scale * x + shift))
-
-
-def _clip(p: Parameters) -> Layer:
-    low, high = float(p.get("minVal")), float(p.get("maxVal"))
-    return single(lambda x: x.clamp(low, high))
-
-
-def _gelu(p: Parameters) -> Layer:
-    mode = p.enum("mode")
-    if mode == "SIGMOID_APPROXIMATION":
-        return single(lambda x: x * torch.sigmoid(1.702 * x))
-    return single(lambda x: F.gelu(x, approximate="none" if mode == "EXACT" else "tanh"))
-
-
-# --- several blobs -------------------------------------------------------------------------------------------------
-
-_FOLDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "add": torch.add,
-    "multiply": torch.mul,
-    "max": torch.maximum,
-    "min": torch.minimum,
-    "subtract": torch.sub,
-    "divide": torch.div,
-    "pow": torch.pow,
-}
-
-
-def _elementwise(name: str) -> Callable[[Parameters], Layer]:
-    """Build the layers of the first generation: one of the blobs has the shape of the result."""
-
-    def build(p: Parameters) -> Layer:
-        alpha = float(p.get("alpha")) if name in ("add", "multiply") else 0.0
-
-        def run(blobs: list[Tensor]) -> list[Tensor]:
-            if len(blobs) == 1:
-                p.need(name in ("add", "multiply"), "one input; expected two or more")
-                return [blobs[0] + alpha if name == "add" else blobs[0] * alpha]
-            shapes = [blob.shape for blob in blobs]
-            whole = torch.broadcast_shapes(*shapes)
-            p.need(whole in shapes, f"inputs of shapes {', '.join(str(list(shape)) for shape in shapes)}")
-            result = blobs[0]
-            for blob in blobs[1:]:
-                result = _FOLDS["add" if name == "average" else name](result, blob)
-            return [result / len(blobs) if name == "average" else result]
-
-        return run
-
-    return build
-
-
-def _broadcastable(name: str) -> Callable[[Parameters], Layer]:
-    def build(p: Parameters) -> Layer:
-        def run(blobs: list[Tensor]) -> list[Tensor]:
-            several = name in ("add", "multiply", "max", "min")
-            p.need(len(blobs) == 2 or (several and len(blobs) > 2), f"{len(blobs)} inputs; expected 2")
-            result = blobs[0]
-            for blob in blobs[1:]:
-                result = _FOLDS[name](result, blob)
-            return [result]
-
-        return run
-
-    return build
-
-
-def _inner_product(p: Parameters) -> Layer:
-    inside, outside = int(p.get("inputChannels")), int(p.get("outputChannels"))
-    weight = p.weights("weights", (outside, inside))
-    bias = p.weights("bias", (outside,)) if p.get("hasBias") else None
-    p.skip("bias")
+def _by_picture(p: Parameters, function: Callable[[Tensor], Tensor]) -> Layer:
+    """Wrap a function of `[B, C, H, W]` for blobs of four and five dimensions."""
 
     def run(x: Tensor) -> Tensor:
-        p.need(1 <= x.dim() <= 5, f"an input of shape {list(x.shape)}; expected 1 to 5 dimensions")
-        # With four and five dimensions, channels, height and width are one vector; with fewer, the last dimension is.
-        spatial = x.dim() >= 4
-        vectors = x.flatten(-3) if spatial else x
-        p.need(vectors.shape[-1] == inside, f"an input of shape {list(x.shape)}; expected {inside} values")
-        y = F.linear(vectors, weight, bias)
-        return y[..., None, None] if spatial else y
+        _need_rank(p, x, 4)
+        y = function(x.reshape(-1, *x.shape[-3:]))
+        return y.reshape(*x.shape[:-3], *y.shape[1:])
 
     return single(run)
 
 
-def _batched_matmul(p: Parameters) -> Layer:
-    flip_a, flip_b = bool(p.get("transposeA")), bool(p.get("transposeB"))
-    first, second = int(p.get("weightMatrixFirstDimension")), int(p.get("weightMatrixSecondDimension"))
-    # The matrix is stored column by column.
-    weight = p.weights("weights", (second, first)) if first else None
-    bias = p.weights("bias", (second,)) if first and p.get("hasBias") else None
-    p.skip("bias", "hasBias", "weights")
+def _convolution(p: Parameters) -> Layer:
+    out, within = int(p.get("outputChannels")), int(p.get("kernelChannels"))
+    groups = int(p.get("nGroups")) or 1
+    kernel = p.numbers("kernelSize", 2, (3, 3))
+    stride, dilation = p.numbers("stride", 2, (1, 1)), p.numbers("dilationFactor", 2, (1, 1))
+    p.need(min(kernel) > 0 and min(stride) > 0 and min(dilation) > 0, f"kernel {kernel}, stride {stride}")
+    weight = p.weights("weights", (out, within, *kernel))
+    bias = p.weights("bias", (out,)) if p.get("hasBias") else None
+    p.skip("bias")
+    border = _border(p, "ConvolutionPaddingType", kernels.reach(kernel, dilation), stride)
+
+    def run(x: Tensor) -> Tensor:
+        p.need(x.shape[-3] == within * groups, f"{x.shape[-3]} channels; expected {within * groups}")
+        return kernels.convolve(x, weight, bias, stride, border(x), dilation, groups)
+
+    return _by_picture(p, run)
+
+
+def _pooling(p: Parameters) -> Layer:
+    kind = p.enum("type")
+    p.need(kind in ("MAX", "AVERAGE"), f"pooling of type {kind}; expected MAX or AVERAGE")
+    exclude = bool(p.get("avgPoolExcludePadding"))
+    kernel, stride = p.numbers("kernelSize", 2, (3, 3)), p.numbers("stride", 2, (1, 1))
+    if p.get("globalPooling"):
+        p.skip(p.choice("PoolingPaddingType"))
+        dims = (-2, -1)
+        return single(lambda x: x.mean(dims, keepdim=True) if kind == "AVERAGE" else x.amax(dims, keepdim=True))
+    p.need(min(kernel) > 0 and min(stride) > 0, f"kernel {kernel}, stride {stride}")
+    amounts: list[int] | None = None
+    if p.choice("PoolingPaddingType") == "includeLastPixel":
+        amounts = p.child("includeLastPixel").numbers("paddingAmounts", 2, (0, 0))
+        border = _last_pixel_border(kernel, stride, amounts)
+    else:
+        border = _border(p, "PoolingPaddingType", kernel, stride)
+
+    def run(x: Tensor) -> Tensor:
+        padding = border(x)
+        if kind == "MAX":
+            return kernels.max_pool(x, kernel, stride, padding)
+        counted = [(0, 0), (0, 0)] if exclude else padding
+        if amounts is not None and not exclude:
+            # Beyond the padding, which the last window may reach, nothing is counted.
+            counted = [(first, min(last, most)) for (first, last), most in zip(padding, amounts, strict=True)]
+        return kernels.average_pool(x, kernel, stride, padding, counted)
+
+    return _by_picture(p, run)
+
+
+def _padding(p: Parameters) -> Layer:
+    kind = p.choice("PaddingType")
+    value = float(p.child(kind).get("value")) if kind == "constant" else 0.0
+    p.skip(kind)
+    border = _amounts(p.child("paddingAmounts"))
+    mode = {"constant": "constant", "reflection": "reflect", "replication": "replicate"}[kind]
+
+    def run(x: Tensor) -> Tensor:
+        _need_rank(p, x, 3)
+        return kernels.pad(x, border, mode, value)
+
+    return single(run)
+
+
+def _batchnorm(p: Parameters) -> Layer:
+    shape = (int(p.get("channels")), 1, 1)
+    gamma, beta, mean, variance = (
+        p.weights(name, shape, exact=True).double() for name in ("gamma", "beta", "mean", "variance")
+    )
+    # computeMeanVar and instanceNormalization stay unread: a batch norm that uses the photo's statistics is refused.
+    scale = gamma / (variance + p.nonzero("epsilon", 1e-5)).sqrt()
+    shift = (beta - mean * scale).float()
+    scale = scale.float()
+    if p.rounded:
+        scale, shift = scale.half().float(), shift.half().float()
+
+    def run(x: Tensor) -> Tensor:
+        _need_rank(p, x, 3)
+        p.need(x.shape[-3] == shape[0], f"{x.shape[-3]} channels; expected {shape[0]}")
+        return x * scale + shift
+
+    return single(run)
+
+
+def _mvn(p: Parameters) -> Layer:
+    dims = (-3, -2, -1) if p.get("acrossChannels") else (-2, -1)
+    by_variance, epsilon = bool(p.get("normalizeVariance")), p.nonzero("epsilon", 1e-6)
+
+    def run(x: Tensor) -> Tensor:
+        _need_rank(p, x, 3)
+        centred = x - x.mean(dims, keepdim=True)
+        if not by_variance:
+            return centred
+        return centred / (centred.square().mean(dims, keepdim=True) + epsilon).sqrt()
+
+    return single(run)
+
+
+def _scale(p: Parameters) -> Layer:
+    scale = _spread(p, "shapeScale", "scale")
+    bias = _spread(p, "shapeBias", "bias") if p.get("hasBias") else None
+    p.skip("shapeBias", "bias")
+
+    def run(x: Tensor) -> Tensor:
+        y = x * _fitting(p, scale, x)
+        return y if bias is None else y + _fitting(p, bias, x)
+
+    return single(run)
+
+
+def _bias(p: Parameters) -> Layer:
+    bias = _spread(p, "shape", "bias")
+    return single(lambda x: x + _fitting(p, bias, x))
+
+
+def _need_rank(p: Parameters, x: Tensor, least: int) -> None:
+    p.need(x.dim() >= least, f"an input of shape {list(x.shape)}; expected at least {least} dimensions")
+
+
+def _spread(p: Parameters, shape_field: str, field: str) -> Tensor:
+    """Read numbers for all values, for each channel, or for each position, in a shape that torch broadcasts."""
+    shape = p.numbers(shape_field)
+    p.need(len(shape) in (1, 3), f"{shape_field} is {shape}; expected [1], [C], [1, H, W] or [C, H, W]")
+    # Quantised, these are one row.
+    values = p.weights(field, (1, torch.Size(shape).numel())).reshape(shape)
+    return values if values.numel() == 1 or len(shape) == 3 else values.reshape(-1, 1, 1)
+
+
+def _fitting(p: Parameters, values: Tensor, x: Tensor) -> Tensor:
+    shape = list(values.shape)
+    if values.numel() > 1:
+        _need_rank(p, x, 3)
+        sides = list(x.shape[-3:])
+        fits = shape in (sides, [1, *sides[1:]], [sides[0], 1, 1])
+        p.need(fits, f"numbers of shape {shape} for a blob of shape {list(x.shape)}")
+    return values
+
+
+def _amounts(p: Parameters) -> _Border:
+    edges = list(p.get("borderAmounts"))
+    p.need(len(edges) in (0, 2), f"borderAmounts has {len(edges)} entries; expected height and width")
+    if not edges:
+        return [(0, 0), (0, 0)]
+    return [(edge.startEdgeSize, edge.endEdgeSize) for edge in edges]
+
+
+def _border(p: Parameters, oneof: str, kernel: list[int], stride: list[int]) -> Callable[[Tensor], _Border]:
+    kind = p.choice(oneof)
+    if kind == "valid":
+        fixed = _amounts(p.child("valid").child("paddingAmounts"))
+        return lambda x: fixed
+    p.need(kind == "same", f"padding {kind} cannot be checked here")
+    heavy_end = p.child("same").enum("asymmetryMode") == "BOTTOM_RIGHT_HEAVY"
+
+    return lambda x: kernels.same_padding(x.shape[-2:], kernel, stride, heavy_end)
+
+
+def _last_pixel_border(kernel: list[int], stride: list[int], amounts: list[int]) -> Callable[[Tensor], _Border]:
+    """Return padding with which the last window reaches the last pixel: beyond the padding, or short of its end."""
+
+    def border(x: Tensor) -> _Border:
+        pairs = []
+        for side, k, s, amount in zip(x.shape[-2:], kernel, stride, amounts, strict=True):
+            windows = -(-(side + 2 * amount - k) // s) + 1
+            if max(amounts) > 0 and (windows - 1) * s >= side + amount:
+                windows -= 1
+            pairs.append((amount, (windows - 1) * s + k - side - amount))
+        return pairs
+
+    return border
+
+
+SPATIAL_LAYERS: dict[str, Callable[[Parameters], Layer]] = {
+    "batchnorm": _batchnorm,
+    "bias": _bias,
+    "convolution": _convolution,
+    "mvn": _mvn,
+    "padding": _padding,
+    "pooling": _pooling,
+    "scale": _scale,
+}
+
+
+def _concat(p: Parameters) -> Layer:
+    axis = -5 if p.get("sequenceConcat") else -3
+    return lambda blobs: [torch.cat(blobs, axis)]
+
+
+def _concat_nd(p: Parameters) -> Layer:
+    axis = int(p.get("axis"))
+    return lambda blobs: [torch.cat(blobs, axis)]
+
+
+def _stack(p: Parameters) -> Layer:
+    axis = int(p.get("axis"))
+    return lambda blobs: [torch.stack(blobs, axis)]
+
+
+def _split(p: Parameters) -> Layer:
+    parts = int(p.get("nOutputs"))
+    return lambda blobs: _even_parts(p, blobs[0], parts, -3)
+
+
+def _split_nd(p: Parameters) -> Layer:
+    axis, parts, sizes = int(p.get("axis")), int(p.get("numSplits")), p.numbers("splitSizes")
+    p.need(not sizes or not parts or len(sizes) == parts, f"numSplits is {parts} and splitSizes {sizes}")
 
     def run(blobs: list[Tensor]) -> list[Tensor]:
-        if len(blobs) == 1 and weight is not None:
-            p.need(blobs[0].shape[-1] == first, f"an input of shape {list(blobs[0].shape)}; expected [..., {first}]")
-            return [F.linear(blobs[0], weight, bias)]
-        p.need(len(blobs) == 2, f"{len(blobs)} inputs; expected 2, or 1 and a matrix")
-        a, b = blobs
-        a = a[None] if a.dim() == 1 else a
-        b = b[:, None] if b.dim() == 1 else b
-        return [torch.matmul(a.mT if flip_a else a, b.mT if flip_b else b)]
+        return list(blobs[0].split(sizes, axis)) if sizes else _even_parts(p, blobs[0], parts, axis)
 
     return run
 
 
-# --- along axes ----------------------------------------------------------------------------------------------------
+def _even_parts(p: Parameters, x: Tensor, parts: int, axis: int) -> list[Tensor]:
+    p.need(parts > 0 and x.shape[axis] % parts == 0, f"{parts} parts of {x.shape[axis]} values; expected equal ones")
+    return list(x.split(x.shape[axis] // parts, axis))
 
 
-def _softmax(p: Parameters) -> Layer:
+def _slice(p: Parameters) -> Layer:
+    axis = {"CHANNEL_AXIS": -3, "HEIGHT_AXIS": -2, "WIDTH_AXIS": -1}[p.enum("axis")]
+    start, end, stride = int(p.get("startIndex")), int(p.get("endIndex")), int(p.get("stride")) or 1
+
+    # As in Python: the end is left out, and a negative number counts from the end.
+    return single(lambda x: x.movedim(axis, 0)[slice(start, end, stride)].movedim(0, axis))
+
+
+def _slice_static(p: Parameters) -> Layer:
+    begins, ends, strides = p.numbers("beginIds"), p.numbers("endIds"), p.numbers("strides")
+    from_start, to_end = p.numbers("beginMasks", len(begins)), p.numbers("endMasks", len(begins))
+    squeezed = p.numbers("squeezeMasks", len(begins), [0] * len(begins))
+    p.need(len(ends) == len(strides) == len(begins), "beginIds, endIds and strides differ in length")
+    p.need(all(stride > 0 for stride in strides), f"strides {strides}; expected positive ones")
+    where: list[slice | int] = [
+        begin if alone else slice(None if start else begin, None if stop else end, stride)
+        for begin, end, stride, start, stop, alone in zip(
+            begins, ends, strides, from_start, to_end, squeezed, strict=True
+        )
+    ]
+
     def run(x: Tensor) -> Tensor:
-        p.need(x.dim() >= 3, f"an input of shape {list(x.shape)}; expected at least 3 dimensions")
-        return x.softmax(-3)
+        p.need(x.dim() == len(where), f"an input of shape {list(x.shape)}; expected {len(where)} dimensions")
+        return x[tuple(where)]
 
     return single(run)
 
 
-def _softmax_nd(p: Parameters) -> Layer:
+def _transpose(p: Parameters) -> Layer:
+    axes = p.numbers("axes")
+    return single(lambda x: x.permute(axes))
+
+
+def _permute(p: Parameters) -> Layer:
+    axes = p.numbers("axis", 4, (0, 1, 2, 3))
+    p.need(sorted(axes) == [0, 1, 2, 3], f"axis is {axes}; expected a permutation of 0, 1, 2, 3")
+    # Sequence, channel, height and width are permuted; the batch, which is the second dimension, is not.
+    order = [(0, 2, 3, 4)[axis] for axis in axes]
+
+    def run(x: Tensor) -> Tensor:
+        p.need(x.dim() == 5, f"an input of shape {list(x.shape)}; expected 5 dimensions")
+        return x.permute(order[0], 1, *order[1:])
+
+    return single(run)
+
+
+def _squeeze(p: Parameters) -> Layer:
+    axes, everything = p.numbers("axes"), bool(p.get("squeezeAll"))
+
+    def run(x: Tensor) -> Tensor:
+        p.need(everything or all(x.shape[axis] == 1 for axis in axes), f"axes {axes} of shape {list(x.shape)}")
+        y = x.squeeze() if everything else x.squeeze(tuple(axes))
+        return y.reshape(1) if y.dim() == 0 else y
+
+    return single(run)
+
+
+def _expand_dims(p: Parameters) -> Layer:
+    axes = p.numbers("axes")
+
+    return single(lambda x: kernels.expand_dims(x, axes))
+
+
+def _reshape_static(p: Parameters) -> Layer:
+    shape = p.numbers("targetShape")
+    p.need(all(side > 0 or side == -1 for side in shape), f"targetShape {shape}; expected positive numbers and one -1")
+    return single(lambda x: x.reshape(shape))
+
+
+def _rank_preserving_reshape(p: Parameters) -> Layer:
+    shape = p.numbers("targetShape")
+
+    def run(x: Tensor) -> Tensor:
+        p.need(x.dim() == len(shape), f"an input of shape {list(x.shape)}; expected {len(shape)} dimensions")
+        return x.reshape([wanted or side for wanted, side in zip(shape, x.shape, strict=True)])
+
+    return single(run)
+
+
+def _reshape(p: Parameters) -> Layer:
+    shape = p.numbers("targetShape")
+    p.need(len(shape) in (3, 4), f"targetShape {shape}; expected three or four numbers")
+    p.need(p.enum("mode") == "CHANNEL_FIRST", "channels last; expected channels first")
+
+    def run(x: Tensor) -> Tensor:
+        p.need(x.dim() == 5 and x.shape[1] == 1, f"an input of shape {list(x.shape)}; expected [S, 1, C, H, W]")
+        sequence = x.shape[0] if len(shape) == 3 else shape[0]
+        return x.reshape(sequence, 1, *shape[-3:])
+
+    return single(run)
+
+
+def _flatten(p: Parameters) -> Layer:
+    last = p.enum("mode") == "CHANNEL_LAST"
+
+    def run(x: Tensor) -> Tensor:
+        p.need(x.dim() >= 3, f"an input of shape {list(x.shape)}; expected at least 3 dimensions")
+        return (x.movedim(-3, -1) if last else x).flatten(-3)[..., None, None]
+
+    return single(run)
+
+
+def _flatten_to_2d(p: Parameters) -> Layer:
     axis = int(p.get("axis"))
-    return single(lambda x: x.softmax(axis))
+    return single(lambda x: x.reshape(math.prod(x.shape[:axis]), -1))
 
 
-def _layer_normalization(p: Parameters) -> Layer:
-    shape = p.numbers("normalizedShape")
-    gamma, beta = p.weights("gamma", shape), p.weights("beta", shape)
-    epsilon = float(p.get("eps"))
-    return single(lambda x: F.layer_norm(x, shape, gamma, beta, epsilon))
+def _gather(p: Parameters) -> Layer:
+    axis = int(p.get("axis"))
+
+    def run(blobs: list[Tensor]) -> list[Tensor]:
+        data, indices = blobs
+        p.need(bool((indices == indices.round()).all()), "indices that are no whole numbers")
+        size = data.shape[axis]
+        p.need(bool(((indices >= -size) & (indices < size)).all()), f"indices beyond the {size} values")
+        picked = data.index_select(axis, (indices.long() % size).flatten())
+        return [picked.unflatten(axis, indices.shape)]
+
+    return run
 
 
-_REDUCTIONS: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
-    "reduceMean": lambda x, dims, keep: x.mean(dims, keepdim=keep),
-    "reduceSum": lambda x, dims, keep: x.sum(dims, keepdim=keep),
-    "reduceMax": lambda x, dims, keep: x.amax(dims, keepdim=keep),
-    "reduceMin": lambda x, dims, keep: x.amin(dims, keepdim=keep),
-    "reduceL1": lambda x, dims, keep: x.abs().sum(dims, keepdim=keep),
-    "reduceL2": lambda x, dims, keep: x.square().sum(dims, keepdim=keep).sqrt(),
-    "reduceSumSquare": lambda x, dims, keep: x.square().sum(dims, keepdim=keep),
-    "reduceLogSumExp": lambda x, dims, keep: x.logsumexp(dims, keepdim=keep),
-}
-
-
-def _reduction(name: str) -> Callable[[Parameters], Layer]:
-    def build(p: Parameters) -> Layer:
-        axes, keep, everything = p.numbers("axes"), bool(p.get("keepDims")), bool(p.get("reduceAll"))
-        p.need(everything or bool(axes), "no axes")
-
-        def run(x: Tensor) -> Tensor:
-            y = _REDUCTIONS[name](x, list(range(x.dim())) if everything else axes, keep)
-            # A blob has at least one dimension.
-            return y.reshape(1) if y.dim() == 0 else y
-
-        return single(run)
-
-    return build
-
-
-def _load_constant(p: Parameters) -> Layer:
-    shape = p.numbers("shape", 3)
-    blob = p.weights("data", (1, math.prod(shape))).reshape(1, 1, *shape)
-    return lambda blobs: [blob]
-
-
-def _load_constant_nd(p: Parameters) -> Layer:
-    shape = p.numbers("shape")
-    blob = p.weights("data", (1, math.prod(shape))).reshape(shape)
-    return lambda blobs: [blob]
-
-
-#: Layers that give a constant.
-CONSTANTS = ("loadConstant", "loadConstantND")
-
-#: Every layer that is known here, by its name in the format; a function takes the parameters once and gives the layer.
-LAYERS: dict[str, Callable[[Parameters], Layer]] = {
-    **SPATIAL_LAYERS,
-    **SHAPE_LAYERS,
-    **{name: _elementwise(name) for name in ("add", "multiply", "average", "max", "min")},
-    **{f"{name}Broadcastable": _broadcastable(name) for name in _FOLDS},
-    **{name: _reduction(name) for name in _REDUCTIONS},
-    "activation": _activation,
-    "batchedMatmul": _batched_matmul,
-    "clip": _clip,
-    "erf": lambda p: single(torch.erf),
-    "gelu": _gelu,
-    "innerProduct": _inner_product,
-    "layerNormalization": _layer_normalization,
-    "loadConstant": _load_constant,
-    "loadConstantND": _load_constant_nd,
-    "softmax": _softmax,
-    "softmaxND": _softmax_nd,
-    "tanh": lambda p: single(torch.tanh),
-    "unary": _unary,
+SHAPE_LAYERS: dict[str, Callable[[Parameters], Layer]] = {
+    "concat": _concat,
+    "concatND": _concat_nd,
+    "expandDims": _expand_dims,
+    "flatten": _flatten,
+    "flattenTo2D": _flatten_to_2d,
+    "gather": _gather,
+    "permute": _permute,
+    "rankPreservingReshape": _rank_preserving_reshape,
+    "reshape": _reshape,
+    "reshapeStatic": _reshape_static,
+    "slice": _slice,
+    "sliceStatic": _slice_static,
+    "split": _split,
+    "splitND": _split_nd,
+    "squeeze": _squeeze,
+    "stack": _stack,
+    "transpose": _transpose,
 }

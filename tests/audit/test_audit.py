@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from bball_pl.court.demo_dataset import write_demo
-from bball_pl.photos.audit_record import audit_folder, read_audit
+from bball_pl.photos.audit_record import read_audit
 from bball_pl.photos.journal import Journal
 from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import PhotoTree
+from bball_pl.project import audit_folder
 
 from helpers.audit_albums import (
     MOVES,
@@ -92,7 +94,7 @@ EXPECTED = {
 def test_every_fault_is_found_moved_and_taken_back(tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     before = listing(root)
-    first = run(root, "--labels", "false", cache=cache, process=True)
+    first = run(root, "--no-labels", cache=cache, process=True)
     assert listing(root) == before, "looking changes nothing"
     assert not (tmp_path / "labels.csv").exists()
     out = audit_folder(root)
@@ -110,7 +112,7 @@ def test_every_fault_is_found_moved_and_taken_back(tmp_path: Path, cache: Path) 
     assert "next:" in first.stdout
     assert "fit.py --data.root" in first.stdout
 
-    fixed = run(root, "--labels", "false", "--fix", "true", cache=cache)
+    fixed = run(root, "--no-labels", "--fix", cache=cache)
     gone = EXPECTED["unreadable"] | EXPECTED["leak_copy"] | EXPECTED["exact_duplicate"]
     quarantine = tmp_path / "quarantine" / "photos"
     assert {name for name in before if not (root / name).exists()} == gone
@@ -118,7 +120,7 @@ def test_every_fault_is_found_moved_and_taken_back(tmp_path: Path, cache: Path) 
     assert not gone & {own["path"] for own in table(root / "photos.csv")}
     assert {own["path"] for own in table(quarantine / "photos.csv")} == gone
     assert "moved 3 photos" in fixed.stdout
-    assert "--undo true" in fixed.stdout
+    assert "--undo" in fixed.stdout
     moved = {own["path"]: own for own in table(out / "audit.csv") if own["action"] == "moved"}
     assert set(moved) == gone
     assert moved["train/layup/two.jpg"]["moved_to"] == "quarantine/photos/train/layup/two.jpg"
@@ -127,39 +129,39 @@ def test_every_fault_is_found_moved_and_taken_back(tmp_path: Path, cache: Path) 
     assert after.photos == record.photos - 3
     assert not {"unreadable", "leak_copy", "exact_duplicate"} & set(after.counts)
 
-    again = run(root, "--labels", "false", "--fix", "true", cache=cache)
+    again = run(root, "--no-labels", "--fix", cache=cache)
     assert "nothing to move" in again.stdout
     still = read_audit(root)
     assert still is not None
     assert (still.counts, still.fingerprint) == (after.counts, after.fingerprint)
 
-    back = run(root, "--undo", "true", process=True)
+    back = run(root, "--undo", process=True)
     assert "took back 3 moves" in back.stdout
     assert listing(root) == before
-    assert "nothing to take back" in run(root, "--undo", "true").stdout
+    assert "nothing to take back" in run(root, "--undo").stdout
 
 
 def test_a_fix_of_chosen_kinds_and_two_undos(tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     before = listing(root)
     kinds = ("--kinds", "near_duplicate", "two_classes", "dark")
-    run(root, "--labels", "false", "--fix", "true", *kinds, cache=cache)
+    run(root, "--no-labels", "--fix", *kinds, cache=cache)
     gone = EXPECTED["near_duplicate"] | EXPECTED["two_classes"] | EXPECTED["dark"]
     assert {name for name in before if not (root / name).exists()} == gone
-    run(root, "--labels", "false", "--fix", "true", cache=cache)
-    assert "took back 3 moves" in run(root, "--undo", "true").stdout
+    run(root, "--no-labels", "--fix", cache=cache)
+    assert "took back 3 moves" in run(root, "--undo").stdout
     assert {name for name in before if not (root / name).exists()} == gone
-    assert "took back 4 moves" in run(root, "--undo", "true").stdout
+    assert "took back 4 moves" in run(root, "--undo").stdout
     assert listing(root) == before
 
 
 def test_an_undo_refuses_what_has_changed_since(tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
-    run(root, "--labels", "false", "--fix", "true", cache=cache)
+    run(root, "--no-labels", "--fix", cache=cache)
     quarantine = tmp_path / "quarantine" / "photos"
     (quarantine / "train/shoot/new.jpg").unlink()
     save(root / "train/layup/two.jpg", scene(900))
-    refused = run(root, "--undo", "true", check=False)
+    refused = run(root, "--undo", check=False)
     assert refused.returncode == 2
     assert "took back 1 moves" in refused.stdout
     assert "2 moves were not taken back" in refused.stderr
@@ -172,8 +174,8 @@ def test_an_undo_refuses_what_has_changed_since(tmp_path: Path, cache: Path) -> 
 def test_somebody_elses_labels_csv_stops_moves_and_not_looks(tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     (tmp_path / "labels.csv").write_text("photo,label\na,b\n")
-    run(root, "--labels", "false", cache=cache)
-    refused = run(root, "--labels", "false", "--fix", "true", cache=cache, check=False)
+    run(root, "--no-labels", cache=cache)
+    refused = run(root, "--no-labels", "--fix", cache=cache, check=False)
     assert refused.returncode == 2
     assert "another kind of table" in refused.stderr
     assert (tmp_path / "labels.csv").read_text() == "photo,label\na,b\n"
@@ -182,9 +184,9 @@ def test_somebody_elses_labels_csv_stops_moves_and_not_looks(tmp_path: Path, cac
 
 def test_another_trees_fix_is_not_taken_back(tmp_path: Path, cache: Path) -> None:
     one, other = (faulty(tmp_path / name) for name in ("one", "one more"))
-    run(one, "--labels", "false", "--fix", "true", cache=cache)
-    run(other, "--labels", "false", "--fix", "true", cache=cache)
-    assert "took back 3 moves" in run(one, "--undo", "true").stdout
+    run(one, "--no-labels", "--fix", cache=cache)
+    run(other, "--no-labels", "--fix", cache=cache)
+    assert "took back 3 moves" in run(one, "--undo").stdout
     assert not (other / "train/layup/two.jpg").exists()
 
 
@@ -205,7 +207,7 @@ def test_an_inbox_that_nobody_has_sorted(tmp_path: Path, cache: Path) -> None:
     }
     page = (out / "audit.html").read_text(encoding="utf-8")
     assert "No photo is sorted into a class yet" in page
-    run(root, "--fix", "true", "--kinds", "near_duplicate", cache=cache)
+    run(root, "--fix", "--kinds", "near_duplicate", cache=cache)
     assert (tmp_path / "quarantine/inbox/local/unsorted/game/copy.jpg").exists()
     assert len(table(root / "photos.csv")) == 7, "the table of an inbox is the collector's"
 
@@ -215,7 +217,7 @@ def test_errors_are_told_in_one_line(tmp_path: Path) -> None:
     for arguments, told in (
         ([tmp_path / "nowhere"], "there is no folder"),
         ([tmp_path / "empty"], "has no photos"),
-        ([tmp_path / "empty", "--fix", "true", "--undo", "true"], "pass one of them"),
+        ([tmp_path / "empty", "--fix", "--undo"], "pass one of them"),
         ([tmp_path / "empty", "--kinds", "imbalance"], "expected some of"),
     ):
         done = run(*arguments, check=False)
@@ -238,11 +240,11 @@ def test_a_damaged_table_stops_it_before_anything_is_written(tmp_path: Path) -> 
 def test_a_place_that_cannot_be_written(tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     (tmp_path / "out").write_text("a file where the folder should be")
-    done = run(root, "--labels", "false", "--fix", "true", "--out", tmp_path / "out", cache=cache, check=False)
+    done = run(root, "--no-labels", "--fix", "--out", tmp_path / "out", cache=cache, check=False)
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
     assert "pass --out DIR" in done.stderr
-    assert "--undo true" in done.stdout, "what was moved all the same can be taken back"
+    assert "--undo" in done.stdout, "what was moved all the same can be taken back"
     assert read_audit(root) is None
 
 
@@ -257,7 +259,7 @@ def test_hostile_names(tmp_path: Path, cache: Path) -> None:
     shutil.copy(root / "shoot" / os.fsdecode(b"\xff\xfe.jpg"), root / "shoot" / "y.jpg")
     (root / "=formula.jpg").write_bytes(b"no photo")
     save(root / "layup" / "1.jpg", scene(99))
-    done = run(root, "--labels", "false", "--fix", "true", cache=cache)
+    done = run(root, "--no-labels", "--fix", cache=cache)
     assert "Traceback" not in done.stderr
     out = tmp_path / "audits" / "<b>tree"
     page = (out / "audit.html").read_text(encoding="utf-8")
@@ -271,7 +273,7 @@ def test_hostile_names(tmp_path: Path, cache: Path) -> None:
     assert "shoot/運球 photo-2.jpg" in paths
     moved = sorted(path.name for path in (tmp_path / "quarantine").rglob("*.jpg"))
     assert moved == ["=formula.jpg", "y.jpg"] or moved == ["=formula.jpg", os.fsdecode(b"\xff\xfe.jpg")]
-    assert "took back 2 moves" in run(root, "--undo", "true").stdout
+    assert "took back 2 moves" in run(root, "--undo").stdout
     assert read_audit(root) is not None
 
 
@@ -283,7 +285,7 @@ def test_wrong_labels_end_to_end(tmp_path: Path, cache: Path) -> None:
             pixels = np.clip(scene(100 * place + number, (96, 64)) * 0.4 + tint, 0, 255).astype(np.uint8)
             save(root / class_name / f"{number}.jpg", pixels)
     (root / "shoot" / "0.jpg").rename(root / "layup" / "wrong.jpg")
-    done = run(root, "--limits.side", 16, cache=cache)
+    done = run(root, "--min-side", 16, cache=cache)
     rows = [own for own in table(audit_folder(root) / "audit.csv") if own["kind"] == "doubtful_label"]
     assert [(own["path"], own["class"], own["suggested"]) for own in rows] == [("layup/wrong.jpg", "layup", "shoot")]
     page = (audit_folder(root) / "audit.html").read_text(encoding="utf-8")
@@ -297,17 +299,17 @@ def test_wrong_labels_end_to_end(tmp_path: Path, cache: Path) -> None:
     # A person has looked at it, in the studio.
     with Journal(tmp_path, "studio") as journal:
         confirmed = journal.note(root / "layup" / "wrong.jpg", "confirm", "layup")
-    done = run(root, "--limits.side", 16, cache=cache)
+    done = run(root, "--min-side", 16, cache=cache)
     assert "a person has confirmed the label: 1" in done.stdout
     assert not [own for own in table(audit_folder(root) / "audit.csv") if own["kind"] == "doubtful_label"]
     with Journal(tmp_path, "studio") as journal:
         journal.undo(confirmed.number)
-    assert "label in doubt" in run(root, "--limits.side", 16, cache=cache).stdout
+    assert "label in doubt" in run(root, "--min-side", 16, cache=cache).stdout
 
 
 def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(tmp_path: Path) -> None:
     root, own = dataset(tmp_path / "d", {"train": 30, "test": 10}), tmp_path / "cache"
-    arguments = [sys.executable, str(SCRIPT), str(root), "--labels", "false", "--cache_dir", str(own)]
+    arguments = [sys.executable, str(SCRIPT), str(root), "--no-labels", "--cache_dir", str(own)]
     started = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any(own.glob("*.sqlite")) and time.monotonic() < deadline and started.poll() is None:
@@ -320,13 +322,14 @@ def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(t
     assert started.returncode == 130
     assert told.strip().endswith("interrupted")
     assert not (tmp_path / "audits").exists()
-    run(root, "--labels", "false", cache=own)
+    run(root, "--no-labels", cache=own)
     assert sorted(path.name for path in audit_folder(root).iterdir()) == ["audit.csv", "audit.html", "audit.json"]
 
 
 def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bball_pl.audit import fix as fixing
-    from bball_pl.photos.journal import Entry, Journal
+    from bball_pl.photos.journal import Journal
+    from bball_pl.photos.labels_csv import Entry
 
     root = faulty(tmp_path / "photos")
     before = listing(root)
@@ -343,10 +346,10 @@ def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "move", killed)
         with pytest.raises(KeyboardInterrupt):
-            fixing.fix(look_at(root, store), tmp_path)
-    assert len(fixing.fix(look_at(root, store), tmp_path)) == 2
+            fixing.apply_fix(look_at(root, store))
+    assert len(fixing.apply_fix(look_at(root, store))) == 2
     store.close()
-    assert [len(fixing.undo(root, tmp_path).back) for _ in range(3)] == [2, 1, 0]
+    assert [len(fixing.undo_fix(PhotoTree.at(root)).back) for _ in range(3)] == [2, 1, 0]
     assert listing(root) == before
 
 
@@ -355,7 +358,7 @@ def test_planted_faults_in_rendered_games(tmp_path: Path) -> None:
     planted = plant(tmp_path / "demo", tmp_path / "planted", seed=1, copies=12, leaks=6, strays=2, labels=0)
     audit = look_at(planted.root)
     expected = {frozenset(pair) for pair in (*planted.copies.items(), *planted.leaks.items())}
-    clusters = {frozenset(audit.album.photos[row].relative for row in rows) for rows in audit.copies.clusters}
+    clusters = {frozenset(photo.relative for photo in cluster) for cluster in audit.copies.clusters}
     assert clusters == expected
     assert found(audit, "leak_copy") == set(planted.leaks.values())
     assert found(audit, "near_duplicate") == set(planted.copies)
@@ -364,14 +367,12 @@ def test_planted_faults_in_rendered_games(tmp_path: Path) -> None:
 
 def test_the_record_knows_what_has_changed(tmp_path: Path, cache: Path) -> None:
     root = dataset(tmp_path / "d", {"train": 2, "test": 1})
-    run(root, "--labels", "false", cache=cache)
+    run(root, "--no-labels", cache=cache)
     record = read_audit(root)
     assert record is not None
 
     def photos() -> list[tuple[str, str, str]]:
-        audit = look_at(root)
-        pairs = zip(audit.album.photos, audit.seen.sha256s, strict=True)
-        return [(photo.class_name, photo.relative, sha256) for photo, sha256 in pairs]
+        return [(photo.class_name, photo.relative, photo.sha256) for photo in look_at(root).tree.photos]
 
     assert record.changed(photos()) == []
     assert record.changed(photos()[::-1]) == []

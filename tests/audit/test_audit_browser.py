@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bball_pl.audit import audit_page as chosen
+from bball_pl.audit import outputs
 from bball_pl.audit.audit import Audit
-from bball_pl.audit.audit_page import render_page
-from bball_pl.audit.checks import Finding
+from bball_pl.audit.checks import check_labels
 from bball_pl.audit.labels import Doubt, Judgement
-from bball_pl.audit.outputs import write_outputs
+from bball_pl.audit.outputs import render_page, write_outputs
 from bball_pl.photos.audit_record import PAGE
 
 from helpers.audit_albums import dataset, look_at, row, save, scene, table, write_table
@@ -27,16 +26,13 @@ if TYPE_CHECKING:
 
 def with_doubts(audit: Audit, count: int = 6) -> Audit:
     """Doubt the first labels, without the network that an audit would ask."""
-    names = audit.album.class_names
+    names = audit.tree.class_names
     doubts = []
-    for place, row_ in enumerate(audit.seen.usable[:count]):
-        photo = audit.album.photos[row_]
-        other = "shoot" if photo.class_name == "layup" else names[(names.index(photo.class_name) + 1) % 3]
-        doubts.append(Doubt(row_, photo.class_name, other, 0.05 + place / 50, 0.9 - place / 50))
-        audit.findings.append(
-            Finding("doubtful_label", photo.relative, 0.9, "90 %", "", photo.class_name, other, "look")
-        )
-    audit.judgement = Judgement(doubts, len(audit.seen.usable), 0.9, "not judged, for too few photos or groups: dunk")
+    for number, photo in enumerate(audit.usable[:count]):
+        likely = "shoot" if photo.class_name == "layup" else names[(names.index(photo.class_name) + 1) % 3]
+        doubts.append(Doubt(photo, likely, 0.05 + number / 50, 0.9 - number / 50))
+    audit.judgement = Judgement(doubts, len(audit.usable), 0.9, "not judged, for too few photos or groups: dunk")
+    audit.findings += check_labels(audit)
     return audit
 
 
@@ -163,7 +159,7 @@ def test_a_large_album_does_not_make_a_large_page(tmp_path: Path, monkeypatch: p
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3)).astype(np.uint8)
     for path in (root / "train/shoot").iterdir():
         save(path, noise)  # pictures that no codec makes small, and one cluster of ten
-    monkeypatch.setattr(chosen, "_DOUBTS", 4)
+    monkeypatch.setattr(outputs, "_DOUBTS", 4)
     page = render_page(with_doubts(look_at(root), 20))
     assert page.count("data:image/webp") <= 4 + 4 + 4, "four of a cluster, four doubts of either kind"
     assert "6 more of the same picture" in page

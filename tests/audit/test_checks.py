@@ -16,7 +16,7 @@ from helpers.audit_albums import MOVES, dataset, found, look_at, row, save, scen
 
 
 def actions(root: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    return {(own.kind, own.path): (own.other, own.action) for own in look_at(root).findings}
+    return {(own.kind, own.path): (own.counterpart, own.action) for own in look_at(root).findings}
 
 
 def test_a_clean_dataset_has_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.audit.copies import Picture, candidate_pairs, find_clusters, overlay
+from bball_pl.audit.copies import Picture, candidate_pairs, find_copies, overlay
 from bball_pl.photos.decode import decode
 from bball_pl.photos.measurements import GREY_SIDE, Measurements, measure_photo, shrunk_grey
+from bball_pl.photos.tree import Photo
 
 from helpers.audit_albums import scene
 
@@ -96,8 +99,8 @@ def test_pictures_without_anything_in_them(shape: tuple[int, int]) -> None:
     assert overlay(picture(scene(0)), flat) is None
 
 
-def seen(contents: list[bytes]) -> tuple[list[str], list[Measurements]]:
-    """What an audit knows of these files; the features of a network are random, so that hashes alone decide."""
+def photos(contents: list[bytes]) -> list[Photo]:
+    """Measured photos of these contents; the features of a network are random, so that hashes alone decide."""
     facts = [measure_photo(content)[0] for content in contents]
     rng = np.random.default_rng(0)
     shorts = {content: rng.random(64).astype(np.float16) for content in contents}
@@ -105,7 +108,10 @@ def seen(contents: list[bytes]) -> tuple[list[str], list[Measurements]]:
         own if own.problem else Measurements("", own.quality, own.dhash, own.mirrored, own.grey, shorts[content])
         for own, content in zip(facts, contents, strict=True)
     ]
-    return [hashlib.sha256(content).hexdigest() for content in contents], facts
+    return [
+        Photo(Path(str(number)), str(number), sha256=hashlib.sha256(content).hexdigest(), measurements=own)
+        for number, (content, own) in enumerate(zip(contents, facts, strict=True))
+    ]
 
 
 def test_clusters() -> None:
@@ -114,23 +120,24 @@ def test_clusters() -> None:
         *(jpeg(one), jpeg(other), jpeg(one, 40), jpeg(scene(3)), jpeg(one)),
         *(jpeg(np.ascontiguousarray(other[:, ::-1])), b"no photo", b"no photo", b"nor this"),
     ]
-    overlays: dict = {}
-    steps: list[tuple[int, int]] = []
-    clusters = find_clusters(*seen(contents), advance=lambda *step: steps.append(step), overlays=overlays)
-    assert clusters == [[0, 2, 4], [1, 5], [6, 7]]
-    assert set(overlays) == {(0, 2), (1, 5)}
-    assert overlays[1, 5].mirrored
-    assert steps[-1][0] == steps[-1][1]
+    made = photos(contents)
+    copies = find_copies(made)
+    assert [[made.index(photo) for photo in cluster] for cluster in copies.clusters] == [[0, 2, 4], [1, 5], [6, 7]]
+    assert set(copies.overlays) == {frozenset({Path("0"), Path("2")}), frozenset({Path("1"), Path("5")})}
+    laid = copies.overlay(made[5], made[1])
+    assert laid is not None
+    assert laid.mirrored
+    assert copies.overlay(made[0], made[1]) is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_photos(count: int) -> None:
-    assert find_clusters(*seen([jpeg(scene(seed)) for seed in range(count)])) == []
+    assert find_copies(photos([jpeg(scene(seed)) for seed in range(count)])).clusters == []
 
 
 def test_a_file_that_cannot_be_read_is_in_no_cluster() -> None:
-    _, facts = seen([b"no photo", b"nor this"])
-    assert find_clusters(["", ""], facts) == []
+    unread = [replace(photo, sha256="") for photo in photos([b"no photo", b"nor this"])]
+    assert find_copies(unread).clusters == []
 
 
 @given(st.one_of(st.integers(2, 40), st.integers(150, 300)), st.integers(0, 1000))

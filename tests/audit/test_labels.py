@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bball_pl.audit.labels import judge_labels, out_of_fold
+from bball_pl.audit.labels import Judgement, judge_labels, out_of_fold
+from bball_pl.photos.measurements import Measurements
+from bball_pl.photos.tree import Photo
 
 NAMES = ("dribble", "layup", "shoot")
 
@@ -21,12 +25,25 @@ def clouds(count: int, seed: int = 0, noise: float = 1.0) -> tuple[np.ndarray, n
     return features.astype(np.float16), targets, np.arange(count) // 10
 
 
-def judge(
-    features: np.ndarray, labels: Sequence[str], groups: Sequence[Sequence[Hashable]], seed: int = 0
-) -> tuple[list[int], str]:
-    rows = [10 * place for place in range(len(labels))]
-    judged = judge_labels(rows, labels, groups, lambda chosen: features[[row // 10 for row in chosen]], seed)
-    return [doubt.row // 10 for doubt in judged.doubts], judged.remark
+def photos(labels: Sequence[str], groups: Sequence[str]) -> list[Photo]:
+    """Measured photos, named by their number."""
+    return [
+        Photo(Path(str(number)), str(number), class_name=label, group=group, measurements=Measurements(""))
+        for number, (label, group) in enumerate(zip(labels, groups, strict=True))
+    ]
+
+
+def lookup(features: np.ndarray) -> Callable[[Sequence[Photo]], np.ndarray]:
+    return lambda chosen: features[[int(photo.relative) for photo in chosen]]
+
+
+def judge(features: np.ndarray, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> tuple[list[int], str]:
+    judged = judge_labels(photos(labels, groups), [], lookup(features), seed)
+    return rows(judged), judged.remark
+
+
+def rows(judged: Judgement) -> list[int]:
+    return [int(doubt.photo.relative) for doubt in judged.doubts]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -36,15 +53,12 @@ def test_wrong_labels_come_first(seed: int) -> None:
     wrong = np.random.default_rng(seed).choice(300, 15, replace=False)
     for place in wrong:
         labels[place] = NAMES[(targets[place] + 1) % 3]
-    groups = [[("game", game)] for game in games]
-    judged = judge_labels(range(300), labels, groups, lambda rows: features[list(rows)])
-    first = [doubt.row for doubt in judged.doubts[:15]]
-    assert set(first) == set(wrong.tolist())
+    judged = judge_labels(photos(labels, [str(game) for game in games]), [], lookup(features))
+    assert set(rows(judged)[:15]) == set(wrong.tolist())
     assert judged.judged == 300
     assert judged.accuracy == pytest.approx(0.95, abs=0.02)
     for doubt in judged.doubts[:15]:
-        assert doubt.given == labels[doubt.row]
-        assert doubt.suggested == NAMES[targets[doubt.row]]
+        assert doubt.suggested == NAMES[targets[int(doubt.photo.relative)]]
         assert 0 <= doubt.confidence < doubt.suggested_confidence <= 1
     confidences = [doubt.confidence for doubt in judged.doubts]
     assert confidences == sorted(confidences)
@@ -52,14 +66,14 @@ def test_wrong_labels_come_first(seed: int) -> None:
 
 def test_right_labels_are_not_doubted() -> None:
     features, targets, games = clouds(150)
-    doubted, remark = judge(features, [NAMES[target] for target in targets], [[game] for game in games])
+    doubted, remark = judge(features, [NAMES[target] for target in targets], [str(game) for game in games])
     assert doubted == []
     assert remark == ""
 
 
 def test_the_same_seed_gives_the_same_doubts() -> None:
     features, targets, games = clouds(150, noise=14)
-    labels, groups = [NAMES[target] for target in targets], [[game] for game in games]
+    labels, groups = [NAMES[target] for target in targets], [str(game) for game in games]
     assert judge(features, labels, groups, 1)[0] == judge(features, labels, groups, 1)[0] != []
 
 
@@ -71,34 +85,34 @@ def test_no_photo_is_judged_by_its_own_game() -> None:
     looks = rng.normal(0, 1, (30, 1, 64))[games // 2]
     targets = np.resize([0, 1, 2], 30)[rng.permutation(30)][games // 2]
     features = (looks + rng.normal(0, 0.01, (300, 1, 64))).astype(np.float32)
-    groups = [[("game", game), ("cluster", game // 2)] for game in games.tolist()]
-    labels = [NAMES[target] for target in targets]
-    linked = judge_labels(range(300), labels, groups, lambda rows: features[list(rows)])
-    alone = judge_labels(range(300), labels, [group[:1] for group in groups], lambda rows: features[list(rows)])
+    made = photos([NAMES[target] for target in targets], [str(game) for game in games])
+    clusters = [[made[10 * pair], made[10 * pair + 5]] for pair in range(30)]
+    linked = judge_labels(made, clusters, lookup(features))
+    alone = judge_labels(made, [], lookup(features))
     assert linked.accuracy < 0.7 < alone.accuracy
 
 
 def test_photos_without_a_group_are_their_own() -> None:
     features, targets, _ = clouds(90)
-    doubted, remark = judge(features, [NAMES[target] for target in targets], [[] for _ in targets])
+    doubted, remark = judge(features, [NAMES[target] for target in targets], ["" for _ in targets])
     assert (doubted, remark) == ([], "")
 
 
 def test_what_cannot_be_judged() -> None:
     features, targets, games = clouds(60)
-    one_game = [["game"] for _ in targets]
+    one_game = ["game" for _ in targets]
     doubted, remark = judge(features, [NAMES[target] for target in targets], one_game)
     assert doubted == []
     assert "two classes" in remark
-    assert judge(features, ["shoot"] * 60, [[game] for game in games])[0] == []
-    assert judge(features[:4], ["shoot", "layup"] * 2, [[]] * 4)[1] != ""
+    assert judge(features, ["shoot"] * 60, [str(game) for game in games])[0] == []
+    assert judge(features[:4], ["shoot", "layup"] * 2, [""] * 4)[1] != ""
 
 
 def test_a_class_with_too_few_photos_is_left_out_and_named() -> None:
     features, targets, games = clouds(90)
     labels = [NAMES[target] for target in targets]
     labels[:3] = ["dunk"] * 3
-    doubted, remark = judge(features, labels, [[game] for game in games])
+    doubted, remark = judge(features, labels, [str(game) for game in games])
     assert doubted == []
     assert remark.endswith(": dunk")
 
@@ -117,3 +131,18 @@ def test_more_photos_than_features_answer_alike() -> None:
     few = features[:, :, :150]
     padded = np.concatenate([few, np.zeros((200, 2, 100), np.float16)], 2)
     assert np.allclose(out_of_fold(few, targets, games), out_of_fold(padded, targets, games), atol=0.005)
+
+
+def test_a_confirmed_label_and_an_unusable_photo_are_not_doubted() -> None:
+    features, targets, games = clouds(150)
+    made = photos([NAMES[target] for target in targets], [str(game) for game in games])
+    wrong = (3, 40, 77)
+    for number in wrong:
+        made[number] = replace(made[number], class_name=NAMES[(targets[number] + 1) % 3])
+    assert set(rows(judge_labels(made, [], lookup(features)))) == set(wrong)
+    made[3] = replace(made[3], confirmed=True)
+    made[40] = replace(made[40], measurements=Measurements("damaged"))
+    judged = judge_labels(made, [], lookup(features))
+    assert rows(judged) == [77]
+    assert judged.judged == 149
+    assert judged.remark == "doubts left out because a person has confirmed the label: 1"

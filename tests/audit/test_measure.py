@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 from bball_pl.audit import measure
-from bball_pl.audit.copies import find_clusters
-from bball_pl.audit.measure import look, look_closely
+from bball_pl.audit.copies import find_copies
+from bball_pl.audit.measure import label_features, measure_photos
+from bball_pl.data.check import check_photos
+from bball_pl.data.dataset import PhotoCache
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Measurements, measure_photo, views
+from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import Photo
 
 from helpers.audit_albums import save, scene
 
@@ -32,6 +37,18 @@ class Counting:
         return measure_photo(content)
 
 
+def looked(paths: list[Path], store: PhotoStore) -> list[Photo]:
+    return measure_photos([Photo(path, path.name) for path in paths], store)
+
+
+def usable(photos: list[Photo]) -> list[int]:
+    return [number for number, photo in enumerate(photos) if photo.usable]
+
+
+def measured(photos: list[Photo]) -> list[Measurements]:
+    return [photo.measurements for photo in photos if photo.measurements is not None]
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
     return [save(tmp_path / "photos" / f"{number}.jpg", scene(number, (96, 64))) for number in range(5)]
@@ -42,18 +59,18 @@ def test_a_second_look_decodes_nothing(tmp_path: Path, photos: list[Path], monke
     photos[-1].write_bytes(b"no photo")
     counting = Counting(monkeypatch)
     store = PhotoStore(tmp_path / "cache")
-    first = look(photos, store)
+    first = looked(photos, store)
     store.close()
     assert counting.count == 6
-    assert first.usable == [0, 1, 2, 3, 4]
-    assert first.facts[5].problem == "not an image"
-    assert all(own.short is not None and own.short.shape == (SHORT,) for own in first.facts[:5])
+    assert usable(first) == [0, 1, 2, 3, 4]
+    assert measured(first)[5].problem == "not an image"
+    assert all(own.short is not None and own.short.shape == (SHORT,) for own in measured(first)[:5])
     store = PhotoStore(tmp_path / "cache")
-    second = look(photos, store)
+    second = looked(photos, store)
     store.close()
     assert counting.count == 6
-    assert second.sha256s == first.sha256s
-    for one, other in zip(first.facts, second.facts, strict=True):
+    assert second == first
+    for one, other in zip(measured(first), measured(second), strict=True):
         assert (one.problem, one.quality, one.dhash, one.mirrored, one.grey) == (
             *(other.problem, other.quality, other.dhash, other.mirrored, other.grey),
         )
@@ -65,15 +82,15 @@ def test_only_what_changed_is_looked_at_again(
     tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = PhotoStore(tmp_path / "cache")
-    before = look(photos, store)
+    before = looked(photos, store)
     counting = Counting(monkeypatch)
     save(photos[2], scene(77, (96, 64)))
     moved = photos[3].rename(tmp_path / "moved.jpg")
-    after = look([*photos[:3], moved, photos[4]], store)
+    after = looked([*photos[:3], moved, photos[4]], store)
     store.close()
     assert counting.count == 1, "a photo that was renamed is known by its bytes"
-    assert after.sha256s[2] != before.sha256s[2]
-    assert after.sha256s[:2] + after.sha256s[3:] == before.sha256s[:2] + before.sha256s[3:]
+    same = [one.sha256 == other.sha256 for one, other in zip(before, after, strict=True)]
+    assert same == [True, True, False, True, True]
 
 
 def test_an_interrupted_look_is_not_lost(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +99,33 @@ def test_an_interrupted_look_is_not_lost(tmp_path: Path, photos: list[Path], mon
     with monkeypatch.context() as patch:
         Counting(patch, stop_after=4)
         with pytest.raises(KeyboardInterrupt):
-            look(photos, store)
+            looked(photos, store)
     store.close()
     counting = Counting(monkeypatch)
     store = PhotoStore(tmp_path / "cache")
-    assert look(photos, store).usable == [0, 1, 2, 3, 4]
+    assert usable(looked(photos, store)) == [0, 1, 2, 3, 4]
     store.close()
     assert counting.count <= 3
+
+
+def test_a_verdict_of_the_check_before_training_is_not_found_out_again(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        for name in ("dribble", "layup"):
+            save(tmp_path / "data" / split / name / "1.jpg", scene(len(split + name), (96, 64)))
+    bad = tmp_path / "data" / "train" / "layup" / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    specs = dict.fromkeys(("train", "val", "test"), PreprocessSpec(32))
+    with PhotoStore(tmp_path / "cache") as store:
+        check_photos(scan_dataset(tmp_path / "data"), PhotoCache(None), store, specs, "skip")
+    counting = Counting(monkeypatch)
+    with PhotoStore(tmp_path / "cache") as store:
+        (photo,) = looked([bad], store)
+        assert photo.measurements is not None
+        assert (photo.measurements.problem, counting.count) == ("not an image", 0)
+        looked(photos, store)
+        assert counting.count == len(photos)
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -97,34 +134,34 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.jpg")
     names = ["folder.jpg", "gone.jpg", "empty.jpg", *(["pipe.jpg"] if hasattr(os, "mkfifo") else [])]
-    seen = look([tmp_path / name for name in names], PhotoStore(None))
-    assert seen.usable == []
-    assert [bool(sha256) for sha256 in seen.sha256s] == [False, False, True, *([False] * (len(names) - 3))]
-    assert "not a regular file" in seen.facts[0].problem
-    assert "cannot be read" in seen.facts[1].problem
+    seen = looked([tmp_path / name for name in names], PhotoStore(None))
+    assert usable(seen) == []
+    assert [bool(photo.sha256) for photo in seen] == [False, False, True, *([False] * (len(names) - 3))]
+    assert "not a regular file" in measured(seen)[0].problem
+    assert "cannot be read" in measured(seen)[1].problem
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names there are UTF-16")
 def test_a_name_that_is_not_utf_8_is_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "1.jpg", scene(0, (96, 64))).rename(tmp_path / os.fsdecode(b"\xff.jpg"))
     store = PhotoStore(tmp_path / "cache")
-    look([path], store)
+    looked([path], store)
     counting = Counting(monkeypatch)
-    assert look([path], store).usable == [0]
+    assert usable(looked([path], store)) == [0]
     store.close()
     assert counting.count == 0
 
 
 def test_a_damaged_store_costs_time_only(tmp_path: Path, photos: list[Path]) -> None:
     store = PhotoStore(tmp_path / "cache")
-    look(photos, store)
+    looked(photos, store)
     store.close()
     (file,) = (tmp_path / "cache").glob("*.sqlite")
     for path in (tmp_path / "cache").iterdir():
         path.unlink()
     file.write_bytes(b"this is no database" * 500)
     store = PhotoStore(tmp_path / "cache")
-    assert look(photos, store).usable == [0, 1, 2, 3, 4]
+    assert usable(looked(photos, store)) == [0, 1, 2, 3, 4]
     store.close()
     assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM measurements").fetchone() == (5,)
 
@@ -132,7 +169,7 @@ def test_a_damaged_store_costs_time_only(tmp_path: Path, photos: list[Path]) -> 
 def test_a_place_that_cannot_be_written_costs_time_only(tmp_path: Path, photos: list[Path]) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     store = PhotoStore(tmp_path / "cache")
-    assert look(photos, store).usable == [0, 1, 2, 3, 4]
+    assert usable(looked(photos, store)) == [0, 1, 2, 3, 4]
     store.close()
 
 
@@ -143,13 +180,14 @@ def test_long_features_do_not_see_left_and_right(tmp_path: Path, monkeypatch: py
         save(path, np.ascontiguousarray(pixels))
     monkeypatch.setattr(measure, "LONG_SIDE", 64)
     store = PhotoStore(tmp_path / "cache")
-    features = look_closely(paths, ["a", "b", "c"], store).astype(np.float32)
+    photos = [Photo(path, path.name, sha256=path.stem) for path in paths]
+    features = label_features(photos, store).astype(np.float32)
     assert features.shape[:2] == (3, VIEWS)
     scale = features.std()
     assert np.abs(features[0] - features[1]).mean() < 0.05 * scale
     assert np.abs(features[0] - features[2]).mean() > 0.2 * scale
     monkeypatch.setattr(measure, "FrozenFeatures", None)  # all is known: no network is needed
-    assert np.array_equal(look_closely(paths[::-1], ["c", "b", "a"], store), features[::-1].astype(np.float16))
+    assert np.array_equal(label_features(photos[::-1], store), features[::-1].astype(np.float16))
     store.close()
 
 
@@ -159,9 +197,9 @@ def test_photos_of_any_size(tmp_path: Path) -> None:
     for width, height in sizes:
         paths.append(tmp_path / f"{width}x{height}.png")
         save(paths[-1], np.zeros((height, width, 3), np.uint8))
-    seen = look(paths, PhotoStore(None))
-    assert [(own.quality.width, own.quality.height) for own in seen.facts if own.quality] == sizes
-    assert find_clusters(seen.sha256s, seen.facts) == []
+    seen = looked(paths, PhotoStore(None))
+    assert [(own.quality.width, own.quality.height) for own in measured(seen) if own.quality] == sizes
+    assert find_copies(seen).clusters == []
 
 
 def test_views_of_any_photo() -> None:

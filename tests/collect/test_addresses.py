@@ -6,7 +6,7 @@ from typing import Any
 import httpcore2
 import pytest
 
-from bball_pl.collect.source import NotTakenError
+from bball_pl.collect.source import SkippedError
 from bball_pl.collect.transport import PublicBackend, check_url, is_public
 
 from helpers.collect_servers import Photos, picture, running
@@ -56,16 +56,16 @@ def test_private_addresses_also_those_that_are_wrapped(address: str) -> None:
     ],
 )
 def test_urls_that_no_photo_comes_from(url: str, why: str) -> None:
-    with pytest.raises(NotTakenError, match=why) as caught:
+    with pytest.raises(SkippedError, match=why) as caught:
         check_url(url)
     assert caught.value.final
 
 
 def test_a_private_endpoint_is_allowed_by_host_and_port_only() -> None:
     assert check_url("http://127.0.0.1:8000/a", [("127.0.0.1", 8000)]).port == 8000
-    with pytest.raises(NotTakenError):
+    with pytest.raises(SkippedError):
         check_url("http://127.0.0.1:8001/a", [("127.0.0.1", 8000)])
-    with pytest.raises(NotTakenError):
+    with pytest.raises(SkippedError):
         check_url("http://127.0.0.1/a", [("127.0.0.1", 8000)])
 
 
@@ -79,7 +79,7 @@ def _resolver(*addresses: str) -> Any:
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["10.0.0.1"], ["93.184.215.14", "127.0.0.1"]])
 def test_a_name_that_leads_to_a_private_address_is_not_connected_to(addresses: list[str]) -> None:
     backend = PublicBackend(resolve=_resolver(*addresses))
-    with pytest.raises(NotTakenError, match="private"):
+    with pytest.raises(SkippedError, match="private"):
         backend.connect_tcp("innocent.example", 80, timeout=1)
 
 
@@ -97,18 +97,18 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(monkeypatc
         backend.connect_tcp("rebinding.example", 443, timeout=1)
     # Not the name: looking it up again would give the second answer.
     assert connected == [("93.184.215.14", 443)]
-    with pytest.raises(NotTakenError, match="private"):
+    with pytest.raises(SkippedError, match="private"):
         backend.connect_tcp("rebinding.example", 443, timeout=1)
 
 
 def test_odd_spellings_of_this_machine_are_refused_when_they_are_looked_up() -> None:
     for host in ("2130706433", "0x7f.1", "localhost", "127.1", "a..b", "x" * 80 + ".example"):
-        with pytest.raises((NotTakenError, httpcore2.ConnectError)):
+        with pytest.raises((SkippedError, httpcore2.ConnectError)):
             PublicBackend().connect_tcp(host, 80, timeout=1)
 
 
 def test_a_socket_of_this_machine_is_refused() -> None:
-    with pytest.raises(NotTakenError):
+    with pytest.raises(SkippedError):
         PublicBackend().connect_unix_socket("/var/run/docker.sock")
 
 
@@ -118,5 +118,5 @@ def test_an_allowed_endpoint_can_be_reached() -> None:
     with running(host):
         stream = PublicBackend([host.endpoint]).connect_tcp("127.0.0.1", host.endpoint[1], timeout=5)
         stream.close()
-        with pytest.raises(NotTakenError):
+        with pytest.raises(SkippedError):
             PublicBackend([("127.0.0.1", 1)]).connect_tcp("127.0.0.1", host.endpoint[1], timeout=5)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from bball_pl.collect.client import Reply, TryAgainError, Web, parse_json, retry_after
-from bball_pl.collect.rate_limit import Manners, Pace, StoppedError
-from bball_pl.collect.source import CollectError, NotTakenError
+from bball_pl.collect.rate_limit import HostLimits, RateLimiter, StoppedError
+from bball_pl.collect.source import CollectError, SkippedError
 
 from helpers.collect_http2 import http2
 from helpers.collect_servers import Asked, FakeTime, Photos, Says, picture, web_for
@@ -66,7 +66,7 @@ def test_what_may_pass_is_tried_again_after_a_growing_wait(host: Photos, status:
 
 def test_five_tries_are_enough(host: Photos) -> None:
     host.says["/a.jpg"] = Says(503)
-    with pytest.raises(NotTakenError, match="HTTP 503") as caught:
+    with pytest.raises(SkippedError, match="HTTP 503") as caught:
         web_for(host).download(f"{host.url}/a.jpg")
     assert len(host.asked) == 5
     assert not caught.value.final
@@ -75,7 +75,7 @@ def test_five_tries_are_enough(host: Photos) -> None:
 @pytest.mark.parametrize(("status", "final"), [(404, True), (403, False), (410, True), (401, False), (204, False)])
 def test_what_does_not_pass_is_not_tried_again(host: Photos, status: int, final: bool) -> None:
     host.says["/a.jpg"] = Says(status)
-    with pytest.raises(NotTakenError, match=f"HTTP {status}") as caught:
+    with pytest.raises(SkippedError, match=f"HTTP {status}") as caught:
         web_for(host).download(f"{host.url}/a.jpg")
     assert len(host.asked) == 1
     assert caught.value.final is final
@@ -89,11 +89,11 @@ def test_retry_after_holds_everyone_who_asks_this_host(host: Photos) -> None:
     web.download(f"{host.url}/a.jpg")
     assert sum(time.sleeps) == pytest.approx(100, abs=1)
     host.faults.append(Says(429, headers={"Retry-After": "2000"}))
-    with pytest.raises(NotTakenError, match="429"):
+    with pytest.raises(SkippedError, match="429"):
         web.download(f"{host.url}/a.jpg")
     # Longer than the patience of 900 seconds: this photo is not even asked for.
     before = len(host.asked)
-    with pytest.raises(NotTakenError, match="left alone for 33 minutes") as caught:
+    with pytest.raises(SkippedError, match="a pause of 33 minutes") as caught:
         web.download(f"{host.url}/b.jpg")
     assert len(host.asked) == before
     assert not caught.value.final
@@ -118,7 +118,7 @@ def test_a_cut_connection_is_tried_again_and_then_left_out(host: Photos) -> None
     host.faults.extend([cut, cut])
     assert web_for(host).download(f"{host.url}/a.jpg").content == picture(1)
     host.says["/a.jpg"] = cut
-    with pytest.raises(NotTakenError, match="cut or broken") as caught:
+    with pytest.raises(SkippedError, match="cut or broken") as caught:
         web_for(host).download(f"{host.url}/a.jpg")
     assert not caught.value.final
 
@@ -135,13 +135,13 @@ def test_a_photo_over_the_limit_is_left_out_by_its_promise_or_by_its_bytes(host:
     host.says["/silent.jpg"] = Says(body=b"x" * 1001, declared=-1)
     host.says["/real.jpg"] = Says(body=b"x" * 1001)
     for path in ("/promised.jpg", "/real.jpg", "/silent.jpg"):
-        with pytest.raises(NotTakenError, match="larger than 0 MB") as caught:
+        with pytest.raises(SkippedError, match="larger than 0 MB") as caught:
             web.download(host.url + path)
         assert caught.value.final
     small = gzip.compress(b"x" * 500_000)
     assert len(small) < 1000
     host.says["/zipped.jpg"] = Says(body=small, headers={"Content-Encoding": "gzip"})
-    with pytest.raises(NotTakenError, match="larger"):
+    with pytest.raises(SkippedError, match="larger"):
         web.download(f"{host.url}/zipped.jpg")
 
 
@@ -149,7 +149,7 @@ def test_a_photo_over_the_limit_is_left_out_by_its_promise_or_by_its_bytes(host:
 def test_a_host_that_drips_is_given_up(host: Photos, head: bool) -> None:
     host.says["/a.jpg"] = Says(body=b"x" * 1000, pause=0.02, drips_head=head)
     start = time.monotonic()
-    with pytest.raises(NotTakenError, match="took too long"):
+    with pytest.raises(SkippedError, match="took too long"):
         web_for(host, max_seconds=0.3).download(f"{host.url}/a.jpg")
     assert time.monotonic() - start < 3
     assert len(host.asked) == 1
@@ -178,11 +178,11 @@ def test_redirects_are_followed_to_public_hosts_only(host: Photos) -> None:
     ]
     for target in targets:
         host.says["/away"] = Says(302, headers={"Location": target})
-        with pytest.raises(NotTakenError):
+        with pytest.raises(SkippedError):
             web.download(f"{host.url}/away")
     assert not secret.asked
     host.says["/away"] = Says(302, headers={"Location": "/away"})
-    with pytest.raises(NotTakenError, match="too many redirects"):
+    with pytest.raises(SkippedError, match="too many redirects"):
         web.download(f"{host.url}/away")
     other.close()
     secret.close()
@@ -192,9 +192,9 @@ def test_an_ordinary_client_reaches_nothing_on_this_machine(host: Photos, monkey
     # Neither a proxy nor anything else in the environment opens the way.
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.setenv(name, host.url)
-    with Web(pace=Pace(sleep=lambda seconds: None)) as web:
+    with Web(limiter=RateLimiter(sleep=lambda seconds: None)) as web:
         for target in (host.url, f"http://localhost:{host.endpoint[1]}"):
-            with pytest.raises(NotTakenError, match="private"):
+            with pytest.raises(SkippedError, match="private"):
                 web.download(f"{target}/a.jpg")
             with pytest.raises(CollectError, match="private"):
                 web.ask(target, {}, {}, lambda reply: reply)
@@ -223,7 +223,7 @@ def test_an_api_is_asked_again_and_its_redirects_are_not_followed(host: Photos) 
 
 def test_an_api_that_asks_for_too_long_a_wait_ends_the_job(host: Photos) -> None:
     host.says["/api"] = Says(503, headers={"Retry-After": "3600"})
-    with pytest.raises(CollectError, match=r"asks to wait 60 minutes.*run the same command later"):
+    with pytest.raises(CollectError, match=r"asks to wait 60 minutes.*run the same command again later"):
         web_for(host).ask(f"{host.url}/api", {}, {}, _judge)
     assert len(host.asked) == 1
 
@@ -238,14 +238,14 @@ def test_requests_to_one_host_keep_their_distance_and_number(host: Photos) -> No
     time = FakeTime()
     web = web_for(host, time=time)
     place = f"127.0.0.1:{host.endpoint[1]}"
-    web.pace.set_manners(place, Manners(at_once=1, interval=3))
+    web.limiter.set_limits(place, HostLimits(at_once=1, interval=3))
     for _ in range(4):
         web.download(f"{host.url}/a.jpg")
     assert time.now == pytest.approx(9)
     busy = threading.Event()
     host.says["/a.jpg"] = lambda asked: Says(body=picture(1) if not busy.wait(0.05) else b"")
     for at_once in (1, 2):
-        web.pace.set_manners(place, Manners(at_once=at_once))
+        web.limiter.set_limits(place, HostLimits(at_once=at_once))
         host.most_at_once = 0
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda _: web.download(f"{host.url}/a.jpg"), range(6)))
@@ -254,13 +254,13 @@ def test_requests_to_one_host_keep_their_distance_and_number(host: Photos) -> No
 
 def test_whoever_waits_gives_up_when_the_job_ends(host: Photos) -> None:
     host.faults.append(Says(503, headers={"Retry-After": "600"}))
-    pace = Pace()
-    web = Web(pace=pace, private=[host.endpoint])
+    limiter = RateLimiter()
+    web = Web(limiter=limiter, private=[host.endpoint])
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(web.download, f"{host.url}/a.jpg")
         while not host.asked:
             time.sleep(0.01)
-        pace.stop()
+        limiter.stop()
         with pytest.raises(StoppedError):
             waiting.result(timeout=5)
 
@@ -268,8 +268,8 @@ def test_whoever_waits_gives_up_when_the_job_ends(host: Photos) -> None:
 def test_http2_serves_many_threads_each_on_its_connection() -> None:
     files = {f"/{number}.jpg": picture(number) for number in range(400)}
     with http2(files) as host:
-        pace = Pace(default=Manners(at_once=8))
-        with Web(pace=pace, private=[host.endpoint], http1=False) as web, ThreadPoolExecutor(8) as pool:
+        limiter = RateLimiter(default=HostLimits(at_once=8))
+        with Web(limiter=limiter, private=[host.endpoint], http1=False) as web, ThreadPoolExecutor(8) as pool:
             base = f"http://127.0.0.1:{host.endpoint[1]}"
             got = list(pool.map(lambda path: web.download(base + path).content, files))
         assert got == list(files.values())
@@ -291,7 +291,7 @@ def test_https_is_checked_and_http2_agreed_on(tmp_path: Path) -> None:
         with web_for(private=[host.endpoint], tls=trusting) as web:
             assert web.download(url).content == picture(1)
         assert host.requests == 1
-        with web_for(private=[host.endpoint]) as web, pytest.raises(NotTakenError, match="certificate is not valid"):
+        with web_for(private=[host.endpoint]) as web, pytest.raises(SkippedError, match="certificate is not valid"):
             web.download(url)
         assert host.requests == 1
 

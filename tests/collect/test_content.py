@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from bball_pl.collect.sanitise import NotLosslessError, inspect, sniff, strip
-from bball_pl.collect.source import NotTakenError
+from bball_pl.collect.source import SkippedError
 from bball_pl.photos.decode import decode
 from bball_pl.photos.measurements import dhash, format_dhash
 
@@ -136,7 +136,7 @@ def bomb(width: int, height: int) -> bytes:
         (b"%PDF-1.7", "not a photo but a PDF", True),
         (b"\0\0\0\x18ftypmp42" + b"\0" * 30, "not a photo but a video", True),
         (b"PK\x03\x04" + b"\0" * 30, "not a photo but a zip file", True),
-        (b"\x7fELF", "not a photo but something else", True),
+        (b"\x7fELF", "not a photo but an unknown format", True),
         (b"", "not a photo but an empty file", False),
         (bomb(13_000, 13_000), "169 megapixels, over the limit of 150. Shrink the photo", True),
         (bomb(500_000, 500_000), "more than 150 megapixels. Shrink the photo", True),
@@ -147,9 +147,9 @@ def bomb(width: int, height: int) -> bytes:
     ],
 )
 def test_what_is_not_a_photo_is_left_out_with_the_reason(content: bytes, why: str, final: bool) -> None:
-    with pytest.raises(NotTakenError) as caught:
+    with pytest.raises(SkippedError) as caught:
         inspect(content)
-    assert (caught.value.why, caught.value.final) == (why, final)
+    assert (caught.value.reason, caught.value.final) == (why, final)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -163,7 +163,7 @@ def test_any_cut_and_any_flipped_bytes_end_in_a_photo_or_a_reason() -> None:
                 damaged[place] = rng.integers(0, 256)
             try:
                 photo = inspect(bytes(damaged))
-            except NotTakenError:
+            except SkippedError:
                 continue
             assert sniff(photo.content) is not None
             assert b"GPSLatitude" not in photo.content

@@ -143,7 +143,7 @@ def test_a_wait_longer_than_the_patience_ends_the_job(league: League, tmp_path: 
     text = str(league.collect(tmp_path).problem)
     assert "error 32" in text
     assert "asks to wait 45 minutes" in text
-    assert "run the same command later" in text
+    assert "run the same command again later" in text
     assert league.time.sleeps == []
 
 
@@ -215,7 +215,7 @@ def test_pages_without_end_are_noticed(league: League, tmp_path: Path) -> None:
     answer = {"data": [], "paging": {"next": f"{league.graph.url}/v26.0/900/albums?after=1"}}
     page = Says(body=json.dumps(answer).encode())
     league.graph.faults.extend([Says(body=b'{"id": "900"}'), page, page, page])
-    assert "without end" in str(league.collect(tmp_path).problem)
+    assert "endlessly" in str(league.collect(tmp_path).problem)
 
 
 def test_odd_photos_are_left_out_and_the_others_come(league: League, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Job
 from bball_pl.collect.sanitise import Photo, inspect
-from bball_pl.collect.source import CollectError, Find, LeftOut
+from bball_pl.collect.source import Candidate, CollectError, LeftOut
 from bball_pl.errors import DatasetError
 from bball_pl.photos.photos_csv import read_photos_csv
 
@@ -26,18 +26,18 @@ class Album:
     expected: int | None = None
 
     def __init__(self, count: int, host: Photos | None = None, **changes: str) -> None:
-        self.items: list[Find | LeftOut] = []
+        self.offers: list[Candidate | LeftOut] = []
         for number in range(count):
             if host is not None:
                 host.files.setdefault(f"/{number}.jpg", picture(number))
             url = "" if host is None else f"{host.url}/{number}.jpg"
             read = None if host is not None else (lambda number=number: picture(number))
             facts = {"group": "album:1", "album": "Game 1", "source_url": f"https://example.org/{number}"} | changes
-            self.items.append(Find(key=str(number), title=str(number), url=url, read=read, **facts))  # type: ignore[arg-type]
+            self.offers.append(Candidate(key=str(number), title=str(number), url=url, read=read, **facts))  # type: ignore[arg-type]
         self.problem: CollectError | None = None
 
-    def finds(self) -> Iterator[Find | LeftOut]:
-        yield from self.items
+    def items(self) -> Iterator[Candidate | LeftOut]:
+        yield from self.offers
         if self.problem is not None:
             raise self.problem
 
@@ -161,7 +161,7 @@ def test_the_same_bytes_are_kept_once(host: Photos, tmp_path: Path) -> None:
 
 def test_what_a_source_names_twice_is_fetched_once(host: Photos, tmp_path: Path) -> None:
     source = Album(3, host)
-    source.items *= 2
+    source.offers *= 2
     assert collect(source, tmp_path, web_for(host)).new == 3
     assert len(host.asked) == 3
 
@@ -199,7 +199,7 @@ def test_ten_failures_in_a_row_end_the_job(host: Photos, tmp_path: Path) -> None
     summary = collect(source, tmp_path, web_for(host), workers=2)
     assert summary.new == 5
     # Several may be settled at once.
-    assert re.match(r"1[01] photos in a row could not be fetched \(the last: HTTP 500\)", str(summary.problem))
+    assert re.match(r"1[01] photos in a row could not be fetched \(last reason: HTTP 500\)", str(summary.problem))
     assert len(host.counts()) <= 20
 
 
@@ -221,7 +221,7 @@ def test_a_fault_at_one_photo_does_not_end_the_job(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("bball_pl.collect.job.inspect", fault)
     summary = collect(Album(3), tmp_path, web_for())
     assert summary.new == 2
-    assert summary.left_out == {"a fault of this program (KeyError)": 1}
+    assert summary.left_out == {"internal error (KeyError)": 1}
 
 
 def test_a_source_that_ends_early_keeps_what_came(host: Photos, tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ def test_a_full_disk_ends_the_job_with_its_name(tmp_path: Path, monkeypatch: pyt
 
 def test_an_interrupt_ends_at_once_and_keeps_what_came(host: Photos, tmp_path: Path) -> None:
     class Interrupted(Album):
-        def finds(self) -> Iterator[Find | LeftOut]:
-            yield from self.items
+        def items(self) -> Iterator[Candidate | LeftOut]:
+            yield from self.offers
             raise KeyboardInterrupt
 
     source = Interrupted(3, host)
@@ -262,10 +262,10 @@ def test_an_interrupt_ends_at_once_and_keeps_what_came(host: Photos, tmp_path: P
 def test_albums_with_hostile_names_stay_in_the_folder(tmp_path: Path) -> None:
     names = ["..", "/", "C:\\", "a/../../b", "con", "\0", "x" * 300, "決賽", "."]
     source = Album(len(names))
-    source.items = [
+    source.offers = [
         replace(item, key=name, title=name, album=name)
-        for item, name in zip(source.items, names, strict=True)
-        if isinstance(item, Find)
+        for item, name in zip(source.offers, names, strict=True)
+        if isinstance(item, Candidate)
     ]
     collect(source, tmp_path / "inbox", web_for())
     assert [path.name for path in tmp_path.iterdir()] == ["inbox"]

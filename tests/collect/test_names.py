@@ -15,7 +15,7 @@ from bball_pl.collect.names import (
     redact,
     secret_from_environment,
 )
-from bball_pl.collect.source import CollectError, check_kinds, commons_licence, openverse_licence, why_not
+from bball_pl.collect.source import CollectError, check_kinds, commons_licence, licence_problem, openverse_licence
 
 HOSTILE = [
     "../../etc/passwd",
@@ -149,9 +149,9 @@ def test_licences_of_openverse() -> None:
 
 def test_licences_that_bar_training_are_left_out_unless_they_are_named() -> None:
     wanted = check_kinds(["CC0", "by"])
-    assert why_not(commons_licence("cc-by-4.0", ""), wanted) == ""
-    assert why_not(commons_licence("cc-by-nc-4.0", ""), wanted) == "its licence is CC-BY-NC-4.0"
-    assert why_not(commons_licence("", ""), wanted) == "its licence is not known"
+    assert licence_problem(commons_licence("cc-by-4.0", ""), wanted) == ""
+    assert licence_problem(commons_licence("cc-by-nc-4.0", ""), wanted) == "its licence is CC-BY-NC-4.0"
+    assert licence_problem(commons_licence("", ""), wanted) == "its licence is unknown"
     for bad in ([], ["by", "bye"]):
         with pytest.raises(CollectError, match="--licences"):
             check_kinds(bad)

@@ -11,7 +11,7 @@ import pytest
 
 from bball_pl.collect.client import Web
 from bball_pl.collect.open_collections import Commons, Openverse
-from bball_pl.collect.rate_limit import Pace
+from bball_pl.collect.rate_limit import RateLimiter
 from bball_pl.collect.source import CollectError
 
 from helpers.collect_servers import FakeTime, Photos, Says, Verse, Wiki, collect, picture, rows, web_for
@@ -95,7 +95,7 @@ def test_licences_and_kinds_of_files_that_are_not_wanted_are_left_out(
         "its licence is CC-BY-NC-SA-4.0": 1,
         "its licence is CC-BY-ND-4.0": 1,
         "its licence is GFDL": 1,
-        "its licence is not known": 1,
+        "its licence is unknown": 1,
         "not a photo but image/svg+xml": 1,
     }
     assert not {"/thumb/20.jpg", "/thumb/21.jpg", "/thumb/25.jpg"} & photos.counts().keys()
@@ -139,7 +139,7 @@ def test_lag_limits_and_faults_are_waited_for(wiki: tuple[Wiki, Photos], tmp_pat
 
 def test_wikimedia_is_asked_one_at_a_time_and_told_whom_to_write_to(wiki: tuple[Wiki, Photos], tmp_path: Path) -> None:
     api, photos = wiki
-    nameless = Web(pace=Pace(sleep=lambda seconds: None), private=[api.endpoint, photos.endpoint])
+    nameless = Web(limiter=RateLimiter(sleep=lambda seconds: None), private=[api.endpoint, photos.endpoint])
     problem = collect(commons(api, nameless, categories=["Jump shots"]), tmp_path, nameless).problem
     assert "--contact" in str(problem)
     for bad in ({}, {"words": "x", "width": 1024}, {"words": "x", "licences": ["free"]}):
@@ -202,10 +202,10 @@ def test_the_limits_of_a_minute_and_of_a_day_are_kept(verse: tuple[Verse, Photos
     api.sustained = 0
     summary = collect(Openverse(web, "layup", host=api.url), tmp_path / "b", web)
     assert summary.new == 20
-    assert "in a day are used up" in str(summary.problem)
+    assert "per day is exhausted" in str(summary.problem)
     throttled = b'{"detail": "Request was throttled. Expected available in 40000 seconds."}'
     api.faults.append(Says(429, throttled, {"Retry-After": "40000", "X-RateLimit-Available-anon_sustained": "0"}))
-    assert "used up" in str(collect(Openverse(web, "layup", host=api.url), tmp_path / "c", web).problem)
+    assert "exhausted" in str(collect(Openverse(web, "layup", host=api.url), tmp_path / "c", web).problem)
     api.sustained = 100
     api.faults.append(Says(429, throttled, {"Retry-After": "20"}))
     assert collect(Openverse(web, "layup", host=api.url), tmp_path / "c", web).new == 45

@@ -15,9 +15,11 @@ from torch import Tensor
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import DatasetError
-from bball_pl.photos.audit_record import AuditRecord, audit_folder, fingerprints_by_class, write_audit
+from bball_pl.files import write_text
+from bball_pl.photos.audit_record import RECORD, AuditRecord, fingerprints_by_class
 from bball_pl.photos.decode import decode
 from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.project import audit_folder
 
 MakeDataset = Callable[..., Path]
 Paint = Callable[..., Path]
@@ -114,7 +116,7 @@ def test_a_stopped_run_goes_on_with_the_very_next_batch(
 
 def test_constructing_reads_nothing_and_a_missing_root_names_the_fix(tmp_path: Path) -> None:
     data = PhotoDataModule(tmp_path / "nowhere", cache_dir=tmp_path / "cache")
-    with pytest.raises(DatasetError, match=r"scripts/demo\.py.*--data\.root"):
+    with pytest.raises(DatasetError, match=r"bball demo.*--data\.root"):
         _ = data.class_names
     with pytest.raises(DatasetError, match="nowhere"):
         data.prepare_data()
@@ -226,7 +228,7 @@ def test_a_dataset_that_was_not_audited_as_it_is_is_told_of(
     record = AuditRecord(
         str(root), "2026-11-23T08:00:00+00:00", len(photos), fingerprints=fingerprints_by_class(listed)
     )
-    write_audit(audit_folder(root), record)
+    write_text(audit_folder(root) / RECORD, record.json)
     ready(root)
     assert "audit" not in capsys.readouterr().err
     removed = sorted((root / "train/layup").iterdir())[0]

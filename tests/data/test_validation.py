@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.data.validation import split_train, stratified_subset, write_split_csv
+from bball_pl.data.validation import cross_validation_folds, split_train, stratified_subset, write_split_csv
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.photos.tree import Photo
 
 
 def photo(name: str, target: int, group: str = "", sha256: str = "") -> Photo:
     relative = f"train/{target}/{name}.jpg"
-    return Photo(Path("/data") / relative, relative, str(target), target, group, sha256 or f"sha of {relative}")
+    sha256 = sha256 or f"sha of {relative}"
+    return Photo(Path("/data") / relative, relative, "train", str(target), group, sha256, target)
 
 
 @st.composite
@@ -44,6 +45,34 @@ def test_split_keeps_groups_classes_and_order(photos: list[Photo], fraction: flo
     shuffled = photos.copy()
     random.Random(seed).shuffle(shuffled)
     assert split_train(shuffled, fraction, seed) == (train, val)
+
+
+@settings(max_examples=25, deadline=None)
+@given(albums(), st.integers(2, 6), st.integers(0, 2**40))
+def test_folds_hold_out_every_photo_once_and_divide_no_group(photos: list[Photo], count: int, seed: int) -> None:
+    photos = sorted(photos, key=lambda p: p.relative)
+    folds = cross_validation_folds(photos, count, seed)
+    assert 2 <= len(folds) <= count
+    assert sorted(position for _, judged in folds for position in judged) == list(range(len(photos)))
+    for learned, judged in folds:
+        assert sorted(learned + judged) == list(range(len(photos)))
+        train, held_out = [photos[position] for position in learned], [photos[position] for position in judged]
+        assert {p.group for p in train if p.group} & {p.group for p in held_out} == set()
+        assert {p.sha256 for p in train} & {p.sha256 for p in held_out} == set()
+        assert {p.target for p in train} == {p.target for p in photos}
+    assert cross_validation_folds(photos, count, seed) == folds
+
+
+def test_folds_are_stratified_and_depend_on_the_seed() -> None:
+    photos = sorted((photo(str(n), int(n % 4 == 0)) for n in range(60)), key=lambda p: p.relative)
+    for _, judged in cross_validation_folds(photos, 5, 0):
+        assert Counter(photos[position].target for position in judged) == {0: 9, 1: 3}
+    assert cross_validation_folds(photos, 5, 0) != cross_validation_folds(photos, 5, 1)
+
+
+def test_a_class_of_one_group_leaves_no_folds() -> None:
+    photos = [photo(str(n), 0, "one game") for n in range(5)] + [photo(str(n), 1) for n in range(9)]
+    assert cross_validation_folds(photos, 5, 0) == []
 
 
 @settings(max_examples=15, deadline=None)

@@ -220,7 +220,7 @@ def test_a_calibration_with_impossible_values_is_refused(tmp_path: Path, change:
         read_calibration(path)
     assert f"{file} is not a calibration (" in str(refused.value)
     assert found in str(refused.value)
-    assert "Delete it and run scripts/evaluate.py" in str(refused.value)
+    assert "Delete it and run bball evaluate" in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"text"', b"{}", b'{"temperature": 1}', b"\xff\xfe"])

@@ -83,7 +83,7 @@ def test_equal_answers_differ_in_nothing(games: int) -> None:
         assert (comparison.accuracy.difference, comparison.accuracy.interval95) == (0, [0, 0])
         assert (comparison.only_a, comparison.only_b, comparison.p_value) == (0, 0, 1)
         assert (comparison.changed, comparison.winner, comparison.n, comparison.groups) == ([], None, 80, games)
-        assert printed(comparison).startswith("No difference in accuracy can be told: +0.0 points (95 % interval +0.0")
+        assert printed(comparison).startswith("No significant difference in accuracy: +0.0 points (95 % interval +0.0")
 
 
 def test_figures_are_those_of_the_metrics() -> None:
@@ -181,7 +181,7 @@ def test_photos_of_a_game_are_no_independent_witnesses() -> None:
     assert alone.winner == "B"
     assert games.winner is None, "the interval has zero in it"
     assert np.ptp(games.accuracy.interval95 or []) > 2.5 * np.ptp(alone.accuracy.interval95 or [])
-    assert "draws 30 groups" in printed(games)
+    assert "drawn by 30 groups" in printed(games)
     assert "groups" not in printed(alone)
 
 
@@ -260,7 +260,7 @@ def test_the_sentence_comes_first_and_80_columns_are_enough() -> None:
     assert text.startswith(f"B is better: +10.0 points ({interval}), p = 0.013.\n")
     assert "B: runs/[bold]version_0\n" in text, "square brackets are no markup"
     assert text.count("x") >= 200, "folded, not cut off"
-    assert "answers that changed: 14 (only A is right 2, only B 12, both wrong" in text
+    assert "answers that changed: 14 (only A right 2, only B right 12, both wrong" in text
     assert "4 more in changed.csv" in text
     rows = [line.split() for line in text.splitlines() if line.strip().startswith("test/")]
     assert rows[0] == ["test/[red]0.jpg", "shoot", "shoot", "80%", "dribble", "80%"]
@@ -268,7 +268,7 @@ def test_the_sentence_comes_first_and_80_columns_are_enough() -> None:
     assert printed(decided(60, 0, 30, 10)).startswith("A is better: -60.0 points (95 % interval -")
     assert "p < 0.001" in printed(decided(60, 0, 30, 10))
     none = " ".join(printed(decided(3, 4, 80, 13)).split())
-    assert none.startswith("No difference in accuracy can be told: +1.0 points (95 % interval -")
+    assert none.startswith("No significant difference in accuracy: +1.0 points (95 % interval -")
     assert "), p = 1." in none
 
 

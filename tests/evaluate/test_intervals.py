@@ -10,22 +10,29 @@ from scipy.stats import norm
 
 from bball_pl.evaluate.metrics import (
     RESAMPLES,
+    Share,
     group_index,
     percentile_interval,
     resampled_counts,
     resampled_sums,
-    wilson,
 )
 
 
 def test_the_interval_of_2018() -> None:
-    assert [round(end, 3) for end in wilson(258, 300)] == [0.816, 0.895]
+    share = Share(258, 300)
+    assert share.value == 0.86
+    assert [round(end, 3) for end in share.interval] == [0.816, 0.895]
+
+
+def test_a_share_of_no_photos_is_none() -> None:
+    assert Share.of(np.array([True, False, True])) == Share(2, 3)
+    assert Share.of(np.zeros(0, bool)) is None
 
 
 @given(st.integers(1, 400).flatmap(lambda number: st.tuples(st.integers(0, number), st.just(number))))
 def test_wilsons_ends_are_the_shares_that_the_score_test_just_allows(counts: tuple[int, int]) -> None:
     right, number = counts
-    low, high = wilson(right, number)
+    low, high = Share(right, number).interval
     share = right / number
     assert 0 <= low <= share <= high <= 1
     for end in (low, high):

@@ -109,7 +109,7 @@ def test_a_table_that_is_not_right_is_refused_with_its_line(tmp_path: Path, text
         read_answers(path)
     assert f"{path}, line {line}: " in str(refused.value)
     assert message in str(refused.value)
-    assert "with scripts/evaluate.py" in str(refused.value), "and how to mend it"
+    assert "with bball evaluate" in str(refused.value), "and how to mend it"
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:

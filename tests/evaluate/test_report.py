@@ -17,15 +17,14 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from bball_pl.evaluate import report
-from bball_pl.evaluate.calibration import Calibration
+from bball_pl.evaluate.calibration import Calibration, reliability
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.predictions import MOST_DOUBTFUL, MOST_ERRORS, Answers, select
 from bball_pl.evaluate.report import gallery_rows, write_report
-from bball_pl.evaluate.report.confidence import reliability
 from bball_pl.evaluate.report.content import collect
 from bball_pl.evaluate.report.curves import read_curves
-from bball_pl.evaluate.report.markdown import text as markdown_text
 from bball_pl.evaluate.report.remarks import percent
+from bball_pl.evaluate.report.report_page import text as markdown_text
 
 from helpers.report_evaluations import Page, calibrated, epochs, evaluation, log, paint_all
 
@@ -109,7 +108,12 @@ def test_the_figures_of_the_page_are_those_of_the_metrics(tmp_path: Path) -> Non
 def test_2018_stands_beside_the_three_moves_only(tmp_path: Path) -> None:
     matrix = [[9, 0, 1], [0, 10, 0], [2, 1, 7]]
     text = words_of(of_matrix(tmp_path, matrix), tmp_path)
-    for said in ("no like-for-like", "35 of 42 errors were between layup and shoot", "81.6–89.5 %", "3 of 4"):
+    for said in (
+        "Not a like-for-like comparison",
+        "35 of 42 errors were between layup and shoot",
+        "81.6–89.5 %",
+        "3 of 4",
+    ):
         assert said in text
     other = of_matrix(tmp_path, matrix, class_names=["a", "b", "c"])
     assert "result of 2018" not in words_of(other, tmp_path)
@@ -216,15 +220,15 @@ def test_what_the_threshold_does_to_this_split(tmp_path: Path) -> None:
     said = [0, 1, 2] * 9 + [1, 2, 0] + [0] * 10
     own = evaluation(tmp_path, ([0, 1, 2] * 14)[:40], said, confidence, calibration=calibrated(0.7))
     text = words_of(own, tmp_path)
-    assert "On this split that answers 30 of 40 photos (75.0 %), 90.0 % of them rightly" in text
-    assert "(95 % interval 74.4–96.5 %); 10 get “unsure”." in text
+    assert "On this split 30 of 40 photos are answered (75.0 %), 90.0 % of those correctly" in text
+    assert "(95 % interval 74.4–96.5 %); 10 are “unsure”." in text
     everything = words_of(Evaluation(**{**vars(own), "calibration": calibrated(0.0)}), tmp_path)
     assert "the app need not say “unsure” at all. On this split 77.5 % of all answers are right" in everything
-    assert "Sure enough to answer" not in everything
+    assert "| Coverage |" not in everything
     none = Evaluation(**{**vars(own), "calibration": calibrated(None)})
     assert "No threshold reaches 95.0 %" in words_of(none, tmp_path)
     without = Evaluation(**{**vars(own), "calibration": None})
-    assert "Nothing was calibrated" in words_of(without, tmp_path)
+    assert "Not calibrated" in words_of(without, tmp_path)
 
 
 def test_the_bins_are_those_of_the_calibration_error() -> None:
@@ -232,10 +236,10 @@ def test_the_bins_are_those_of_the_calibration_error() -> None:
     shares = generator.dirichlet([0.4] * 3, 500).astype(np.float32)
     answers = Answers(["a", "b", "c"], [str(n) for n in range(500)], [""] * 500, generator.integers(0, 3, 500), shares)
     bins = reliability(shares, answers.targets)
-    assert sum(own.n for own in bins) == 500
+    assert sum(part.accuracy.n for part in bins) == 500
     from bball_pl.evaluate.metrics import probability_figures
 
-    ece = sum(own.n * abs(own.accuracy - own.confidence) for own in bins) / 500
+    ece = sum(part.accuracy.n * abs(part.accuracy.value - part.confidence) for part in bins) / 500
     assert ece == pytest.approx(probability_figures(shares, answers.targets)["ece"], abs=1e-6)
 
 
@@ -273,13 +277,13 @@ def test_heat_lies_where_the_network_looked(tmp_path: Path) -> None:
     assert opacity[:, :20].max() < 10, "cold is clear"
     assert opacity[:, -20:].min() > 150, "hot is coloured, and the photo is seen below it"
     assert "2 photos of these have no Grad-CAM." in page.text
-    assert "Grad-CAM) was not computed for this report." in page_of(own, tmp_path).text
+    assert "Grad-CAM was not computed for this report." in page_of(own, tmp_path).text
 
 
 def test_photos_that_are_gone_are_named(tmp_path: Path) -> None:
     own = evaluation(tmp_path, [0, 1, 2], [0, 2, 0], 0.8)
     page = page_of(own, tmp_path)
-    assert page.all("span", class_="gone")[0].text.startswith("No picture: cannot be read")
+    assert page.all("span", class_="missing")[0].text.startswith("No picture: cannot be read")
     assert "was the dataset moved?" in page.text
     paint_all(own, [1])
     (tmp_path / own.answers.paths[2]).parent.mkdir(parents=True)
@@ -309,7 +313,7 @@ def test_learning_curves_of_a_resumed_run(tmp_path: Path) -> None:
     own = evaluation(tmp_path, [0, 1, 2] * 10, [0, 1, 2] * 10, run=run)
     page = page_of(own, tmp_path)
     assert "The model is that of epoch 4 of 5." in page.text
-    assert "85.0 % of the training photos rightly and 75.0 % of the validation photos" in page.text
+    assert "the accuracy was 85.0 % on training photos and 75.0 % on validation photos" in page.text
     assert "a gap of 10.0 points" in page.text
     assert len(page.all("svg", role="img")) == 4
     assert "moves/version_0" in page.all("h1")[0].text
@@ -337,10 +341,10 @@ def test_damaged_events_and_settings(tmp_path: Path) -> None:
     (run / "config.yaml").write_text("model:\n  backbone: <b>net</b>\n  lr: 0.1\nseed_everything: 3\n")
     text = words_of(own, tmp_path)
     assert "| model.backbone | <b>net</b> |" in text
-    assert f"python scripts/fit.py --config {run}/config.yaml" in text
+    assert f"bball fit --config {run}/config.yaml" in text
     events.write_bytes(b"garbage" * 9)
     assert "no TensorBoard events" in words_of(own, tmp_path)
-    assert "lies in no run’s folder" in words_of(evaluation(tmp_path, [0], [0]), tmp_path).replace("'", "’")
+    assert "lies outside a run’s folder" in words_of(evaluation(tmp_path, [0], [0]), tmp_path).replace("'", "’")
 
 
 def test_sources_and_groups(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Visit:
     def shown(self) -> list[tuple[str, str]]:
         """Label and answer of the errors that are to be seen."""
         cards = self.page.locator("#wrong .card:visible").all()
-        return [(card.get_attribute("data-true") or "", card.get_attribute("data-said") or "") for card in cards]
+        return [(card.get_attribute("data-true") or "", card.get_attribute("data-predicted") or "") for card in cards]
 
     def style(self, selector: str, name: str) -> str:
         """A computed style of the first such element."""
@@ -109,14 +109,14 @@ def test_the_filter(browser: Browser, page_file: Path) -> None:
         page.select_option("#filter-true", label="shoot 投籃")
         assert visit.shown() == [("0", "2")] * 3
         assert page.locator("#filter-count").inner_text() == "3 of 6 shown"
-        page.select_option("#filter-said", label="shoot 投籃")
+        page.select_option("#filter-predicted", label="shoot 投籃")
         assert visit.shown() == []
         assert page.locator("#filter-count").inner_text() == "No such error among those shown here"
         page.select_option("#filter-true", value="")
         assert sorted(visit.shown()) == [("1", "0")] * 2 + [("2", "0")]
         page.click("#filter-all")
         assert sorted(visit.shown()) == everything
-        page.click('.confusion a[data-true="2"][data-said="0"]')
+        page.click('.confusion a[data-true="2"][data-predicted="0"]')
         assert visit.shown() == [("2", "0")]
         assert page.evaluate("location.hash") == "#errors"
         assert page.locator(".card:not(#wrong .card):visible").count() == 6, "right answers are not filtered"
@@ -128,7 +128,7 @@ def test_the_filter(browser: Browser, page_file: Path) -> None:
 def test_the_heat_maps_can_be_taken_off(browser: Browser, page_file: Path) -> None:
     with Visit(browser, page_file) as visit:
         assert visit.style("#wrong .heat", "visibility") == "visible"
-        visit.page.uncheck("#looked")
+        visit.page.uncheck("#heatmaps")
         assert visit.style("#wrong .heat", "visibility") == "hidden"
         assert visit.style("#wrong .photo img:not(.heat)", "visibility") == "visible"
 
@@ -137,7 +137,7 @@ def test_without_scripts_everything_is_there(browser: Browser, page_file: Path) 
     with Visit(browser, page_file, java_script_enabled=False) as visit:
         assert visit.page.locator("#wrong .card:visible").count() == 6
         assert not visit.page.locator("#filter").is_visible()
-        assert visit.page.locator("#looked").is_visible()
+        assert visit.page.locator("#heatmaps").is_visible()
 
 
 def test_a_phone_scrolls_one_way(browser: Browser, page_file: Path) -> None:

@@ -20,16 +20,16 @@ from bball_pl.evaluate.predictions import read_answers
 from bball_pl.export import compress
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.export import export_checkpoint
-from bball_pl.export.formats import ExportSettings
-from bball_pl.export.metadata import about_checkpoint, interface_for
+from bball_pl.export.export import export_model
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
+from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
-from bball_pl.verify.coreai_runtime import CoreAIRunner
 from bball_pl.verify.mil_program import read_program
-from bball_pl.verify.runners import runner_for
+from bball_pl.verify.proof import verify_folder
+from bball_pl.verify.runners import CoreAIRunner, runner_for
 
 from helpers.export_files import Exported, digest, edge_photos, exported_run, script
 from helpers.fit_runs import ROOT
@@ -48,6 +48,9 @@ def test_an_export_holds_every_format_and_its_proof(exported: Exported) -> None:
     parity = json.loads((exported.folder / "parity.json").read_text())
     assert parity["passed"] is True
     assert parity["photos"] == 12
+    assert [gate for gate in verify_folder(exported.folder) if not gate.passed] == []
+    bound = {path.relative_to(exported.folder).as_posix() for path in exported.folder.rglob("*") if path.is_file()}
+    assert set(parity["sha256"]) == bound - {"parity.json"}
     assert [file["name"] for file in parity["files"]] == FILES
     for file in parity["files"]:
         assert file["same_answers"] == 1.0
@@ -98,8 +101,9 @@ def test_the_same_checkpoint_gives_the_same_bytes(exported: Exported, tmp_path: 
 
 @pytest.mark.parametrize("suffix", ["mlpackage", "mlmodel"])
 def test_the_routes_give_the_same_answers(exported: Exported, tmp_path: Path, suffix: str) -> None:
-    about = about_checkpoint(exported.checkpoint, None, "", "", "")
-    model = DeployModel(MoveClassifier.from_checkpoint(exported.checkpoint)).eval()
+    trained = exported.model()
+    about = About.of_model(trained, "", "", "")
+    model = DeployModel(trained.classifier).eval()
     interface = interface_for(model.class_names)
     onnx_file = write_onnx(model, tmp_path / "m.onnx", interface, about)
     form: Any = "mlprogram" if suffix == "mlpackage" else "neuralnetwork"
@@ -116,7 +120,7 @@ def test_the_routes_give_the_same_answers(exported: Exported, tmp_path: Path, su
 
 
 def test_the_app_of_2018_takes_the_new_file(exported: Exported, tmp_path: Path) -> None:
-    options = ["--interface", "seed_2018", "--formats", "[mlmodel]", "--photos", 6]
+    options = ["--interface", "seed_2018", "--formats", "mlmodel", "--photos", 6]
     script("--run", exported.run, "--out", tmp_path, *options)
     spec = ct.utils.load_spec(str(tmp_path / "small" / "BasketballMoves.mlmodel"))
     assert [feature.name for feature in spec.description.input] == ["image"]
@@ -133,7 +137,7 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     from bball_pl.export import formats
 
     program = ExportSettings(formats=["mlpackage"], compress=["int8", "palette6"], photos=6)
-    kept = export_checkpoint(exported.checkpoint, tmp_path / "kept", program)
+    kept = export_model(exported.model(), tmp_path / "kept", program)
     assert {path.name for path in (tmp_path / "kept").glob("*.mlpackage")} == {
         "BasketballMoves.mlpackage",
         "BasketballMoves-int8.mlpackage",
@@ -142,7 +146,7 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     sizes = [file.megabytes for file in kept.files]
     assert sizes[0] > sizes[1] > sizes[2]
     monkeypatch.setattr(formats, "COMPRESSED_ACCURACY_LIMIT", -1.0)
-    left = export_checkpoint(exported.checkpoint, tmp_path / "left", program)
+    left = export_model(exported.model(), tmp_path / "left", program)
     assert left.passed
     assert [file.name for file in left.refused] == [
         "BasketballMoves-int8.mlpackage",
@@ -150,7 +154,7 @@ def test_a_compressed_copy_that_loses_too_much_is_left_out_unless_forced(
     ]
     assert [path.name for path in (tmp_path / "left").glob("*.mlpackage")] == ["BasketballMoves.mlpackage"]
     forced = ExportSettings(formats=["mlpackage"], compress=["int8"], photos=6, force=True)
-    assert export_checkpoint(exported.checkpoint, tmp_path / "forced", forced).passed
+    assert export_model(exported.model(), tmp_path / "forced", forced).passed
     assert (tmp_path / "forced" / "BasketballMoves-int8.mlpackage").is_dir()
 
 
@@ -161,7 +165,7 @@ def test_compression_spares_the_layer_that_makes_the_logits(
     # The head of the small network counts as small; that of inception_v3 does not.
     monkeypatch.setattr(compress, "_SMALL", 0)
     program = exported.folder / "BasketballMoves.mlpackage"
-    about = about_checkpoint(exported.checkpoint, None, "", "", "")
+    about = About.of_model(exported.model(), "", "", "")
     interface = interface_for(about.class_names)
     path = compress.write_compressed(program, tmp_path / "small.mlpackage", compression, interface, about)
     weighty = [own for own in read_program(path).operations if own.op_type in {"conv", "linear"}]
@@ -177,7 +181,7 @@ def test_what_is_not_proven_ends_with_status_3_and_another_name(
 ) -> None:
     original = DeployModel.forward
     monkeypatch.setattr(DeployModel, "forward", lambda self, image: original(self, image.flip(1)))
-    options = ["--run", exported.run, "--out", tmp_path, "--formats", "[onnx]", "--photos", "12"]
+    options = ["--run", exported.run, "--out", tmp_path, "--formats", "onnx", "--photos", "12"]
     monkeypatch.setattr(sys, "argv", ["export.py", *map(str, options)])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "scripts" / "export.py"), run_name="__main__")
@@ -191,7 +195,7 @@ def test_what_is_not_proven_ends_with_status_3_and_another_name(
 
 def test_a_core_ai_asset_is_proven_by_apples_own_runtime(exported: Exported, tmp_path: Path) -> None:
     pytest.importorskip("coreai", reason="Apple's beta packages are not installed: pip install 'bball_pl[coreai]'")
-    script("--run", exported.run, "--out", tmp_path, "--formats", "[aimodel]", "--photos", 6)
+    script("--run", exported.run, "--out", tmp_path, "--formats", "aimodel", "--photos", 6)
     folder = tmp_path / "small"
     (row,) = json.loads((folder / "parity.json").read_text())["files"]
     assert row["name"] == "BasketballMoves.aimodel"
@@ -216,7 +220,7 @@ def test_a_core_ai_asset_with_swapped_channels_is_rejected(
     original = DeployModel.forward
     monkeypatch.setattr(DeployModel, "forward", lambda self, image: original(self, image.flip(1)))
     settings = ExportSettings(formats=["aimodel"], photos=12)
-    assert not export_checkpoint(exported.checkpoint, tmp_path / "small", settings).passed
+    assert not export_model(exported.model(), tmp_path / "small", settings).passed
     assert [path.name for path in tmp_path.iterdir()] == ["small.rejected"]
 
 
@@ -291,14 +295,14 @@ def test_inspecting_prints_the_interface(exported: Exported) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--formats", "[mlmodel]", "--route", "onnx"], ["--route onnx", "--formats"]),
-        (["--formats", "[onnx]", "--compress", "[int8]"], ["--compress", "mlpackage"]),
-        (["--formats", "[]"], ["--formats"]),
-        (["--formats", "[onnx]", "--ios", "true"], ["--ios", "mlpackage"]),
+        (["--formats", "mlmodel", "--route", "onnx"], ["--route onnx", "--formats"]),
+        (["--formats", "onnx", "--compress", "int8"], ["--compress", "mlpackage"]),
+        (["--formats"], ["--formats"]),
+        (["--formats", "onnx", "--ios"], ["--ios", "mlpackage"]),
         (["--target", "iOS13"], ["iOS13", "iOS15"]),
         (["--name", "../away"], ["../away", "--out"]),
         (["--root", "nowhere"], ["nowhere"]),
-        (["--compress", "[int9]"], ["int9"]),
+        (["--compress", "int9"], ["int9"]),
     ],
 )
 def test_settings_that_do_not_go_together(

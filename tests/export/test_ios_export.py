@@ -18,7 +18,7 @@ from bball_pl.errors import BballError, ConfigError, RunError, VerificationError
 from bball_pl.export import ios
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.ios import CONTRACT, PLACE, contract, install_in_app, package_sha256
+from bball_pl.export.ios import CONTRACT, MODEL_FOLDER, contract, install_in_app, package_sha256
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.preprocess import PreprocessSpec
@@ -91,12 +91,12 @@ def _tree(folder: Path) -> dict[str, bytes]:
 def test_the_app_gets_model_and_contract(export: Path, app: Path) -> None:
     before = _tree(app)
     place = install_in_app(export, about(), interface_for(NAMES), app, DAY)
-    assert place == app / PLACE
+    assert place == app / MODEL_FOLDER
     after = _tree(app)
     assert {name: after[name] for name in before} == before, "nothing else is touched"
     model = "BasketballMoves.mlpackage"
     assert set(after) - set(before) == {
-        f"{PLACE.as_posix()}/{name}"
+        f"{MODEL_FOLDER.as_posix()}/{name}"
         for name in (CONTRACT, f"{model}/Manifest.json", f"{model}/Data/weights/weight.bin")
     }
     assert _tree(place / model) == _tree(export / model)
@@ -219,7 +219,7 @@ def test_a_failed_export_leaves_the_older_model(
 
 
 def test_what_a_killed_process_left_does_not_get_into_the_app(export: Path, app: Path) -> None:
-    left = app / PLACE.parent / ".Export.abc.partial"
+    left = app / MODEL_FOLDER.parent / ".Export.abc.partial"
     left.mkdir()
     (left / "weight.bin").write_bytes(b"half")
     install_in_app(export, about(), interface_for(NAMES), app, DAY)

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from bball_pl.evaluate.calibration import threshold_for
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
-from bball_pl.photos.tree import scan_dataset
 
 from helpers import ios_twins
 from helpers.fit_runs import environment

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bball_pl.audit.audit import Audit, audit_tree
+from bball_pl.audit.audit import Audit
 from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import PhotoTree
 from bball_pl.project import ROOT
 
 SCRIPT = ROOT / "scripts" / "audit.py"
@@ -78,7 +79,7 @@ def write_table(root: Path, rows: Iterable[dict[str, str]]) -> None:
 
 def look_at(root: Path, store: PhotoStore | None = None, **options: Any) -> Audit:
     """Audit a tree in this process; labels only if asked for."""
-    return audit_tree(root, store or PhotoStore(None), **({"labels": False} | options))
+    return Audit.of(PhotoTree.scan(root), store or PhotoStore(None), **({"labels": False} | options))
 
 
 def found(audit: Audit, kind: str) -> set[str]:

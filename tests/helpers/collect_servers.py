@@ -22,7 +22,7 @@ from PIL import Image
 from bball_pl.collect.client import Web
 from bball_pl.collect.inbox import Inbox
 from bball_pl.collect.job import Job, Summary
-from bball_pl.collect.rate_limit import Pace
+from bball_pl.collect.rate_limit import RateLimiter
 from bball_pl.collect.source import Source
 
 
@@ -353,8 +353,8 @@ def running(*hosts: Host) -> Iterator[None]:
 def web_for(*hosts: Host, time: FakeTime | None = None, **options: Any) -> Web:
     """Return a client that may reach these hosts, and no others on this machine; it never sleeps."""
     time = time or FakeTime()
-    pace = Pace(sleep=time.sleep, clock=time.clock)
-    return Web("tests@example.org", pace, **({"private": [host.endpoint for host in hosts]} | options))
+    limiter = RateLimiter(sleep=time.sleep, clock=time.clock)
+    return Web("tests@example.org", limiter, **({"private": [host.endpoint for host in hosts]} | options))
 
 
 def collect(source: Source, root: Path, web: Web, **options: Any) -> Summary:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bball_pl.evaluate.trained_model import TrainedModel
+
 from helpers.fit_runs import ROOT, environment, fit, only_run, tiny
 from helpers.painting import COLOURS
 
@@ -29,6 +31,10 @@ class Exported:
     def checkpoint(self) -> Path:
         """The best checkpoint."""
         return self.run / "checkpoints" / "best.ckpt"
+
+    def model(self) -> TrainedModel:
+        """Open the best checkpoint."""
+        return TrainedModel.open(self.checkpoint, device="cpu")
 
 
 def edge_photo(colour: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -74,7 +80,7 @@ def exported_run(base: Path) -> Exported:
                 Image.fromarray(edge_photo(colour, seed)).save(folder / f"{number}.png")
     fit([*tiny(root, base / "out", epochs=3), "--pictures=false", "--name=small", "--data.augment=none"])
     run = only_run(base / "out", "small")
-    script("--run", run, "--report", "false", path=ROOT / "scripts" / "evaluate.py")
+    script("--run", run, "--no-report", path=ROOT / "scripts" / "evaluate.py")
     options: list[object] = ["--author", "A. Coach", "--licence", "CC BY 4.0", "--description", "球 moves"]
     done = script("--run", run, "--out", base / "exports", *options)
     return Exported(root, run, base / "exports" / "small", options, done.stdout + done.stderr)

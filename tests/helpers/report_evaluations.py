@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from bball_pl.evaluate.calibration import Calibration
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import compute_metrics
+from bball_pl.evaluate.metrics import compute_metrics, probability_figures
 from bball_pl.evaluate.predictions import Answers
 
 MOVES = ["shoot", "dribble", "layup"]
@@ -43,15 +43,17 @@ def evaluation(
     counts = {name: int((answers.targets == label).sum()) for label, name in enumerate(class_names)}
     # Calibration made the answers a little less sure here: the temperature was above 1.
     before = shares**1.3 / (shares**1.3).sum(1, keepdims=True)
+    uncalibrated = shares if calibration is None else before
+    metrics = compute_metrics("test", answers) | {"uncalibrated": probability_figures(uncalibrated, answers.targets)}
     return Evaluation(
         split="test",
         answers=answers,
-        metrics=compute_metrics("test", answers),
+        metrics=metrics,
         checkpoint=(run or root) / "checkpoints" / "best.ckpt",
         run=run,
         root=root,
         calibration=calibration,
-        uncalibrated=shares if calibration is None else before,
+        uncalibrated=uncalibrated,
         sources=dict(sources or {}),
         data={"root": str(root), "counts": {"test": counts}, "groups": {"test": 0}, "sha256": "5a" * 32},
         command=command,

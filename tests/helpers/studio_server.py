@@ -66,7 +66,7 @@ class Studio:
         (self.folder / "data").mkdir(exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("BBALL_STUDIO")}
         self.process = subprocess.Popen(
-            [sys.executable, str(STUDIO), *options, "--suggest=false", *self.options],
+            [sys.executable, str(STUDIO), *options, "--no-suggest", *self.options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 
-from bball_pl.studio.server import create_app, listen
+from bball_pl.studio.server import create_app, listen, server_config
 from bball_pl.studio.state import Settings
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ def studio(logs: Path, checkpoint: Path | None = None) -> Iterator[Studio]:
         port=port,
         suggest=False,
     )
-    config = uvicorn.Config(create_app(settings), log_level="warning", ws="none", http="h11", lifespan="on")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(create_app(settings)))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:

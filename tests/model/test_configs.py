@@ -32,7 +32,7 @@ def test_a_configuration_parses_and_builds_everything(path: Path, tmp_path: Path
         "--trainer.accelerator=cpu",
         "--trainer.devices=1",
     ]
-    cli = FitCLI(args=[f"--config={path}", *options])
+    cli = FitCLI([f"--config={path}", *options])
     assert cli.model.class_names == ["shoot", "dribble", "layup"]
     assert cli.model.spec == cli.datamodule.spec
     assert cli.trainer.max_epochs is not None

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from bball_pl.court.teaching import CLASSES
 from bball_pl.errors import ConfigError, RunError, WeightsError
-from bball_pl.evaluate.calibration import Judge
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import court_weights, pretrain
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.court_weights import (
@@ -105,7 +105,7 @@ def test_the_shipped_model_knows_the_moves_and_says_what_it_is() -> None:
     assert about["backbone"] == BACKBONE
     assert {"scenes", "seed", "renderer", "version", "command", "sizes", "epochs", "temperature"} <= set(about["court"])
     assert about["court"]["caution"] == CAUTION
-    assert Judge.of_checkpoint(path, about["class_names"]).note == CAUTION
+    assert TrainedModel.open(path, device="cpu").rule.note == CAUTION
     first, again = (MoveClassifier.from_checkpoint(path) for _ in range(2))
     size = first.spec.size
     photos = torch.randn(1, 3, size, size)

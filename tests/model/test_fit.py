@@ -174,7 +174,7 @@ def test_the_terminal_shows_what_matters_in_80_columns(fitted: Fitted) -> None:
     said = fitted.said
     for line in ("Photos in ", "linear probe: val loss", f"run: {fitted.run}", "next:", "tensorboard --logdir"):
         assert said.count(line) == 1, line
-    assert ("best.ckpt is the probe" in said) != ("fine-tuning beat its linear probe" in said)
+    assert ("best.ckpt is the probe" in said) != (" beat the linear probe: " in said)
     for noise in ("Warning", "warn(", ".py:", "Tip", "TPU", "LeafSpec", "hparams", "litlogger", "Traceback", "…n"):
         assert noise not in said, noise
     # Commands to paste stand in one line, however long the paths are.

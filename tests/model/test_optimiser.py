@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bball_pl.model.network import MoveNet
-from bball_pl.model.recipe import learning_rate_course, parameter_groups
+from bball_pl.model.recipe import learning_rate_schedule, parameter_groups
 
 
 @pytest.mark.parametrize("auxiliary", [False, True])
@@ -52,7 +52,7 @@ def course(head_steps: int, warmup_steps: int, total: int = 100, schedule: str =
     optimiser = torch.optim.SGD(
         [{"params": [head], "lr": 1.0, "name": "depth00"}, {"params": [body], "lr": 0.5, "name": "depth03"}], lr=1.0
     )
-    scheduler = learning_rate_course(optimiser, total, warmup_steps, head_steps, schedule)  # type: ignore[arg-type]
+    scheduler = learning_rate_schedule(optimiser, total, warmup_steps, head_steps, schedule)  # type: ignore[arg-type]
     rates = []
     for _ in range(total):
         rates.append((optimiser.param_groups[0]["lr"], optimiser.param_groups[1]["lr"]))

@@ -1,4 +1,4 @@
-"""The linear probe's regression."""
+"""The linear probe's regression, and the choice of its settings on held-out photos."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from bball_pl.model.linear_probe import STRENGTHS, clearly_better, fit_probe
+from bball_pl.model.linear_probe import (
+    STRENGTHS,
+    ClassWeights,
+    Features,
+    ProbeChoice,
+    Regression,
+    choose_probe,
+    clearly_better,
+    fit_regressions,
+)
+
+Cloud = tuple[Tensor, Tensor]
 
 
-def clouds(classes: int, count: int, seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor]:
+def clouds(classes: int, count: int, seed: int, spread: float = 1.0) -> Cloud:
     """Clouds around the corners of a simplex, in features of very different scale and offset."""
     generator = torch.Generator().manual_seed(seed)
     targets = torch.arange(count) % classes
@@ -20,41 +31,100 @@ def clouds(classes: int, count: int, seed: int, spread: float = 1.0) -> tuple[Te
     return features * torch.logspace(-1, 1, 8) + torch.linspace(-50, 50, 8), targets
 
 
+def chosen(train: Cloud, val: Cloud, classes: int) -> tuple[Regression, ProbeChoice]:
+    """Choose on one split, as with many photos, and return the regression of the training part."""
+    features, targets = (torch.cat(parts) for parts in zip(train, val, strict=True))
+    learned = list(range(len(train[0])))
+    judged = list(range(len(train[0]), len(features)))
+    choice = choose_probe({32: Features(features, features)}, targets, [(learned, judged)], classes, ["none"])
+    return fit_regressions(*train, classes, "none", [choice.strength])[0], choice
+
+
+def five_folds(count: int) -> list[tuple[list[int], list[int]]]:
+    return [([n for n in range(count) if n % 5 != fold], list(range(fold, count, 5))) for fold in range(5)]
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_separable_classes_are_told_apart(classes: int) -> None:
-    train, val = clouds(classes, 120, 0, 0.3), clouds(classes, 60, 1, 0.3)
-    probe = fit_probe(*train, *val, classes)
+    val, targets = clouds(classes, 60, 1, 0.3)
+    probe, choice = chosen(clouds(classes, 120, 0, 0.3), (val, targets), classes)
     assert probe.weight.shape == (classes, 8)
     assert probe.bias.shape == (classes,)
     assert probe.weight.dtype == probe.bias.dtype == torch.float32
-    assert probe.val_acc == 1.0
-    assert probe.val_loss < 0.05
+    assert torch.equal(choice.logits.argmax(1), targets)
+    assert choice.losses.mean() < 0.05
     fresh, targets = clouds(classes, 60, 2, 0.3)
     assert torch.equal(probe.logits(fresh).argmax(1), targets)
 
 
+@pytest.mark.parametrize("count", [90, 6], ids=["more photos than features", "fewer photos than features"])
+@pytest.mark.parametrize("weights", ["none", "balanced"])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_folded_back_it_answers_as_scikit_learn_on_standardised_features(classes: int) -> None:
-    (train, targets), (val, val_targets) = clouds(classes, 90, 0, 2.0), clouds(classes, 40, 1, 2.0)
-    probe = fit_probe(train, targets, val, val_targets, classes)
+def test_folded_back_it_answers_as_scikit_learn_on_standardised_features(
+    classes: int, weights: ClassWeights, count: int
+) -> None:
+    train, targets = clouds(classes, count + 3, 0, 2.0)
+    train, targets = train[:-2], targets[:-2]  # one class has a photo more
+    val, _ = clouds(classes, 40, 1, 2.0)
+    probe = fit_regressions(train, targets, classes, weights, [0.01, 0.1])[1]
     scaler = StandardScaler().fit(train.double().numpy())
-    reference = LogisticRegression(C=probe.strength, max_iter=3000, tol=1e-8)
+    reference = LogisticRegression(
+        C=0.1, max_iter=3000, tol=1e-8, class_weight="balanced" if weights == "balanced" else None
+    )
     reference.fit(scaler.transform(train.double().numpy()), targets.numpy())
     wanted = reference.predict_proba(scaler.transform(val.double().numpy()))
-    got = probe.logits(val).softmax(1).numpy()
-    np.testing.assert_allclose(got, wanted, atol=5e-3)
-    loss = -np.log(wanted[np.arange(len(val)), val_targets.numpy()]).mean()
-    assert probe.val_loss == pytest.approx(loss, abs=5e-3)
+    np.testing.assert_allclose(probe.logits(val).softmax(1).numpy(), wanted, atol=5e-3)
 
 
-def test_the_strength_is_chosen_on_validation() -> None:
+def test_the_strength_is_chosen_on_held_out_photos() -> None:
     train = clouds(3, 30, 0, 6.0)
-    noisy = fit_probe(*train, *clouds(3, 200, 1, 6.0), classes=3)
+    _, noisy = chosen(train, clouds(3, 200, 1, 6.0), classes=3)
     assert STRENGTHS[0] < noisy.strength < STRENGTHS[-1], (
         "few noisy photos want a strong penalty, but not the strongest"
     )
-    clean = fit_probe(*clouds(3, 300, 0, 0.2), *clouds(3, 200, 1, 0.2), classes=3)
+    _, clean = chosen(clouds(3, 300, 0, 0.2), clouds(3, 200, 1, 0.2), classes=3)
     assert clean.strength > noisy.strength
+
+
+def planted(count: int, flaw: list[int]) -> tuple[dict[int, Features], Tensor]:
+    """Features at two sizes: at 64 px good, at 32 px worse, except for the photos of one small validation split."""
+    (good, targets), (bad, _) = clouds(3, count, 0, 1.5), clouds(3, count, 1, 5.0)
+    good, bad = good.clone(), bad.clone()
+    good[flaw], bad[flaw] = clouds(3, count, 2, 5.0)[0][flaw], clouds(3, count, 3, 0.2)[0][flaw]
+    return {32: Features(bad, bad), 64: Features(good, good)}, targets
+
+
+def test_folds_choose_the_size_that_a_small_split_misses() -> None:
+    lucky = list(range(12))
+    features, targets = planted(150, lucky)
+    one_split = [([n for n in range(150) if n not in lucky], lucky)]
+    assert choose_probe(features, targets, one_split, 3).size == 32
+    folds = five_folds(150)
+    choice = choose_probe(features, targets, folds, 3)
+    assert choice.size == 64
+    assert choice.indices.tolist() == list(range(150))
+    for learned, judged in folds:
+        regression = fit_regressions(
+            features[64].fitted[learned],
+            targets[learned],
+            3,
+            choice.class_weights,
+            STRENGTHS[: 1 + STRENGTHS.index(choice.strength)],
+        )[-1]
+        torch.testing.assert_close(choice.logits[judged], regression.logits(features[64].plain[judged]))
+
+
+def test_of_equally_good_sizes_the_smallest_is_taken() -> None:
+    features, targets = clouds(3, 90, 0, 2.0)
+    candidates = {size: Features(features, features) for size in (64, 32, 96)}
+    assert choose_probe(candidates, targets, five_folds(90), 3).size == 32
+
+
+def test_fitted_to_the_averages_and_judged_by_the_photos_as_they_are() -> None:
+    fitted, targets = clouds(3, 90, 0, 0.5)
+    plain = fitted.flip(0)  # the features of other photos
+    choice = choose_probe({32: Features(fitted, plain)}, targets, five_folds(90), 3)
+    assert choice.losses.mean() > 1
 
 
 def test_dead_features_have_no_say() -> None:
@@ -64,21 +134,21 @@ def test_dead_features_have_no_say() -> None:
     train[:, 6] = 7.25
     val[:, 5] = 100.0
     val[:, 6] = 7.25
-    probe = fit_probe(train, targets, val, val_targets, 3)
-    assert probe.weight.isfinite().all()
-    assert probe.bias.isfinite().all()
-    assert float(probe.weight[:, 5:7].abs().max()) == 0.0
-    assert probe.val_acc == 1.0
+    for probe in fit_regressions(train, targets, 3):
+        assert probe.weight.isfinite().all()
+        assert probe.bias.isfinite().all()
+        assert float(probe.weight[:, 5:7].abs().max()) == 0.0
+    assert torch.equal(probe.logits(val).argmax(1), val_targets)
 
 
 def test_a_feature_that_hardly_ever_changes_gets_no_huge_weight() -> None:
-    (train, targets), (val, val_targets) = clouds(3, 90, 0, 2.0), clouds(3, 30, 1, 2.0)
+    train, targets = clouds(3, 90, 0, 2.0)
     # It fired once, a little, for a photo of class 1.
-    train, val = train.clone(), val.clone()
-    train[:, 3], val[:, 3] = 0.0, 0.0
+    train = train.clone()
+    train[:, 3] = 0.0
     train[4, 3] = 1e-4
-    probe = fit_probe(train, targets, val, val_targets, 3)
-    without = fit_probe(train.index_fill(1, torch.tensor(3), 0.0), targets, val, val_targets, 3)
+    probe = fit_regressions(train, targets, 3, "none", [0.1])[0]
+    without = fit_regressions(train.index_fill(1, torch.tensor(3), 0.0), targets, 3, "none", [0.1])[0]
     others = [0, 1, 2, 4, 5, 6, 7]
     assert float(probe.weight[:, 3].abs().max()) < 1.0
     torch.testing.assert_close(probe.weight[:, others], without.weight[:, others], atol=1e-3, rtol=1e-2)

@@ -110,9 +110,9 @@ def test_files_that_do_not_fit_are_refused_with_the_reason(tmp_path: Path) -> No
     wrong = {
         "unknown to it": state | {"extra.weight": torch.ones(1)},
         "expected": state | {first: torch.ones(1, 2, 3, 4)},
-        "lacks 1 of its names": {name: value for name, value in state.items() if name != first},
+        "1 names are missing": {name: value for name, value in state.items() if name != first},
         f"fit {TINY}": donor(3, "test_vit"),
-        "lacks": {},
+        "names are missing": {},
     }
     for message, content in wrong.items():
         network = MoveNet(TINY, 3, 32)

@@ -13,9 +13,10 @@ from rich.console import Console
 from bball_pl.data.check import check_photos
 from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError
+from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_dataset
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo, count_table, find_class_names, scan_dataset
+from bball_pl.photos.tree import Photo
 
 Make = Callable[..., Path]
 
@@ -89,6 +90,15 @@ def test_litter_is_passed_over_and_other_files_are_listed(make_dataset: Make) ->
     dataset = scan_dataset(root)
     assert dataset.photos == before
     assert dataset.ignored == ["train/shoot/notes.pdf"]
+
+
+def test_a_folder_of_photos_beside_the_splits_is_named(make_dataset: Make, paint: Make) -> None:
+    root = make_dataset({"train": 1})
+    (root / "labels").mkdir()
+    (root / "labels/notes.txt").write_text("no photo")
+    assert scan_dataset(root).ignored == []
+    paint(root / "valid/shoot/x.jpg")
+    assert scan_dataset(root).ignored == ["valid/"]
 
 
 def test_names_folders_and_links_of_every_kind(make_dataset: Make, paint: Make, tmp_path: Path) -> None:

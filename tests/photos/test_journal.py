@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from bball_pl.errors import DatasetError
 from bball_pl.photos import journal as journal_module
-from bball_pl.photos.journal import Journal, home_of, quarantine_place, whereabouts
-from bball_pl.photos.labels_csv import LABELS, Entry, undone
+from bball_pl.photos.dataset_layout import scan_dataset
+from bball_pl.photos.journal import Journal, quarantine_place
+from bball_pl.photos.labels_csv import LABELS, Entry, home_of, standing, whereabouts
 from bball_pl.photos.photos_csv import PhotoRecord, Rows, read_photos_csv, write_photos_csv
-from bball_pl.photos.tree import scan_dataset
 from bball_pl.project import ROOT
 
 
@@ -372,17 +372,16 @@ def test_any_name_can_be_moved_and_undone(tmp_path: Path, name: bytes) -> None:
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=30))
 def test_what_is_undone_agrees_with_doing_it_step_by_step(steps: list[tuple[int, bool]]) -> None:
     entries: list[Entry] = []
-    standing: set[int] = set()
+    left: set[int] = set()
     for wanted, fails in steps:
         number = len(entries) + 1
-        if wanted not in standing:
+        if wanted not in left:
             entries.append(Entry(number, "", "", "label", "", ""))
-            standing.add(number)
+            left.add(number)
             continue
         entries.append(Entry(number, "", "", "undo", "", "", undoes=wanted))
         if fails:  # as the journal writes it down when the disk refuses
             entries.append(Entry(number + 1, "", "", "undo", "", "", undoes=number))
         else:
-            standing.remove(wanted)
-    gone = undone(entries)
-    assert {entry.number for entry in entries if entry.action == "label" and entry.number not in gone} == standing
+            left.remove(wanted)
+    assert {entry.number for entry in standing(entries)} == left

@@ -91,7 +91,7 @@ def test_without_calibration_nothing_is_unsure_and_a_note_says_why(run: Run, che
     text, said = run(album)
     assert all(row["answer"] == row["predicted"] for row in rows_of(text))
     assert "note: confidences are not calibrated" in said
-    assert "scripts/evaluate.py" in said
+    assert "bball evaluate" in said
     strict, _ = run(album, "--threshold", "1")
     assert {row["answer"] for row in rows_of(strict)} == {"unsure"}
 
@@ -252,7 +252,7 @@ def test_bad_files_are_listed_and_counted_and_the_rest_is_answered(run: Run, alb
         (["a.png", "--fps", "many"], "many"),
         (["a.png", "--batch_size", "0"], "batch size"),
         (["a.png", "--out", "a.png"], "one of the sources"),
-        (["a.png", "--annotate", "."], "not drawn here"),
+        (["a.png", "--annotate", "."], "not annotated copies"),
         (["a.png", "--annotate", "a.png"], "is a file"),
         ([], "sources"),
     ],

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bball_pl.evaluate.calibration import Judge
+from bball_pl.evaluate.calibration import DecisionRule
 from bball_pl.photos import video as video_module
 from bball_pl.photos.video import Frame, Video
 from bball_pl.predict.timeline import clock, find_segments, smooth
@@ -62,10 +62,10 @@ def test_nothing_to_smooth() -> None:
 
 
 def test_segments_join_equal_answers() -> None:
-    judge = Judge(NAMES, threshold=0.6)
+    rule = DecisionRule(NAMES, threshold=0.6)
     rows = [SHOOT, [0.8, 0.1, 0.1], [0.4, 0.3, 0.3], LAYUP]
-    segments = find_segments([0, 0.5, 1, 1.5], [judge.answer(np.array(row)) for row in rows], 2.25)
-    found = [(segment.start, segment.end, segment.text, segment.samples) for segment in segments]
+    segments = find_segments([0, 0.5, 1, 1.5], [rule.answer(np.array(row)) for row in rows], 2.25)
+    found = [(segment.start, segment.end, segment.label, segment.samples) for segment in segments]
     assert found == [(0, 1, "shoot", 2), (1, 1.5, "unsure", 1), (1.5, 2.25, "layup", 1)]
     assert [segment.confidence for segment in segments] == pytest.approx([0.85, 0.4, 0.98])
 

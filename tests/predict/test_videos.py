@@ -118,11 +118,11 @@ def test_bad_videos_are_listed_and_the_rest_is_answered(
     assert {row["path"] for row in rows_of(text)} == {str(good)}
     assert "5 of 6 files failed:" in said
     for name, reason in {
-        "cut.mp4": "not a video that can be read",
+        "cut.mp4": "not a readable video",
         "empty.mov": "empty file",
-        "page.webm": "not a video that can be read",
+        "page.webm": "not a readable video",
         "none.mp4": "",
-        "zeros.mp4": "no frame of it can be decoded",
+        "zeros.mp4": "no frame can be decoded",
     }.items():
         assert f"  {tmp_path / name}: {reason}" in said
     assert len(said.splitlines()) == 9, f"FFmpeg's remarks are not shown:\n{said}"
@@ -142,7 +142,7 @@ def test_a_video_that_ends_early_is_answered_as_far_as_it_goes(run: Run, tmp_pat
     text, said = run(cut, "--annotate", tmp_path / "drawn", expect=1)
     assert 4 <= len(rows_of(text)) <= 9
     assert "1 of 1 files failed" in said
-    assert "of 4.0 s: truncated or damaged. Only that part is answered" in said
+    assert "of 4.0 s: truncated or damaged. Only that part is used" in said
     assert 20 <= len(frames_of(tmp_path / "drawn" / "cut.avi.mp4")) <= 44
     with pytest.raises(PhotoError, match="ends after"):
         list(Video(cut).read())

@@ -27,7 +27,7 @@ def test_new_photos_join_their_game_when_the_old_ones_have_left_the_inbox(inbox:
     shutil.rmtree(inbox)
     sorted_source(inbox / "league", range(10), range(6, 12))
     made = split(inbox, out, seed=3)
-    assert len(made.plan.places) == 60
+    assert len(made.plan.names) == 60
     assert divided_games(out) == {}
 
 
@@ -42,7 +42,7 @@ def test_a_group_name_that_two_sources_share_is_in_one_split(tmp_path: Path) -> 
     assert all(len(splits) == 1 for splits in groups.values())
     sorted_source(tmp_path / "inbox/a", range(8), range(6, 9), seed=ord("a"))
     made = split(tmp_path / "inbox/a", out)
-    assert len(made.plan.places) == 24
+    assert len(made.plan.names) == 24
 
 
 def test_folders_are_groups_also_beside_a_table_without_groups(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_table_written_by_hand_gets_the_columns_that_it_lacks(inbox: Path, tmp
     victim = next((out / "train/shoot").glob("g*.jpg"))
     with Journal(tmp_path, "test") as journal:
         journal.move(victim, quarantine_place(tmp_path, victim), "quarantine")
-    assert not split(inbox, out, seed=4).plan.places
+    assert not split(inbox, out, seed=4).plan.names
     assert not victim.exists()
 
 
@@ -178,7 +178,7 @@ def test_an_old_leak_keeps_the_names_of_its_games(tmp_path: Path) -> None:
 def test_long_names_can_be_copied(tmp_path: Path) -> None:
     for number in range(12):
         noise(tmp_path / "album" / MOVES[number % 3] / f"{'籃' * 79}{number:02d}.jpg", number)
-    assert len(split(tmp_path / "album", tmp_path / "photos", how="copy").plan.places) == 12
+    assert len(split(tmp_path / "album", tmp_path / "photos", how="copy").plan.names) == 12
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names are not allowed there")
@@ -199,5 +199,5 @@ def test_one_sorted_class_is_a_class(tmp_path: Path) -> None:
         noise(tmp_path / "inbox/ann/shoot/day" / f"{number}.jpg", number)
         noise(tmp_path / "inbox/ann/unsorted/day" / f"u{number}.jpg", 50 + number)
     made = split(tmp_path / "inbox", tmp_path / "photos")
-    assert {name.split("/")[1] for name in made.plan.places.values()} == {"shoot"}
+    assert {name.split("/")[1] for name in made.plan.names.values()} == {"shoot"}
     assert len(made.plan.left_out) == 4

@@ -16,17 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bball_pl.errors import ConfigError, DatasetError
+from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable, read_photos_csv
-from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import SPLITS, scan_dataset
+from bball_pl.photos.tree import SPLITS
 from bball_pl.project import ROOT
 from bball_pl.split import write
 from bball_pl.split.assign import deal
-from bball_pl.split.write import Made, make_split
 
-MOVES = ("shoot", "dribble", "layup")
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+from helpers.split_albums import MOVES, split
 
 
 def picture(seed: int) -> np.ndarray:
@@ -64,10 +62,6 @@ def inbox(root: Path, games: range, per_class: int = 2) -> Path:
     return root
 
 
-def split(root: Path, out: Path, near: bool = False, **settings: object) -> Made:
-    return make_split(root, out, PhotoStore(None), SHARES, near=near, **settings)  # type: ignore[arg-type]
-
-
 def sides(out: Path) -> dict[str, str]:
     """Return the split of each photo by the name that it had in the album."""
     return {path.name: path.relative_to(out).parts[0] for path in out.rglob("*.jpg")}
@@ -77,7 +71,7 @@ def test_the_script_makes_a_dataset_and_adds_to_it(tmp_path: Path) -> None:
     root, out = inbox(tmp_path / "inbox", range(12)), tmp_path / "photos"
     command = [sys.executable, str(ROOT / "scripts/split.py"), str(root), "--out", str(out), "--val", "0.2"]
     command += ["--test", "0.2"]
-    planned = subprocess.run([*command, "--dry_run", "true"], capture_output=True, text=True, check=True)
+    planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     assert "72 photos would be added" in planned.stdout
     assert not out.exists()
     made = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -102,7 +96,7 @@ def test_the_script_makes_a_dataset_and_adds_to_it(tmp_path: Path) -> None:
     assert all(len(record.sha256) == 64 and len(record.dhash) == 16 for record in records.values())
 
     before, table = sides(out), (out / "photos.csv").read_bytes()
-    assert not split(root, out, near=True, seed=3).plan.places
+    assert not split(root, out, near=True, seed=3).plan.names
     assert (out / "photos.csv").read_bytes() == table
     inbox(root, range(12, 20))
     subprocess.run(command, capture_output=True, check=True)
@@ -189,7 +183,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
     with Journal(tmp_path, "test") as journal:
         journal.move(victim, quarantine_place(tmp_path, victim), "quarantine")
     again = split(root, out)
-    assert not again.plan.places
+    assert not again.plan.names
     assert "was taken out of the dataset into quarantine" in dict(again.plan.left_out).values()
 
 
@@ -217,7 +211,7 @@ def test_a_kill_leaves_a_dataset_that_is_refused_until_it_is_whole(
     # Another seed does not matter: what was decided stays.
     split(root, out, seed=9)
     assert sides(out) == sides(tmp_path / "other")
-    assert len(sides(out)) == len(whole.plan.places) == 48
+    assert len(sides(out)) == len(whole.plan.names) == 48
     scan_dataset(out)
 
 
@@ -229,7 +223,7 @@ def test_a_class_of_one_game_is_learned_and_the_lack_is_told(tmp_path: Path) -> 
         save(root / f"game{game}" / move / f"{number}.jpg", picture(number))
     made = split(root, out, by_folder=True)
     assert made.plan.counts["train"]["layup"] == 13
-    told = "test has no photo of layup, and scripts/fit.py will refuse that: its 13 photos are of 1 group"
+    told = "test has no photo of layup, and bball fit will refuse that: its 13 photos are of 1 group"
     assert any(note.startswith(told) for note in made.plan.notes)
     assert any(note.startswith("val has no photo of layup, and") for note in made.plan.notes)
     assert not any("no photo of shoot" in note for note in made.plan.notes)
@@ -256,7 +250,7 @@ def test_hostile_and_equal_names_get_places_of_their_own(tmp_path: Path) -> None
         save(root / MOVES[number % 3] / f"album{number // 7}" / os.fsdecode(name), picture(number))
     made = split(root, out, how="copy")
     found = [path for path in out.rglob("*.jpg") if path.is_file()]
-    assert len(found) == len(made.plan.places) == 21
+    assert len(found) == len(made.plan.names) == 21
     assert len({str(path.relative_to(out)).lower() for path in found}) == 21
     assert len(read_photos_csv(out / "photos.csv")) == 21
     scan_dataset(out)
@@ -282,7 +276,7 @@ def test_folders_in_each_other_and_impossible_shares_are_refused(tmp_path: Path)
     with pytest.raises(DatasetError, match="there is no folder"):
         split(tmp_path / "nothing", tmp_path / "out")
     with pytest.raises(ConfigError, match="something left for train"):
-        make_split(root, tmp_path / "out", PhotoStore(None), {"train": 0.0, "val": 0.5, "test": 0.5})
+        split(root, tmp_path / "out", val=0.5, test=0.5)
     shutil.move(root / "league/shoot", root / "league/unsorted")
     shutil.rmtree(root / "league/dribble")
     shutil.rmtree(root / "league/layup")

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from bball_pl.evaluate.predictions import Answers, write_answers
-from bball_pl.photos.audit_record import audit_folder
 from bball_pl.photos.journal import Journal
 from bball_pl.photos.photos_csv import AppendTable, PhotoRecord, read_photos_csv, write_photos_csv
-from bball_pl.studio.history import Ledger
-from bball_pl.studio.pictures import Registry
-from bball_pl.studio.review.review_sheet import Sheet, answer_tables, class_slot
+from bball_pl.project import audit_folder
+from bball_pl.studio.history import History
+from bball_pl.studio.pictures import PhotoIds
+from bball_pl.studio.review.review_table import ReviewTable, class_folder_index, prediction_tables
 
 from helpers.browser import chromium
-from helpers.studio_server import Studio
+from helpers.studio_server import Studio, paint_inbox
 from helpers.studio_visits import Visit
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def test_lists_filters_and_orders(studio: Studio) -> None:
         {"name": "game 0", "photos": 5, "errors": 2},
         {"name": "game 1", "photos": 5, "errors": 2},
     ]
-    assert summary["command"].startswith("python scripts/evaluate.py --run ")
+    assert summary["command"].startswith("bball evaluate --run ")
 
     def page(query: str) -> dict[str, Any]:
         found: dict[str, Any] = studio.get(f"{URL}/photos?{query}")
@@ -151,8 +151,8 @@ def test_a_label_is_mended_within_its_split_and_taken_back(studio: Studio, home:
 
     photo = studio.get(f"{URL}/photos?show=doubtful")["photos"][0]
     done = studio.post(f"{URL}/change", {"path": photo["path"], "action": "confirm", "seen": photo["seen"]})["photo"]
-    assert (done["now"], done["changed"], done["confirmed"]) == (photo["label"], True, True)
-    assert studio.get(URL)["changed"] == 1
+    assert (done["now"], done["changed"], done["confirmed"]) == (photo["label"], False, True)
+    assert studio.get(URL)["changed"] == 0, "a confirmed label is no change"
     for path in ("../../etc/passwd", "/etc/passwd", "test/shoot", "", "train/shoot/s0.jpg"):
         studio.post(f"{URL}/change", {"path": path, "action": "quarantine"}, 404)
 
@@ -165,7 +165,7 @@ def test_a_table_of_a_stranger_reaches_nothing_outside(home: Path) -> None:
     write_answers(run / "predictions_test.csv", Answers(NAMES, outside, [""] * 4, np.zeros(4, np.int64), shares))
     with Studio(home) as studio:
         photos = studio.get(f"{URL}/photos")["photos"]
-        assert [(photo["id"], photo["now"]) for photo in photos] == [("", "gone")] * 4
+        assert [(photo["id"], photo["now"]) for photo in photos] == [("", "missing")] * 4
         for photo in photos:
             content = {"path": photo["path"], "action": "quarantine"}
             studio.post(f"{URL}/change", content, 409)
@@ -178,12 +178,12 @@ def test_photos_that_moved_before_are_found(home: Path) -> None:
         journal.move(dataset / "test/shoot/s0.jpg", dataset / "test/layup/s0.jpg", "label", "layup")
         journal.move(dataset / "test/layup/s0.jpg", home / "data/quarantine/photos/s0.jpg", "quarantine")
     run = home / "logs" / RUN
-    sheet = Sheet(answer_tables(run)["test"], run, lambda _: Ledger(home / "data", Registry()))
-    lines = sheet.lines("changed")
-    assert [line.path for line in lines] == ["test/shoot/s0.jpg"]
-    trail = sheet.trail(lines[0], sheet.passed())
-    assert trail is not None
-    assert sheet.state(lines[0], trail) == ("quarantine", True)
+    table = ReviewTable(prediction_tables(run)["test"], dataset, History(home / "data", PhotoIds()))
+    items = table.items("changed")
+    assert [item.path for item in items] == ["test/shoot/s0.jpg"]
+    photo = table.photo(items[0], table.moved())
+    assert photo is not None
+    assert table.state(items[0], photo) == "quarantine"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_photos_that_moved_before_are_found(home: Path) -> None:
     ],
 )
 def test_which_folder_says_the_class(place: str, label: str, slot: int | None) -> None:
-    assert class_slot(place.split("/"), label) == slot
+    assert class_folder_index(place.split("/"), label) == slot
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
     with Visit(browser, studio.url, "review") as visit:
         page = visit.page
         assert page.locator(".list li").count() == 4
-        page.get_by_role("button", name="shoot 投籃 answered as layup 上籃: 2 photos").focus()
+        page.get_by_role("button", name="shoot 投籃 predicted as layup 上籃: 2 photos").focus()
         page.keyboard.press("Enter")
         page.wait_for_function("() => document.querySelectorAll('.list li').length === 2")
         assert "shoot 投籃 → layup 上籃" in page.locator(".chosen").inner_text()
@@ -223,15 +223,15 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         page.keyboard.press("c")
         visit.saved()
         page.locator(".stale").wait_for()
-        assert "2 photos were changed" in page.locator(".stale").inner_text()
-        assert "python scripts/evaluate.py --run" in page.locator(".stale pre").inner_text()
+        assert "1 photo was changed" in page.locator(".stale").inner_text()
+        assert "bball evaluate --run" in page.locator(".stale pre").inner_text()
         page.keyboard.press("z")
         page.keyboard.press("z")
         visit.saved()
         assert (home / "data/photos" / path).is_file()
         assert studio.get(URL)["changed"] == 0
         page.locator("#show").select_option("audit")
-        page.wait_for_selector("text=The audit thinks it is shoot 投籃.")
+        page.wait_for_selector("text=The audit suggests shoot 投籃.")
         page.locator("body").click(position={"x": 5, "y": 300})
         page.keyboard.press("x")
         visit.saved()
@@ -252,3 +252,45 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         visit.saved()
         assert visit.width() == 375
         assert "已確認" in visit.page.locator(".list").inner_text()
+
+
+@pytest.mark.parametrize(("width", "height"), [(375, 812), (768, 1024)])
+def test_the_photo_comes_first_on_narrow_screens(browser: Browser, studio: Studio, width: int, height: int) -> None:
+    with Visit(browser, studio.url, "review", viewport={"width": width, "height": height}) as visit:
+        tops = {}
+        for name in ("stage", "answers", "list-pane", "confusion"):
+            box = visit.page.locator(f".review-view .{name}").bounding_box()
+            assert box is not None
+            tops[name] = box["y"]
+        assert list(tops) == sorted(tops, key=tops.__getitem__)
+        assert tops["answers"] < height, "the photo and its answers fit the screen"
+
+
+def test_answers_have_the_colours_of_the_classes(browser: Browser, home: Path) -> None:
+    # The run has its classes in another order than Sort.
+    table = home / "logs" / RUN / "predictions_test.csv"
+    rows = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines()]
+    columns = [0, 1, 2, 5, 4, 3, 6]
+    table.write_text("\n".join(",".join(row[index] for index in columns) for row in rows) + "\n", encoding="utf-8")
+    with Studio(home) as studio, Visit(browser, studio.url, "review") as visit:
+        buttons = visit.page.locator(".review-view .answer").evaluate_all(
+            "all => all.map((button) => [button.dataset.act, button.className.match(/class-\\d/)[0]])"
+        )
+        assert buttons == [["layup", "class-3"], ["dribble", "class-2"], ["shoot", "class-1"]]
+        keys = visit.page.locator(".review-view .answer kbd").all_inner_texts()
+        assert keys == ["3", "2", "1"], "a class has the same key as in Sort"
+
+
+def test_undo_touches_only_photos_of_the_page(studio: Studio, home: Path) -> None:
+    photo = paint_inbox(home, 1)[0]
+    shown = studio.post("/api/sort/next", {"tab": "a"})["photos"][0]
+    content = {"tab": "a", "photo": shown["id"], "action": "label", "class_name": "shoot"}
+    number = studio.post("/api/sort/decide", content)["number"]
+    assert "another folder" in studio.post(f"{URL}/undo", {"number": number}, 409)["message"]
+    assert studio.post(f"{URL}/undo", {"number": 0})["photo"] is None
+    assert not photo.exists()
+    change = {"path": studio.get(f"{URL}/photos")["photos"][0]["path"], "action": "quarantine"}
+    number = studio.post(f"{URL}/change", change)["number"]
+    assert "another folder" in studio.post("/api/sort/undo", {"tab": "a", "number": number}, 409)["message"]
+    assert studio.post("/api/sort/undo", {"tab": "a"})["photo"]["id"] == shown["id"]
+    assert photo.is_file()

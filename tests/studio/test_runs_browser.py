@@ -90,7 +90,7 @@ def test_pictures_of_the_photos_that_changed(browser: Browser, own: Studio) -> N
         seen.page.wait_for_selector(".changed img")
         wait_until(seen.page, "[...document.querySelectorAll('.changed img')].every((own) => own.naturalWidth > 0)")
         assert seen.page.locator(".changed img").count() == 3, "the others are not there any more"
-        assert seen.page.locator(".changed .gone").count() == 12
+        assert seen.page.locator(".changed .missing").count() == 12
 
 
 def test_a_phone_scrolls_one_way(browser: Browser, own: Studio) -> None:

@@ -1,4 +1,4 @@
-"""Runs, asked over HTTP: figures, curves and comparisons are those of the files and of scripts/evaluate.py."""
+"""Runs, asked over HTTP: figures, curves and comparisons are those of the files and of bball evaluate."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -185,6 +186,22 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(studio: Studio) -> None:
     assert re.match(rb"HTTP/1.1 4(13|04|05)", chunked), chunked[:200]
     assert _memory(studio.process.pid) - before < 60_000_000
     assert studio.get("/api/session")["csrf"]
+
+
+def test_half_open_connections_lock_nobody_out(tmp_path: Path) -> None:
+    with Studio(tmp_path) as studio:
+        open_ = [socket.create_connection(("127.0.0.1", studio.port), 10) for _ in range(200)]
+        try:
+            for connection in open_[::2]:
+                with contextlib.suppress(OSError):  # closed in favour of newer ones
+                    connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1")
+            for _ in range(3):
+                assert studio.ask("GET", "/api/session").status == 200
+            open_[-1].settimeout(30)
+            assert open_[-1].recv(1) == b"", "a request whose head does not arrive ends"
+        finally:
+            for connection in open_:
+                connection.close()
 
 
 def test_errors_say_no_place_of_the_disk(studio: Studio) -> None:

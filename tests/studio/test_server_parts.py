@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi import HTTPException, UploadFile
+from fastapi import HTTPException
 from PIL import Image
 
 from bball_pl.errors import PhotoError, RunError
 from bball_pl.studio import pictures as pictures_module
-from bball_pl.studio.models import Models
-from bball_pl.studio.pictures import Pictures, Registry, decode_upload, encode, read_upload
-from bball_pl.studio.sort.suggestions import Gallery
-from bball_pl.studio.state import Context, Settings, printable
+from bball_pl.studio.pictures import PhotoIds, Pictures, decode_upload, encode, read_upload
+from bball_pl.studio.sort.suggestions import FeatureIndex
+from bball_pl.studio.state import Context, Models, Settings, printable
 
 from helpers.predict_runs import colour_checkpoint
 
@@ -34,7 +33,7 @@ def test_pictures_are_upright_small_and_say_nothing_else(tmp_path: Path) -> None
     exif[0x010E] = "where I live"
     path = tmp_path / "p.jpg"
     Image.new("RGB", (2400, 1200), (200, 30, 30)).save(path, exif=exif)
-    photos = Registry()
+    photos = PhotoIds()
     pictures = Pictures(photos)
     photo = photos.add(path, tmp_path)
     display = pictures.picture(photo, "display").result()
@@ -43,7 +42,7 @@ def test_pictures_are_upright_small_and_say_nothing_else(tmp_path: Path) -> None
     assert b"where I live" not in display
     assert not opened(display).getexif()
     path.unlink()
-    with pytest.raises(PhotoError, match="not there any more"):
+    with pytest.raises(PhotoError, match="no longer exists"):
         pictures.picture(photo, "display").result()
     pictures.close()
     assert opened(encode(np.zeros((2, 3, 3), np.uint8))).size == (3, 2), "small ones stay as they are"
@@ -60,8 +59,8 @@ def test_pictures_are_made_once_and_the_oldest_are_forgotten(
         return original(path, size)
 
     monkeypatch.setattr(pictures_module, "_make", counting)
-    monkeypatch.setattr(pictures_module, "_MEMORY", 6_000)
-    photos = Registry()
+    monkeypatch.setattr(pictures_module, "_CACHE_BYTES", 6_000)
+    photos = PhotoIds()
     pictures = Pictures(photos)
     ids = [photos.add(paint(tmp_path / f"p{number}.png", seed=number), tmp_path) for number in range(6)]
     for photo in (ids[0], ids[0], *ids):
@@ -82,7 +81,7 @@ def test_an_id_leads_to_its_photo_and_nowhere_else(tmp_path: Path, paint: Callab
     tree, beside = tmp_path / "tree", tmp_path / "tree2"
     path = paint(tree / "a.png")
     stranger = paint(beside / "a.png")
-    photos = Registry()
+    photos = PhotoIds()
     own = photos.add(path, tree)
     assert photos.path(own) == path
     assert photos.path("..") is None
@@ -118,9 +117,16 @@ def test_an_upload_ends_at_its_limit() -> None:
         asyncio.run(read_upload(request((b"content-length", b"6000")), 5_000))
     assert caught.value.status_code == 413
     assert taken[0] == 0, "its head was enough"
-    assert len(asyncio.run(read_upload(UploadFile(io.BytesIO(b"x" * 5_000)), 5_000))) == 5_000
+
+    async def short(content: bytes) -> bytes:
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        return await read_upload(Request({"type": "http", "method": "POST", "headers": []}, receive), 5_000)
+
+    assert len(asyncio.run(short(b"x" * 5_000))) == 5_000
     with pytest.raises(HTTPException) as caught:
-        asyncio.run(read_upload(UploadFile(io.BytesIO(b"")), 5_000))
+        asyncio.run(short(b""))
     assert caught.value.status_code == 422
     with pytest.raises(HTTPException, match="not an image") as caught:
         decode_upload(b"no photo")
@@ -142,18 +148,18 @@ def test_a_checkpoint_is_read_again_when_it_changes(tmp_path: Path) -> None:
         models.load()
 
 
-def test_the_gallery_knows_what_looks_alike() -> None:
-    gallery = Gallery()
+def test_the_index_knows_what_looks_alike() -> None:
+    index = FeatureIndex()
     generator = np.random.default_rng(0)
     rows = [generator.normal(size=16) for _ in range(5_000)]
     for number, row in enumerate(rows):
-        gallery.add(str(number), row)
+        index.add(str(number), row)
     near = rows[4_321] + 0.1 * rows[7]
-    found = gallery.nearest(near)
+    found = index.nearest(near)
     assert found[0] == "4321"
     assert sorted(map(int, found)) == list(range(5_000))
-    gallery.add("4321", rows[0])
-    assert gallery.nearest(near)[0] != "4321"
+    index.add("4321", rows[0])
+    assert index.nearest(near)[0] != "4321"
 
 
 def test_a_page_is_told_no_place_of_this_disk(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from bball_pl.audit.measure import measure_photos
 from bball_pl.photos.journal import Journal
-from bball_pl.studio.history import ConflictError, Ledger
-from bball_pl.studio.models import Models
-from bball_pl.studio.pictures import Registry
-from bball_pl.studio.sort.networks import Classifier
-from bball_pl.studio.sort.queue import Deck, album_of, class_of, place_for
-from bball_pl.studio.sort.suggestions import Scorer
+from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import Photo, PhotoTree
+from bball_pl.studio.history import ConflictError, History
+from bball_pl.studio.pictures import PhotoIds
+from bball_pl.studio.sort.queue import SortQueue
+from bball_pl.studio.sort.suggestions import FrozenNetwork, RunNetwork, Scorer
+from bball_pl.studio.state import Models
 
 from helpers.painting import COLOURS
 from helpers.predict_runs import NAMES, colour_checkpoint
@@ -36,13 +38,13 @@ class Clock:
         return self.now
 
 
-def deck_of(folder: Path, clock: Clock | None = None) -> Deck:
-    """A deck as a fresh start of the studio has it."""
-    return Deck(Ledger(folder / "data", Registry()), folder / "data/inbox", CLASSES, clock or Clock())
+def queue_of(folder: Path, clock: Clock | None = None) -> SortQueue:
+    """A queue as a fresh start of the studio has it."""
+    return SortQueue(History(folder / "data", PhotoIds()), folder / "data/inbox", CLASSES, clock or Clock())
 
 
-def names(deck: Deck, tab: str, count: int, have: tuple[str, ...] = ()) -> list[str]:
-    return [Path(trail.place).name for trail in deck.next(tab, have, count)]
+def names(queue: SortQueue, tab: str, count: int, have: tuple[str, ...] = ()) -> list[str]:
+    return [Path(photo.path).name for photo in queue.next(tab, have, count)]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,8 @@ def names(deck: Deck, tab: str, count: int, have: tuple[str, ...] = ()) -> list[
         ("league/unsorted/game/x.jpg", "league / game", "league/layup/game/x.jpg"),
         ("unsorted/x.jpg", "", "layup/x.jpg"),
         ("league/shoot/game/x.jpg", "league / game", "league/layup/game/x.jpg"),
+        ("league/unsorted/shoot/x.jpg", "league / shoot", "league/layup/shoot/x.jpg"),
+        ("league/shoot/dribble/x.jpg", "league / dribble", "league/layup/dribble/x.jpg"),
         ("deep/er/unsorted/a/b/x.jpg", "deep / er / a / b", "deep/er/layup/a/b/x.jpg"),
         ("game/x.jpg", "game", "layup/game/x.jpg"),
         ("shoot.jpg", "", "layup/shoot.jpg"),
@@ -58,52 +62,52 @@ def names(deck: Deck, tab: str, count: int, have: tuple[str, ...] = ()) -> list[
     ],
 )
 def test_where_a_photo_goes(place: str, album: str, goes_to: str) -> None:
-    parts = tuple(place.split("/"))
-    assert place_for(parts, "layup", CLASSES) == Path(goes_to)
-    assert album_of(parts, CLASSES) == album
-    assert class_of(Path(goes_to).parts, CLASSES) == "layup"
-    assert place_for(Path(goes_to).parts, "layup", CLASSES) == Path(goes_to), "once is enough"
+    tree, parts = PhotoTree(Path("inbox"), list(CLASSES), []), place.split("/")
+    assert tree.relabelled(parts, "layup") == Path(goes_to)
+    assert tree.album_of(parts) == album
+    assert tree.class_of(Path("inbox", goes_to)) == "layup"
+    assert tree.relabelled(Path(goes_to).parts, "layup") == Path(goes_to), "once is enough"
 
 
 def test_two_tabs_are_never_shown_the_same_photo(tmp_path: Path) -> None:
     paint_inbox(tmp_path, 10)
     clock = Clock()
-    deck = deck_of(tmp_path, clock)
-    first = deck.next("a", (), 4)
-    held = [trail.photo for trail in first]
-    second = deck.next("b", (), 4)
-    assert not set(held) & {trail.photo for trail in second}
-    assert len(deck.next("b", [trail.photo for trail in second], 4)) == 2, "the rest"
-    assert deck.next("c", (), 4) == []
+    queue = queue_of(tmp_path, clock)
+    first = queue.next("a", (), 4)
+    held = [photo.id for photo in first]
+    second = queue.next("b", (), 4)
+    assert not set(held) & {photo.id for photo in second}
+    assert len(queue.next("b", [photo.id for photo in second], 4)) == 2, "the rest"
+    assert queue.next("c", (), 4) == []
     clock.now = 60
-    deck.next("a", held, 0)
+    queue.next("a", held, 0)
     clock.now = 120
-    assert {trail.photo for trail in deck.next("c", (), 9)} == {trail.photo for trail in deck.next("c", (), 9)}
-    assert not set(held) & {trail.photo for trail in deck.next("c", (), 9)}, "tab a is still there, b was silent"
-    deck.leave("c")
-    assert len(deck.next("d", (), 9)) == 6
+    assert {photo.id for photo in queue.next("c", (), 9)} == {photo.id for photo in queue.next("c", (), 9)}
+    assert not set(held) & {photo.id for photo in queue.next("c", (), 9)}, "tab a is still there, b was silent"
+    queue.release("c")
+    assert len(queue.next("d", (), 9)) == 6
 
 
 def test_decisions_are_counted_and_taken_back_also_after_a_restart(tmp_path: Path) -> None:
     paths = paint_inbox(tmp_path, 5)
-    deck = deck_of(tmp_path)
-    trails = deck.next("a", (), 5)
-    deck.decide(trails[0].photo, "label", "shoot", 0)
-    deck.decide(trails[1].photo, "label", "shoot", 0)
-    deck.decide(trails[2].photo, "quarantine", "", 0)
-    deck.decide(trails[3].photo, "skip", "", 0)
-    deck.decide(trails[0].photo, "label", "layup", trails[0].number)
-    own = deck.progress()
+    queue = queue_of(tmp_path)
+    photos = queue.next("a", (), 5)
+    queue.decide(photos[0].id, "label", "shoot", 0)
+    queue.decide(photos[1].id, "label", "shoot", 0)
+    queue.decide(photos[2].id, "quarantine", "", 0)
+    queue.decide(photos[3].id, "skip", "", 0)
+    queue.decide(photos[0].id, "label", "layup", photos[0].version)
+    own = queue.progress()
     assert (own.left, own.skipped, own.quarantined) == (1, 1, 1)
     assert own.counts == {"shoot": 1, "dribble": 0, "layup": 1}
     assert (tmp_path / "data/quarantine/inbox/league/unsorted/game 0/p0004.jpg").is_file()
 
-    again = deck_of(tmp_path)
+    again = queue_of(tmp_path)
     assert again.progress() == own
-    assert [trail.photo for trail in again.skipped()] == [trails[3].photo], "ids outlive a restart"
+    assert [photo.id for photo in again.skipped()] == [photos[3].id], "ids outlive a restart"
     states = []
     while (undone := again.undo()) is not None:
-        states.append(again.state(undone[0].photo))
+        states.append(again.state(undone[0].id))
     assert states == ["shoot", "", "", "", ""], "the newest first"
     assert again.progress().left == 5
     assert all(path.is_file() for path in paths)
@@ -112,79 +116,79 @@ def test_decisions_are_counted_and_taken_back_also_after_a_restart(tmp_path: Pat
 
 def test_a_change_that_was_made_elsewhere_is_not_made_twice(tmp_path: Path) -> None:
     paint_inbox(tmp_path, 2)
-    deck, other = deck_of(tmp_path), deck_of(tmp_path)
-    photo = deck.next("a", (), 1)[0].photo
+    queue, other = queue_of(tmp_path), queue_of(tmp_path)
+    photo = queue.next("a", (), 1)[0].id
     other.decide(photo, "label", "shoot", 0)
     with pytest.raises(ConflictError, match="changed elsewhere") as caught:
-        deck.decide(photo, "label", "layup", 0)
-    assert caught.value.trail is not None
-    assert deck.state(photo) == "shoot"
+        queue.decide(photo, "label", "layup", 0)
+    assert caught.value.photo is not None
+    assert queue.state(photo) == "shoot"
     assert (tmp_path / "data/inbox/league/shoot/game 0/p0000.jpg").is_file()
-    number = caught.value.trail.number
-    deck.undo(number)
-    with pytest.raises(ConflictError, match="taken back already"):
+    number = caught.value.photo.version
+    queue.undo(number)
+    with pytest.raises(ConflictError, match="already undone"):
         other.undo(number)
     assert other.state(photo) == ""
-    with pytest.raises(ConflictError, match="no such photo"):
-        deck.decide("nothing", "skip", "", 0)
+    with pytest.raises(ConflictError, match="no longer exists"):
+        queue.decide("nothing", "skip", "", 0)
 
 
 def test_only_the_last_change_of_a_photo_is_taken_back(tmp_path: Path) -> None:
     paint_inbox(tmp_path, 1)
-    deck = deck_of(tmp_path)
-    trail = deck.next("a", (), 1)[0]
-    _, first = deck.decide(trail.photo, "label", "shoot", 0)
-    deck.decide(trail.photo, "label", "layup", first.number)
+    queue = queue_of(tmp_path)
+    photo = queue.next("a", (), 1)[0]
+    _, first = queue.decide(photo.id, "label", "shoot", 0)
+    queue.decide(photo.id, "label", "layup", first.number)
     with pytest.raises(ConflictError, match="changed again since"):
-        deck.undo(first.number)
+        queue.undo(first.number)
 
 
 def test_other_programs_may_work_on_the_same_photos(tmp_path: Path) -> None:
     paths = paint_inbox(tmp_path, 4)
-    deck = deck_of(tmp_path)
-    by_name = {Path(trail.place).name: trail.photo for trail in deck.next("a", (), 4)}
+    queue = queue_of(tmp_path)
+    by_name = {Path(photo.path).name: photo.id for photo in queue.next("a", (), 4)}
     with Journal(tmp_path / "data", "audit") as journal:
         away = journal.move(paths[0], tmp_path / "data/quarantine" / paths[0].name, "quarantine")
     paths[1].unlink()
-    assert deck.next("b", (), 4) == []
-    assert deck.progress().quarantined == 1, "seen as soon as anybody asks"
+    assert queue.next("b", (), 4) == []
+    assert queue.progress().quarantined == 1, "seen as soon as anybody asks"
     with pytest.raises(ConflictError, match="changed elsewhere"):
-        deck.decide(by_name["p0000.jpg"], "label", "shoot", 0)
-    with pytest.raises(ConflictError, match="no longer there"):
-        deck.decide(by_name["p0001.jpg"], "label", "shoot", 0)
-    assert deck.undo() is None, "what the audit did is not the studio's to take back"
+        queue.decide(by_name["p0000.jpg"], "label", "shoot", 0)
+    with pytest.raises(ConflictError, match="no longer exists"):
+        queue.decide(by_name["p0001.jpg"], "label", "shoot", 0)
+    assert queue.undo() is None, "what the audit did is not the studio's to take back"
     with Journal(tmp_path / "data", "audit") as journal:
         journal.undo(away.number)
-    deck.look()
-    assert deck.progress().left == 3
+    queue.rescan()
+    assert queue.progress().left == 3
 
 
 def test_a_new_file_in_an_old_place_is_another_photo(tmp_path: Path) -> None:
     path = paint_inbox(tmp_path, 1)[0]
-    deck = deck_of(tmp_path)
-    old = deck.next("a", (), 1)[0]
-    deck.decide(old.photo, "label", "shoot", 0)
+    queue = queue_of(tmp_path)
+    old = queue.next("a", (), 1)[0]
+    queue.decide(old.id, "label", "shoot", 0)
     shutil.copy(tmp_path / "data/inbox/league/shoot/game 0/p0000.jpg", path)
-    for own in (deck, deck_of(tmp_path)):
-        own.look()
+    for own in (queue, queue_of(tmp_path)):
+        own.rescan()
         new = own.next("a", (), 1)[0]
-        assert new.place == "inbox/league/unsorted/game 0/p0000.jpg"
+        assert new.path == "inbox/league/unsorted/game 0/p0000.jpg"
         assert own.progress().left == 1
         assert own.progress().counts["shoot"] == 1
-    deck.decide(deck.next("a", (), 1)[0].photo, "label", "shoot", 0)
+    queue.decide(queue.next("a", (), 1)[0].id, "label", "shoot", 0)
     assert (tmp_path / "data/inbox/league/shoot/game 0/p0000-2.jpg").is_file(), "nothing is written over"
 
 
 def test_the_most_doubtful_comes_first(tmp_path: Path) -> None:
     paint_inbox(tmp_path, 6)
-    deck = deck_of(tmp_path)
-    photos = {Path(trail.place).name: trail.photo for trail in deck.next("a", (), 6)}
-    deck.leave("a")
+    queue = queue_of(tmp_path)
+    photos = {Path(photo.path).name: photo.id for photo in queue.next("a", (), 6)}
+    queue.release("a")
     margins = {photos["p0003.jpg"]: 0.1, photos["p0004.jpg"]: 0.9, photos["p0005.jpg"]: 0.05}
-    order = [Path(trail.place).name for trail in deck.next("a", (), 4, "doubt", margins)]
+    order = [Path(photo.path).name for photo in queue.next("a", (), 4, "doubt", margins)]
     assert order == ["p0005.jpg", "p0003.jpg", "p0004.jpg", "p0000.jpg"]
-    deck.leave("a")
-    assert names(deck, "a", 3) == ["p0000.jpg", "p0002.jpg", "p0004.jpg"], "album by album"
+    queue.release("a")
+    assert names(queue, "a", 3) == ["p0000.jpg", "p0002.jpg", "p0004.jpg"], "album by album"
 
 
 HOSTILE = [
@@ -210,12 +214,12 @@ def test_no_name_is_too_odd(tmp_path: Path) -> None:
     for name in HOSTILE:
         shutil.copy(plain, odd / name)
     plain.unlink()
-    deck = deck_of(tmp_path)
-    for trail in deck.next("a", (), 99):
-        deck.decide(trail.photo, "label", "dribble", 0)
+    queue = queue_of(tmp_path)
+    for photo in queue.next("a", (), 99):
+        queue.decide(photo.id, "label", "dribble", 0)
     sorted_to = tmp_path / "data/inbox/<b>odd</b>/dribble/al'bum\n1"
     assert {path.name for path in sorted_to.iterdir()} == set(HOSTILE)
-    again = deck_of(tmp_path)
+    again = queue_of(tmp_path)
     while again.undo() is not None:
         pass
     assert {path.name for path in odd.iterdir()} == set(HOSTILE)
@@ -265,13 +269,13 @@ def test_a_kill_loses_no_photo_and_at_most_the_last_key(tmp_path: Path) -> None:
 
 def test_many_at_once_and_nothing_twice(tmp_path: Path) -> None:
     paint_inbox(tmp_path, 40)
-    deck = deck_of(tmp_path)
-    photos = [trail.photo for trail in deck.next("a", (), 40)]
+    queue = queue_of(tmp_path)
+    photos = [photo.id for photo in queue.next("a", (), 40)]
     outcomes: list[str] = []
 
     def press(photo: str) -> None:
         try:
-            deck.decide(photo, "label", random.choice(CLASSES), 0)
+            queue.decide(photo, "label", random.choice(CLASSES), 0)
             outcomes.append("done")
         except ConflictError:
             outcomes.append("conflict")
@@ -280,7 +284,7 @@ def test_many_at_once_and_nothing_twice(tmp_path: Path) -> None:
         list(threads.map(press, photos * 2))
     assert sorted(outcomes) == ["conflict"] * 40 + ["done"] * 40
     assert len((tmp_path / "data/labels.csv").read_text(encoding="utf-8").splitlines()) == 41
-    assert sum(deck.progress().counts.values()) == 40
+    assert sum(queue.progress().counts.values()) == 40
 
 
 def test_the_model_suggests_and_a_restart_computes_nothing_again(
@@ -292,34 +296,55 @@ def test_the_model_suggests_and_a_restart_computes_nothing_again(
     (tmp_path / "data/inbox/league/unsorted/a/broken.jpg").write_bytes(b"no photo")
     checkpoint = colour_checkpoint(tmp_path / "best.ckpt")
     looked: list[int] = []
-    original = Classifier.look
+    original = RunNetwork.score
 
-    def counting(self: Classifier, paths: list[Path]) -> object:
+    def counting(self: RunNetwork, paths: list[Path]) -> object:
         looked.append(len(paths))
         return original(self, paths)
 
-    monkeypatch.setattr(Classifier, "look", counting)
+    monkeypatch.setattr(RunNetwork, "score", counting)
     for start in range(2):
-        photos = Registry()
-        deck = Deck(Ledger(tmp_path / "data", photos), tmp_path / "data/inbox", tuple(NAMES))
+        ids = PhotoIds()
+        queue = SortQueue(History(tmp_path / "data", ids), tmp_path / "data/inbox", tuple(NAMES))
         with ThreadPoolExecutor(1) as compute:
-            scorer = Scorer(deck, photos, Models(checkpoint), compute, tmp_path / "cache")
-            scorer.begin([*deck.waiting(), *deck.labelled()])
+            scorer = Scorer(queue, ids, Models(checkpoint), compute, tmp_path / "cache")
+            scorer.begin([*queue.unsorted(), *queue.labels()])
             for _ in range(600):
-                if not scorer.open():
+                if not scorer.pending():
                     break
                 time.sleep(0.05)
             assert not scorer.problem
-            trails = {Path(trail.place).name: trail.photo for trail in deck.next("a", (), 9)}
+            photos = {Path(photo.path).name: photo.id for photo in queue.next("a", (), 9)}
             for number, name in enumerate(NAMES):
-                suggestion = scorer.suggestion(trails[f"p{number}.jpg"])
+                suggestion = scorer.suggestion(photos[f"p{number}.jpg"])
                 assert suggestion is not None
                 assert max(suggestion.probabilities, key=suggestion.probabilities.__getitem__) == name
                 assert sum(suggestion.probabilities.values()) == pytest.approx(1)
-            assert scorer.suggestion(trails["broken.jpg"]) is None
-            assert [name for _, name in scorer.similar(trails["p2.jpg"], 3)] == ["layup"]
+            assert scorer.suggestion(photos["broken.jpg"]) is None
+            assert [name for _, name in scorer.similar(photos["p2.jpg"], 3)] == ["layup"]
             scorer.end()
         assert sum(looked) == 5, f"start {start}"
+
+
+def test_features_of_an_audit_are_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paint: Callable[..., Path]
+) -> None:
+    names = ["unsorted/a/1.jpg", "layup/a/2.jpg"]
+    paths = [paint(tmp_path / "data/inbox/league" / name, COLOURS["layup"], len(name)) for name in names]
+    with PhotoStore(tmp_path / "cache") as store:
+        measure_photos([Photo(path, path.name) for path in paths], store)
+    monkeypatch.setattr(FrozenNetwork, "score", None)
+    photos = PhotoIds()
+    queue = SortQueue(History(tmp_path / "data", photos), tmp_path / "data/inbox", CLASSES)
+    with ThreadPoolExecutor(1) as compute:
+        scorer = Scorer(queue, photos, Models(None), compute, tmp_path / "cache")
+        scorer.begin([*queue.unsorted(), *queue.labels()])
+        deadline = time.monotonic() + 120
+        while scorer.pending() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (scorer.problem, scorer.pending()) == ("", 0)
+        assert [name for _, name in scorer.similar(queue.unsorted()[0], 3)] == ["layup"]
+        scorer.end()
 
 
 def test_definitions_are_plain_text(tmp_path: Path) -> None:

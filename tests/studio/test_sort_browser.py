@@ -102,10 +102,10 @@ def test_what_is_not_saved_is_shown_again(browser: Browser, tmp_path: Path) -> N
         assert f"{first} as shoot 投籃" in notice.inner_text()
         assert visit.photo() == first
         studio.start()
-        assert "Save them again" in visit.page.evaluate("document.activeElement.textContent")
+        assert "Save again" in visit.page.evaluate("document.activeElement.textContent")
         visit.press("Enter")
         visit.saved()
-        assert studio.get("/api/sort")["counts"] == {"shoot": 1, "dribble": 0, "layup": 0}
+        assert studio.get("/api/sort")["counts"] == {"shoot": 1, "dribble": 0, "layup": 0, "none": 0}
         assert not notice.is_visible()
         assert (tmp_path / "data/inbox/league/shoot/game 0" / first).is_file()
 
@@ -134,7 +134,7 @@ def test_two_tabs_do_not_fight(browser: Browser, tmp_path: Path) -> None:
         a.page.get_by_role("alert").wait_for()
         assert f"{name} was already changed elsewhere (now: layup 上籃)" in a.page.get_by_role("alert").inner_text()
         assert a.photo() != name
-        assert studio.get("/api/sort")["counts"] == {"shoot": 5, "dribble": 5, "layup": 1}
+        assert studio.get("/api/sort")["counts"] == {"shoot": 5, "dribble": 5, "layup": 1, "none": 0}
         assert [own for own in a.said if "409" not in own] == []
 
 
@@ -163,6 +163,45 @@ def test_looking_back_changing_and_skipping(browser: Browser, tmp_path: Path) ->
         visit.press("z")
         visit.saved()
         assert studio.get("/api/sort")["left"] == 1
+
+
+def test_photos_without_a_move_have_the_key_0(browser: Browser, tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 3, albums=1)
+    with Studio(tmp_path) as studio, Visit(browser, studio.url) as visit:
+        key = visit.page.get_by_role("group", name="What does the photo show?").get_by_role("button").last
+        assert key.inner_text().split() == ["0", "none", "無動作"]
+        assert key.get_attribute("aria-keyshortcuts") == "0"
+        name = visit.photo()
+        visit.press("0")
+        visit.saved()
+        assert (tmp_path / "data/inbox/league/none/game 0" / name).is_file()
+        start = studio.get("/api/sort")
+        assert (start["left"], start["counts"]["none"]) == (2, 1)
+        line = (tmp_path / "data/labels.csv").read_text(encoding="utf-8").splitlines()[-1]
+        assert f"label,inbox/league/unsorted/game 0/{name},inbox/league/none/game 0/{name}" in line
+        visit.press("ArrowLeft")
+        assert "none 無動作" in visit.page.locator(".looking").inner_text()
+        visit.press("1")  # an earlier photo gets another class
+        visit.saved()
+        assert (tmp_path / "data/inbox/league/shoot/game 0" / name).is_file()
+        visit.press("z")
+        visit.press("z")
+        visit.saved()
+        assert studio.get("/api/sort")["left"] == 3
+    options: dict[str, Any] = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
+    with Studio(tmp_path) as studio, Visit(browser, studio.url, **options) as visit:
+        visit.page.get_by_role("button", name="none 無動作").tap()
+        visit.saved()
+        assert visit.width() == 375
+        assert studio.get("/api/sort")["counts"]["none"] == 1
+    with Studio(tmp_path, ["--class_names", "ants", "bees"]) as studio:
+        assert set(studio.get("/api/sort")["counts"]) == {"ants", "bees"}
+
+
+@pytest.mark.parametrize("width", [375, 640, 1280])
+def test_the_home_link_has_a_name(browser: Browser, house: Studio, width: int) -> None:
+    with Visit(browser, house.url, viewport={"width": width, "height": 800}) as visit:
+        assert visit.page.get_by_role("link", name="Studio", exact=True).get_attribute("href") == "#/sort"
 
 
 def test_odd_names_are_only_text(browser: Browser, tmp_path: Path) -> None:
@@ -272,9 +311,9 @@ def test_everything_can_be_done_without_a_mouse(browser: Browser, house: Studio)
             seen.append(own)
         assert all(style != "none" and width >= 2 for _, _, style, width in seen), "focus can be seen"
         texts = " ".join(text for _, text, _, _ in seen)
-        for wanted in ("shoot", "dribble", "layup", "Not usable", "Skip", "Undo", "What counts as which?"):
+        for wanted in ("shoot", "dribble", "layup", "Not usable", "Skip", "Undo", "Definitions"):
             assert wanted in texts
-        page.get_by_role("button", name="What counts as which?").focus()
+        page.get_by_role("button", name="Definitions").focus()
         page.keyboard.press("Enter")
         page.get_by_role("dialog").wait_for()
         before = visit.photo()
@@ -282,7 +321,7 @@ def test_everything_can_be_done_without_a_mouse(browser: Browser, house: Studio)
         assert visit.photo() == before, "a dialog keeps the keys"
         page.keyboard.press("Escape")
         assert page.get_by_role("dialog").count() == 0
-        assert "What counts" in page.evaluate("document.activeElement.textContent")
+        assert "Definitions" in page.evaluate("document.activeElement.textContent")
         assert page.locator("#announcer").get_attribute("aria-live") == "polite"
 
 
@@ -293,7 +332,7 @@ def test_the_token_lets_a_browser_in(browser: Browser, tmp_path: Path) -> None:
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"{studio.url}/")
-        assert "wants its token" in page.inner_text("body")
+        assert "token is required" in page.inner_text("body")
         page.goto(f"{studio.url}/?token={token}")
         page.wait_for_selector(".sort-view .file")
         assert token not in page.url

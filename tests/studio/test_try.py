@@ -1,4 +1,4 @@
-"""Try, asked over HTTP: the answers are those of scripts/predict.py, and nothing hostile gets through."""
+"""Try, asked over HTTP: the answers are those of bball predict, and nothing hostile gets through."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from PIL import Image
 from rich.console import Console
 
 from bball_pl import project
-from bball_pl.evaluate.calibration import UNSURE, Judge
+from bball_pl.evaluate.calibration import UNSURE, DecisionRule, read_calibration
 from bball_pl.evaluate.explain import grad_cam
-from bball_pl.export.export import export_checkpoint
-from bball_pl.export.formats import ExportSettings
+from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.export.export import export_model
+from bball_pl.export.options import ExportSettings
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
-from bball_pl.studio.models import Models
-from bball_pl.studio.try_.engines import OpenEngines
+from bball_pl.studio.state import Models
+from bball_pl.studio.try_.engines import EngineCache
 from bball_pl.verify.parity import FP32_LIMIT
 
 from helpers.painting import COLOURS, paint_photo
@@ -48,7 +49,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split, more in (("train", 50), ("test", 0)):
             paint_photo(base / "photos" / split / name / "0.png", colour, place + more)
     settings = ExportSettings(photos=3)
-    exported = export_checkpoint(checkpoint, base / "exports/tiny", settings, base / "photos", Console(quiet=True))
+    model = TrainedModel.open(checkpoint, device="cpu")
+    exported = export_model(model, base / "exports/tiny", settings, base / "photos", Console(quiet=True))
     assert exported.passed
     for name in ("broken", ".partial"):
         (base / "exports" / name).mkdir()
@@ -83,7 +85,8 @@ def test_it_answers_as_predict_does(
         (tmp_path / name).write_bytes(png(pixels))
     out, _ = predict([tmp_path, "--run", base / "lightning_logs" / OWN, "--format", "csv"], monkeypatch, capsys)
     rows = {Path(row["path"]).name: row for row in rows_of(out)}
-    judge = Judge.of_checkpoint(base / "lightning_logs" / OWN / "checkpoints/best.ckpt", list(COLOURS))
+    calibration = read_calibration(base / "lightning_logs" / OWN / "checkpoints/best.ckpt")
+    rule = DecisionRule.of_calibration(list(COLOURS), calibration)
     said = set()
     for name in photos:
         (answer,) = own.post("/api/try/answer", (tmp_path / name).read_bytes(), model=OWN).json["answers"]
@@ -92,7 +95,7 @@ def test_it_answers_as_predict_does(
             assert share == pytest.approx(float(row[f"prob_{label}"]), abs=2e-6)
         text = UNSURE if answer["unsure"] else answer["predicted"]
         assert text == row["answer"]
-        assert text == judge.answer(np.array(list(shares(answer).values()))).text
+        assert text == rule.answer(np.array(list(shares(answer).values()))).label
         assert answer["threshold"] == 0.8
         assert answer["calibration"] == "fitted"
         said.add(text)
@@ -101,9 +104,9 @@ def test_it_answers_as_predict_does(
 
 def test_engines_agree(own: Studio) -> None:
     listed = own.get("/api/try/engines", model=OWN).json["engines"]
-    assert [row["id"] for row in listed if row["own"]] == FILES
-    assert all(row["proven"] and row["available"] for row in listed if row["own"])
-    assert [row["fp16"] for row in listed if row["own"]] == [False, True, False]
+    assert [row["id"] for row in listed if row["matches"]] == FILES
+    assert all(row["proven"] and row["available"] for row in listed if row["matches"])
+    assert [row["fp16"] for row in listed if row["matches"]] == [False, True, False]
     for share in (0.0, 0.4, 1.0):
         found = own.post("/api/try/answer", png(mixture("dribble", "shoot", share)), model=OWN, engine=FILES).json
         first, *others = found["answers"]
@@ -121,14 +124,14 @@ def test_engines_agree(own: Studio) -> None:
 
 def test_an_export_of_another_checkpoint_is_marked(own: Studio) -> None:
     listed = {row["id"]: row for row in own.get("/api/try/engines", model=RAW).json["engines"]}
-    assert [listed[name]["own"] for name in FILES] == [False] * 3
+    assert [listed[name]["matches"] for name in FILES] == [False] * 3
     assert "broken/Unknown.onnx" in listed
-    assert listed["broken/Unknown.onnx"]["own"] is None
+    assert listed["broken/Unknown.onnx"]["matches"] is None
     assert listed["broken/Unknown.onnx"]["proven"] is False
     assert not any(name.startswith(".") for name in listed)
     found = own.post("/api/try/answer", png(mixture("shoot", "layup", 0.8)), model=RAW, engine=FILES[0]).json
     assert found["answers"][1]["difference"] > 0.01
-    assert [row["own"] for row in found["answers"]] == [True, False], "as the file itself says"
+    assert [row["matches"] for row in found["answers"]] == [True, False], "as the file itself says"
 
 
 def test_a_file_that_cannot_answer_does_not_silence_the_others(own: Studio, base: Path) -> None:
@@ -176,8 +179,9 @@ def test_pictures_are_what_the_network_had(own: Studio, base: Path) -> None:
     assert overlay.shape == (64, 43, 4)
     assert np.abs(overlay[..., 3] / 255 - heat).max() < 0.01
     assert explained["class"] == "layup"
-    unnamed = own.post("/api/try/explain", png(pixels), model=OWN, class_name="<b>").json
+    unnamed = own.post("/api/try/explain", png(pixels), model=OWN).json
     assert unnamed["class"] == found["answers"][0]["predicted"]
+    assert own.post("/api/try/explain", png(pixels), model=OWN, class_name="zzz").status == 404
 
 
 def bomb() -> bytes:
@@ -253,7 +257,7 @@ def test_a_checkpoint_of_no_run(base: Path, tmp_path: Path) -> None:
         (answer,) = running.post("/api/try/answer", png(mixture("shoot", "layup", 1))).json["answers"]
         assert answer["predicted"] == "shoot"
         engines = running.get("/api/try/engines").json
-        assert engines == {"engines": [], "export": f"python scripts/export.py --ckpt {checkpoint}"}
+        assert engines == {"engines": [], "export": f"bball export --ckpt {checkpoint}"}
 
 
 def test_without_a_checkpoint_it_says_how_to_get_one(tmp_path: Path) -> None:
@@ -261,7 +265,7 @@ def test_without_a_checkpoint_it_says_how_to_get_one(tmp_path: Path) -> None:
         assert running.get("/api/try/models").json == {"models": [], "current": "", "file": ""}
         answer = running.post("/api/try/answer", png(mixture("shoot", "layup", 1)))
         assert answer.status == 404
-        assert "scripts/fit.py" in answer.json["message"]
+        assert "bball fit" in answer.json["message"]
 
 
 def test_two_checkpoints_stay_open(base: Path, tmp_path: Path) -> None:
@@ -269,7 +273,7 @@ def test_two_checkpoints_stay_open(base: Path, tmp_path: Path) -> None:
     for number in range(3):
         paths.append(tmp_path / f"{number}.ckpt")
         shutil.copy(base / "lightning_logs" / OWN / project.CHECKPOINTS / project.BEST, paths[-1])
-    engines = OpenEngines(Models(None))
+    engines = EngineCache(Models(None))
     first, second = engines.checkpoint(paths[0]), engines.checkpoint(paths[1])
     assert engines.checkpoint(paths[0]) is first
     engines.checkpoint(paths[2])

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bball_pl.evaluate.calibration import file_sha256, read_calibration
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.deploy import DeployModel
-from bball_pl.export.metadata import about_checkpoint, interface_for
+from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
-from bball_pl.model.classifier import MoveClassifier
 
 from helpers.browser import chromium
 from helpers.predict_runs import calibrated
@@ -48,13 +47,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     base = tmp_path_factory.mktemp("try")
     checkpoint = calibrated(make_run(base / "lightning_logs", OWN, 5.0), 1.3, 0.8)
     make_run(base / "lightning_logs", RAW, 2.0)
-    about = about_checkpoint(checkpoint, read_calibration(checkpoint), "", "", "")
-    model = DeployModel(MoveClassifier.from_checkpoint(checkpoint), about.temperature).eval()
+    model = TrainedModel.open(checkpoint, device="cpu")
+    about = About.of_model(model, "", "", "")
+    deployed = DeployModel(model.classifier, about.temperature).eval()
     folder = base / "exports" / "tiny"
     folder.mkdir(parents=True)
-    write_onnx(model, folder / "BasketballMoves.onnx", interface_for(about.class_names), about)
+    write_onnx(deployed, folder / "BasketballMoves.onnx", interface_for(about.class_names), about)
     files = [{"name": "BasketballMoves.onnx", "passed": True}]
-    parity = {"passed": True, "checkpoint_sha256": file_sha256(checkpoint), "files": files}
+    parity = {"passed": True, "checkpoint_sha256": model.sha256, "files": files}
     (folder / "parity.json").write_text(json.dumps(parity))
     with studio(base / "lightning_logs", checkpoint) as running:
         yield running
@@ -75,7 +75,7 @@ def test_photos(browser: Browser, own: Studio, tmp_path: Path) -> None:
             "layup 上籃",
         ]
 
-        page.get_by_role("button", name="Where it looked").click()
+        page.get_by_role("button", name="Heat map").click()
         page.wait_for_selector(".overlay:not([hidden])")
         assert page.evaluate("document.querySelector('.overlay').naturalWidth") == 64
         photo, overlay = (page.locator(place).bounding_box() for place in (".frame img >> nth=0", ".overlay"))
@@ -114,7 +114,7 @@ def test_another_model_answers_the_same_photos(browser: Browser, own: Studio) ->
         page = seen.page
         page.wait_for_selector(".tick >> nth=1")
         assert page.locator("#try-model").input_value() == RAW
-        assert "of another checkpoint" in page.locator(".ticks").inner_text()
+        assert "from another checkpoint" in page.locator(".ticks").inner_text()
         page.set_input_files(
             "#try-files", {"name": "a.png", "mimeType": "image/png", "buffer": png(mixture("shoot", "layup", 1))}
         )
@@ -154,7 +154,7 @@ def test_webcam(browser: Browser, own: Studio) -> None:
 def test_without_a_model(browser: Browser, own: Studio, tmp_path: Path) -> None:
     with studio(tmp_path / "lightning_logs") as empty, visit(browser, empty, "#/try") as seen:
         seen.page.wait_for_selector("text=There is no model to try yet")
-        assert "make demo" in seen.page.locator("main").inner_text()
+        assert "bball demo" in seen.page.locator("main").inner_text()
         source = tmp_path / "lightning_logs" / "new" / "version_0" / "checkpoints"
         source.mkdir(parents=True)
         shutil.copy(_best(own), source / "best.ckpt")

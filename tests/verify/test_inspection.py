@@ -23,9 +23,10 @@ from bball_pl.export.coreml import finish, write_coreml
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import write_onnx
+from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.describe import describe
 from bball_pl.verify.graph import onnx_graph
-from bball_pl.verify.inspection import Expected, Finding, inspect_coreml, inspect_onnx
+from bball_pl.verify.inspection import Expected, Gate, inspect_coreml, inspect_onnx
 from bball_pl.verify.runners import quietly
 
 from helpers.mil_programs import NAMES, sane_network
@@ -34,6 +35,11 @@ SIZE = 48
 INTERFACE = interface_for(NAMES)
 FORMS = {".mlpackage": "mlprogram", ".mlmodel": "neuralnetwork", ".onnx": "onnx"}
 TARGETS = {"mlprogram": "iOS16", "neuralnetwork": "iOS14", "onnx": ""}
+
+#: The facts that every file states.
+ABOUT = About(
+    *("A. Coach", "MIT", "球 moves", NAMES, PreprocessSpec(SIZE), "test_resnet", 1.3, 0.6, "", "", None, "0" * 64)
+)
 
 Change = Callable[[Any], object]
 
@@ -50,8 +56,7 @@ class Right:
 def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
     folder = tmp_path_factory.mktemp("right")
     model = sane_network("test_resnet", SIZE)
-    about = About("A. Coach", "MIT", "球 moves", NAMES, model.spec, "test_resnet", 1.3, 0.6, "", "", None, "0" * 64)
-    return Right(about, {form: write(folder / f"right{suffix}", model, about) for suffix, form in FORMS.items()})
+    return Right(ABOUT, {form: write(folder / f"right{suffix}", model, ABOUT) for suffix, form in FORMS.items()})
 
 
 def write(path: Path, model: DeployModel, about: About) -> Path:
@@ -62,18 +67,25 @@ def write(path: Path, model: DeployModel, about: About) -> Path:
     return write_coreml(model, path, INTERFACE, about, form, target)
 
 
+def texts(about: About) -> dict[str, str]:
+    """Return every text field of a right file."""
+    fields = about.user_defined()
+    main = {"author": about.author, "licence": about.licence, "description": about.description}
+    return {**main, "version": fields["bball_pl.version"], **fields}
+
+
 def expected(form: Any, **changes: Any) -> Expected:
-    whole = Expected(NAMES, SIZE, "image", "classLabel", "probabilities", TARGETS[form], form)
+    whole = Expected(NAMES, SIZE, "image", "classLabel", "probabilities", TARGETS[form], form, texts(ABOUT))
     return replace(whole, **changes)
 
 
-def inspect(path: Path, wanted: Expected | None = None) -> list[Finding]:
+def inspect(path: Path, wanted: Expected | None = None) -> list[Gate]:
     form = FORMS[path.suffix]
     return (inspect_onnx if form == "onnx" else inspect_coreml)(path, wanted or expected(form))
 
 
-def failed(findings: Sequence[Finding]) -> list[str]:
-    return [finding.check for finding in findings if not finding.passed]
+def failed(findings: Sequence[Gate]) -> list[str]:
+    return [finding.name for finding in findings if not finding.passed]
 
 
 def changed(path: Path, folder: Path, change: Change) -> Path:
@@ -111,12 +123,12 @@ def test_right_files_pass_every_check(right: Right) -> None:
     for form, path in right.files.items():
         findings = inspect(path)
         assert failed(findings) == [], form
-        names = [finding.check for finding in findings]
+        names = [finding.name for finding in findings]
         assert len(set(names)) == len(names) >= 11
         assert all(finding.found and finding.expected for finding in findings)
 
 
-class Gate(nn.Module):
+class SqueezeExcite(nn.Module):
     """Squeeze and excite: a mean over height and width that comes back as a factor."""
 
     def __init__(self, channels: int) -> None:
@@ -175,7 +187,7 @@ def test_what_only_looks_like_training_passes(right: Right, tmp_path: Path, suff
         nn.Conv2d(3, 8, 5, stride=4),
         nn.BatchNorm2d(8),
         Branches(8),
-        Gate(8),
+        SqueezeExcite(8),
         Channels(8),
         Attention(8),
         nn.Linear(8, 3),
@@ -246,13 +258,13 @@ def _version(spec: Any) -> None:
 def test_a_wrong_description(right: Right, tmp_path: Path, form: str, change: Change, check: str, found: str) -> None:
     findings = inspect(changed(right.files[form], tmp_path, change))
     assert failed(findings) == [check]
-    assert any(found in finding.found for finding in findings if finding.check == check)
+    assert any(found in finding.found for finding in findings if finding.name == check)
 
 
 def test_another_format_is_all_that_is_said(right: Right, form: str) -> None:
     other: Any = "neuralnetwork" if form == "mlprogram" else "mlprogram"
     findings = inspect(right.files[form], expected(other))
-    assert [(finding.check, finding.passed, finding.found) for finding in findings] == [("format", False, form)]
+    assert [(finding.name, finding.passed, finding.found) for finding in findings] == [("format", False, form)]
 
 
 def test_labels_in_another_order(right: Right, suffix: str) -> None:
@@ -283,6 +295,55 @@ def test_a_label_twice_is_wrong_even_if_it_was_asked_for(right: Right, tmp_path:
 def test_a_target_that_a_network_does_not_need_in_full(right: Right) -> None:
     path = right.files["neuralnetwork"]
     assert failed(inspect(path, expected("neuralnetwork", target="iOS13"))) == []
+
+
+def _text(name: str, value: str) -> Change:
+    def change(message: Any) -> None:
+        if isinstance(message, onnx.ModelProto):
+            fields = {field.key: field.value for field in message.metadata_props}
+            onnx.helper.set_model_props(message, fields | {name: value})
+        else:
+            message.description.metadata.userDefined[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bball_pl.fit", "pad"),
+        ("bball_pl.classes", '["layup", "dribble", "shoot"]'),
+        ("bball_pl.threshold", "0.99"),
+        ("bball_pl.test_accuracy", "100 %"),
+        ("bball_pl.checkpoint_sha256", "1" * 64),
+        ("bball_pl.preprocess", json.dumps(replace(ABOUT.spec, fit="crop").to_dict())),
+        ("remark", "not ours"),
+    ],
+)
+def test_a_wrong_value_in_the_metadata(right: Right, tmp_path: Path, suffix: str, name: str, value: str) -> None:
+    gates = inspect(changed(right.files[FORMS[suffix]], tmp_path, _text(name, value)))
+    assert failed(gates) == ["metadata"]
+    assert any(name in gate.found for gate in gates if not gate.passed)
+
+
+def test_a_network_that_a_phone_may_train(right: Right, tmp_path: Path) -> None:
+    def whole(spec: Any) -> None:
+        spec.isUpdatable = True
+
+    def layer(spec: Any) -> None:
+        next(layer for layer in spec.neuralNetworkClassifier.layers if layer.HasField("convolution")).isUpdatable = True
+
+    for number, change in enumerate((whole, layer)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert failed(inspect(changed(right.files["neuralnetwork"], folder, change))) == ["updatable on the phone"]
+
+
+def test_the_image_shape_of_the_first_generation(right: Right, tmp_path: Path) -> None:
+    def rank_five(spec: Any) -> None:
+        spec.neuralNetworkClassifier.imageInputShapeMapping = 0
+
+    assert failed(inspect(changed(right.files["neuralnetwork"], tmp_path, rank_five))) == ["image's rank"]
 
 
 @pytest.mark.parametrize("values", [{"channelScale": 1 / 255}, {"redBias": -1}, {"blueBias": 2}])

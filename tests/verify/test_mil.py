@@ -274,7 +274,7 @@ def test_unknown_values_of_parameters_are_named(tmp_path: Path) -> None:
     def backwards(x: Any) -> Any:
         return mb.slice_by_index(x=x, begin=[0, 2, 0, 0], end=[1, 0, 8, 8], stride=[1, -1, 1, 1], name="a")
 
-    assert "a (slice_by_index) cannot be run here: stride is [1, -1, 1, 1]" in refusal(
+    assert "a (slice_by_index): cannot be run here: stride is [1, -1, 1, 1]" in refusal(
         save_program(tmp_path, backwards)
     )
 
@@ -284,7 +284,7 @@ def test_unknown_parameters_are_named(convolution: Path, monkeypatch: pytest.Mon
         return x
 
     monkeypatch.setitem(OPS, "conv", conv)
-    assert "edges (conv) has a parameter strides that cannot be checked" in refusal(convolution)
+    assert "edges (conv): has a parameter strides that cannot be checked" in refusal(convolution)
 
 
 def test_computed_parameters_are_named(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_computed_parameters_are_named(tmp_path: Path) -> None:
         begin = mb.cast(x=mb.slice_by_size(x=mb.relu(x=x), begin=[0, 0, 0, 0], size=[1, 1, 1, 4]), dtype="int32")
         return mb.slice_by_size(x=x, begin=mb.reshape(x=begin, shape=[4]), size=[1, 1, 2, 2], name="a")
 
-    assert "a (slice_by_size) computes its parameter begin" in refusal(save_program(tmp_path, moving))
+    assert "a (slice_by_size): computes its parameter begin" in refusal(save_program(tmp_path, moving))
 
 
 def test_another_shape_than_the_program_states_is_named(convolution: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def test_another_shape_than_the_program_states_is_named(convolution: Path, monke
         return x[..., :2]
 
     monkeypatch.setitem(OPS, "relu", relu)
-    assert "(relu) gives torch.float32 [1, 16, 4, 2]; the program states fp32 [1, 16, 4, 4]" in refusal(convolution)
+    assert "(relu): gives torch.float32 [1, 16, 4, 2]; the file states fp32 [1, 16, 4, 4]" in refusal(convolution)
 
 
 def test_another_type_than_the_program_states_is_named(convolution: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ def test_another_type_than_the_program_states_is_named(convolution: Path, monkey
         return x.int()
 
     monkeypatch.setitem(OPS, "relu", relu)
-    assert "(relu) gives torch.int32 [1, 16, 4, 4]; the program states fp32" in refusal(convolution)
+    assert "(relu): gives torch.int32 [1, 16, 4, 4]; the file states fp32" in refusal(convolution)
 
 
 def test_a_file_that_states_an_impossible_shape_is_refused_by_op(convolution: Path) -> None:

@@ -10,21 +10,37 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from bball_pl.errors import VerificationError
+from bball_pl.evaluate.calibration import DecisionRule
+from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.export.compress import write_compressed
 from bball_pl.export.coreml import write_coreml
 from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import write_onnx
+from bball_pl.export.options import Compression, Compute
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.linear_probe import fit_probe
-from bball_pl.photos.tree import FoundPhoto
+from bball_pl.model.linear_probe import fit_regressions
+from bball_pl.photos.tree import Photo
 from bball_pl.verify.inspection import Expected, inspect_coreml, inspect_onnx
-from bball_pl.verify.parity import FP32_LIMIT, Reference, compare_file, reference_answers
+from bball_pl.verify.mil_program import MilProgram
+from bball_pl.verify.model_file import read_spec
+from bball_pl.verify.parity import (
+    FP16_LIMIT,
+    FP32_LIMIT,
+    Reference,
+    compare_file,
+    compression_gates,
+    reference_answers,
+    rounding_gate,
+)
+from bball_pl.verify.proof import verify_folder, write_proof
 from bball_pl.verify.runners import runner_for
 
 from helpers.export_files import edge_photos
@@ -38,7 +54,7 @@ SUFFIXES = ["mlpackage", "mlmodel", "onnx"]
 class Right:
     """A small classifier that tells the photos apart, and all that a right export of it needs."""
 
-    photos: list[FoundPhoto]
+    photos: list[Photo]
     about: About
     reference: Reference
     state: dict[str, Tensor]
@@ -62,7 +78,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
         name = NAMES[list(COLOURS).index(NAMES[place % 3])]
         path = folder / f"{place}.png"
         Image.fromarray(photo).save(path)
-        photos.append(FoundPhoto(path, path.name, "test", name, ""))
+        photos.append(Photo(path, path.name, "test", name, ""))
     torch.manual_seed(0)
     classifier = MoveClassifier(NAMES, "test_resnet", "none", 32).eval()
     spec = classifier.spec
@@ -77,12 +93,14 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
         classifier.eval()
         features = classifier.network.features(images)
         targets = torch.arange(6) % 3
-        probe = fit_probe(features, targets, features, targets, 3)
+        probe = fit_regressions(features, targets, 3)[-1]
         head: Any = classifier.network.head
         head.weight.copy_(probe.weight)
         head.bias.copy_(probe.bias)
     about = About("a", "l", "d", NAMES, spec, "test_resnet", 1.3, 0.6, "2026-11-23", "0" * 64, None, "1" * 64)
-    reference = reference_answers(classifier, about.temperature, photos)
+    reference = reference_answers(
+        TrainedModel(classifier, DecisionRule(NAMES, about.temperature), device="cpu"), photos
+    )
     assert reference.accuracy == 1.0
     return Right(photos, about, reference, classifier.state_dict())
 
@@ -93,21 +111,34 @@ def write(
     model: DeployModel | None = None,
     about: About | None = None,
     interface: Interface | None = None,
+    compute: Compute = "fp32",
 ) -> Path:
     model, about, interface = model or right.model(), about or right.about, interface or interface_for(NAMES)
     if path.suffix == ".onnx":
         return write_onnx(model, path, interface, about)
     if path.suffix == ".mlmodel":
         return write_coreml(model, path, interface, about, "neuralnetwork", "iOS13")
-    return write_coreml(model, path, interface, about, compute="fp32")
+    return write_coreml(model, path, interface, about, compute=compute)
 
 
-def failures(right: Right, path: Path) -> set[str]:
-    """Return the names of the gates that a file fails: those of an export, on the file read back from disk."""
+def failures(right: Right, path: Path, precise: Path | None = None) -> set[str]:
+    """Return the names of the gates that a file fails: those of an export, on the file read back from disk.
+
+    With `precise`, the proven 32-bit program, a `.mlpackage` is one of 16 bits, as it is shipped.
+    """
     interface = interface_for(NAMES)
+    rounds = precise is not None and path.suffix == ".mlpackage"
     parity = compare_file(
-        path, runner_for(path), right.reference, interface.labels, engine="test", difference_limit=FP32_LIMIT
+        path,
+        runner_for(path, fp16=rounds),
+        right.reference,
+        interface.labels,
+        engine="test",
+        difference_limit=FP16_LIMIT if rounds else FP32_LIMIT,
     )
+    if precise is not None and rounds:
+        parity.gates.append(rounding_gate(path, precise, right.reference))
+    fields = right.about.user_defined()
     form: Any = {".onnx": "onnx", ".mlmodel": "neuralnetwork", ".mlpackage": "mlprogram"}[path.suffix]
     target = {".onnx": "", ".mlmodel": "iOS13", ".mlpackage": "iOS16"}[path.suffix]
     expected = Expected(
@@ -118,10 +149,11 @@ def failures(right: Right, path: Path) -> set[str]:
         probabilities_output=interface.probabilities,
         target=target,
         format=form,
+        metadata={"author": "a", "licence": "l", "description": "d", "version": fields["bball_pl.version"], **fields},
     )
     findings = (inspect_onnx if form == "onnx" else inspect_coreml)(path, expected)
     failed = {gate.name for gate in parity.gates if not gate.passed}
-    return failed | {finding.check for finding in findings if not finding.passed}
+    return failed | {finding.name for finding in findings if not finding.passed}
 
 
 @pytest.fixture(params=SUFFIXES)
@@ -246,3 +278,178 @@ def test_truncated_files(right: Right, path: Path, harm: Callable[[Path], None])
     harm(write(right, path))
     with pytest.raises(VerificationError, match="model"):
         failures(right, path)
+
+
+# --- the files as they are shipped -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Shipped:
+    """The default file of each format with its proof, and the proven program of 32 bits."""
+
+    folder: Path
+    precise: Path
+
+    def copy(self, target: Path, suffix: str) -> Path:
+        shutil.copytree(self.folder, target)
+        return target / f"model.{suffix}"
+
+
+@pytest.fixture(scope="module")
+def shipped(right: Right, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    folder = tmp_path_factory.mktemp("shipped")
+    for suffix in SUFFIXES:
+        write(right, folder / f"model.{suffix}", compute="fp16")
+    write_proof(folder, {"passed": True})
+    return Shipped(folder, write(right, tmp_path_factory.mktemp("precise") / "precise.mlpackage"))
+
+
+def head(model: DeployModel) -> Any:
+    return model.network.head
+
+
+def _temperature(model: DeployModel) -> None:
+    model.temperature = 20.0
+
+
+def _head_times_ten(model: DeployModel) -> None:
+    head(model).weight.mul_(10)
+
+
+def _noise_in_the_head(model: DeployModel) -> None:
+    weight = head(model).weight
+    weight.add_(0.5 * weight.std() * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+
+
+def _no_bias(model: DeployModel) -> None:
+    head(model).bias.zero_()
+
+
+def _one_logit(model: DeployModel) -> None:
+    head(model).bias[1] += 0.2
+
+
+def _scale(model: DeployModel) -> None:
+    model.scale.mul_(1.05)
+
+
+def _mean(model: DeployModel) -> None:
+    model.mean.add_(2)  # of 255
+
+
+def _dead_channels(model: DeployModel) -> None:
+    head(model).weight[:, :32] = 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [_temperature, _head_times_ten, _noise_in_the_head, _no_bias, _one_logit, _scale, _mean, _dead_channels],
+)
+def test_a_fault_in_the_file_that_is_shipped(
+    right: Right, shipped: Shipped, path: Path, fault: Callable[[DeployModel], None]
+) -> None:
+    model = right.model()
+    with torch.no_grad():
+        fault(model)
+    failed = failures(right, write(right, path, model, compute="fp16"), shipped.precise)
+    assert ("only rounded to 16 bits" if path.suffix == ".mlpackage" else "largest difference") in failed
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_files_that_are_shipped_pass(right: Right, shipped: Shipped, suffix: str) -> None:
+    assert failures(right, shipped.folder / f"model.{suffix}", shipped.precise) == set()
+    if suffix != "onnx":
+        ct.utils.load_spec(str(shipped.folder / f"model.{suffix}"))  # it rewrites the manifest of a package
+    assert [gate for gate in verify_folder(shipped.folder) if not gate.passed] == []
+
+
+def test_a_shipped_program_is_the_proven_one_to_the_last_bit(right: Right, shipped: Shipped) -> None:
+    program = MilProgram(shipped.folder / "model.mlpackage")
+    rounded = MilProgram(shipped.precise, rounded_constants=True)
+    for photo in edge_photos():
+        pixels = right.about.spec.resize(photo)
+        np.testing.assert_array_equal(program.probabilities(pixels), rounded.probabilities(pixels))
+
+
+def stored(path: Path) -> tuple[Path, int, int]:
+    """Return the file that holds the weights, and where its largest tensor begins and ends."""
+    if path.suffix == ".mlpackage":
+        file = path / "Data" / "com.apple.CoreML" / "weights" / "weight.bin"
+        return file, file.stat().st_size // 2, file.stat().st_size
+    if path.suffix == ".onnx":
+        largest = max((tensor.raw_data for tensor in onnx.load(path).graph.initializer), key=len)
+    else:
+        layers = read_spec(path).neuralNetworkClassifier.layers
+        values = max((layer.convolution.weights.floatValue for layer in layers), key=len)
+        largest = np.array(values, np.float32).tobytes()
+    start = path.read_bytes().find(largest)
+    assert start > 0
+    return path, start, start + len(largest)
+
+
+def change(path: Path, start: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(content)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_one_exponent_bit_of_the_head(right: Right, shipped: Shipped, tmp_path: Path, suffix: str) -> None:
+    path = shipped.copy(tmp_path / "copy", suffix)
+    file, _, _ = stored(path)
+    weight = head(right.model()).weight.detach().numpy()
+    weight = weight.astype(np.float16 if suffix == "mlpackage" else np.float32)
+    start = file.read_bytes().find(weight.tobytes())
+    assert start > 0
+    last = weight.itemsize - 1  # the byte with the sign and the upper bits of the exponent
+    change(file, start + last, bytes([weight.tobytes()[last] ^ 0b1000]))
+    assert failures(right, path, shipped.precise)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_corrupted_weights(right: Right, shipped: Shipped, tmp_path: Path, suffix: str) -> None:
+    """4 kB of noise or zeros always show in an answer; a flipped bit that is below the rounding shows in the hash."""
+    path = shipped.copy(tmp_path / "copy", suffix)
+    file, first, last = stored(path)
+    content, generator = file.read_bytes(), np.random.default_rng(5)
+
+    def failed() -> set[str]:
+        try:
+            return failures(right, path, shipped.precise)
+        except VerificationError:
+            return {"cannot be read"}
+
+    for block in (bytes(4096), *(generator.bytes(4096) for _ in range(4))):
+        start = int(generator.integers(first, last - len(block)))
+        change(file, start, block)
+        assert failed(), f"4 kB at {start}"
+        file.write_bytes(content)
+    for _ in range(16):
+        start, bit = int(generator.integers(first, last)), int(generator.integers(8))
+        change(file, start, bytes([content[start] ^ (1 << bit)]))
+        wrong = [gate.name for gate in verify_folder(path.parent) if not gate.passed]
+        assert wrong == [file.relative_to(path.parent).as_posix()]
+        if suffix != "mlpackage" and start % 4 == first % 4 + 3 and bit < 6:
+            assert failed(), f"bit {bit} of byte {start} is of an exponent"
+        file.write_bytes(content)
+    assert not failed()
+
+
+@pytest.mark.parametrize("compression", ["int8", "palette6"])
+def test_faults_of_a_compressed_copy(right: Right, shipped: Shipped, tmp_path: Path, compression: Compression) -> None:
+    def wrong(name: str, model: DeployModel | None = None) -> list[bool]:
+        whole = shipped.folder / "model.mlpackage"
+        if model is not None:
+            whole = write(right, tmp_path / f"{name}.mlpackage", model, compute="fp16")
+        small = tmp_path / f"{name}-{compression}.mlpackage"
+        write_compressed(whole, small, compression, interface_for(NAMES), right.about)
+        return [gate.passed for gate in compression_gates(small, shipped.folder / "model.mlpackage", compression)]
+
+    assert wrong("right") == [True, True]
+    hotter, noisy = right.model(), right.model()
+    hotter.temperature = 1.4
+    convolution = [module for module in noisy.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        convolution.weight[0, 0] += 0.2 * convolution.weight.abs().max()
+    assert wrong("hotter", hotter) == [False, True]
+    assert wrong("noisy", noisy) == [True, False]

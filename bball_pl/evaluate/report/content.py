@@ -1,4 +1,4 @@
-"""Content of a report in words and numbers, computed once for every form of it."""
+"""Content of a report in words and numbers, computed once for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from bball_pl.evaluate.calibration import Bin, OperatingPoint, operating_point, reliability
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import CALIBRATION_BINS, Slices, by_group, by_source, probability_figures, wilson
+from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share, Slices, by_group, by_source
 from bball_pl.evaluate.predictions import Selection, select
-from bball_pl.evaluate.report.confidence import Bin, Operating, operate, reliability
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
-from bball_pl.evaluate.report.facts import Beside, Facts, beside_2018, collect_facts
+from bball_pl.evaluate.report.facts import Baseline, Facts, baseline_2018, collect_facts
 from bball_pl.evaluate.report.findings import Findings, Pair, confused_pairs, find
 from bball_pl.evaluate.report.remarks import (
     NONE,
     about_confidence,
     about_learning,
+    about_slices,
     counted,
     decimal_interval,
     decimals,
@@ -29,13 +28,13 @@ from bball_pl.evaluate.report.remarks import (
     thousands,
 )
 
-#: With fewer groups a bootstrap over them comes out too narrow, and with very few it is nothing but wrong.
+#: Groups below which a bootstrap interval over them is too narrow, and below which it is not shown.
 FEW_GROUPS, FEWEST_GROUPS = 20, 5
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A key figure: what it is, its value, and what has to be known with it."""
+    """A key figure: its name, its value, and a note to read with it."""
 
     label: str
     value: str
@@ -44,56 +43,48 @@ class Tile:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """The figures of one class.
+    """Figures of one class.
 
     Attributes:
-        name: as it is shown.
-        support: photos with this label.
-        said: answers with this class.
-        recall: share of the former that is found, 0–1.
-        recall_interval: 95 % Wilson interval; None without photos.
-        precision: share of the latter that is right, 0–1.
-        precision_interval: 95 % Wilson interval; None without answers.
-        f1: of both, 0–1.
-        f1_interval: 95 % bootstrap interval; None if no resample had it.
-        taken: the class that it is most often taken for, and how often.
+        name: display name.
+        recall: share of its photos that are recognised; None without photos.
+        precision: share of its answers that are right; None without answers.
+        f1: harmonic mean of the two, 0–1.
+        f1_interval: 95 % bootstrap interval of the F1; None if no resample has it.
+        confused_with: the class most often predicted instead, and how often.
     """
 
     name: str
-    support: int
-    said: int
-    recall: float
-    recall_interval: list[float] | None
-    precision: float
-    precision_interval: list[float] | None
+    recall: Share | None
+    precision: Share | None
     f1: float
     f1_interval: list[float] | None
-    taken: str
+    confused_with: str
 
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that a report says.
+    """Content of a report.
 
     Attributes:
-        evaluation: what it is about.
-        title: run or checkpoint.
+        evaluation: the evaluation.
+        title: name of the run or checkpoint.
         names: display names of the classes.
         findings: sentences for a coach.
         tiles: key figures.
-        beside: the result of 2018; None unless the classes are the three moves.
-        matrix: int64 `[classes, classes]`, a row per true class.
-        pairs: classes that are taken for each other, the most errors first.
-        selection: rows to show.
-        before: bins at temperature 1; None if nothing was calibrated.
-        after: bins of the answers.
-        probability: rows of name, before, after for the figures of the confidences.
-        operating: what the threshold does; None without one.
-        unsure: sentences about it.
-        curves: of the run; None if there are none.
-        learning: sentences about them.
-        sources: the split by source.
-        groups: the split by group.
+        baseline: comparison with the result of 2018; None unless the classes are the three moves.
+        matrix: confusion matrix, a row per true class.
+        classes: figures of each class, in their order.
+        pairs: confused classes, the most errors first.
+        selection: rows of the answers to show.
+        before: reliability at temperature 1; None without a calibration.
+        after: reliability of the answers.
+        probability: name, value before and value after calibration of the figures of the confidences.
+        operating: coverage and accuracy at the threshold; None without one.
+        unsure: sentences about the threshold.
+        curves: learning curves of the run; None if there are none.
+        learning: sentences about the learning curves.
+        slices: what they are by, the slices, and a sentence that replaces their table or is empty.
         facts: dataset, settings, versions, commands.
     """
 
@@ -102,39 +93,39 @@ class Content:
     names: list[str]
     findings: Findings
     tiles: list[Tile]
-    beside: Beside | None
-    matrix: np.ndarray
+    baseline: Baseline | None
+    matrix: list[list[int]]
+    classes: list[ClassRow]
     pairs: list[Pair]
     selection: Selection
     before: list[Bin] | None
     after: list[Bin]
     probability: list[tuple[str, str, str]]
-    operating: Operating | None
+    operating: OperatingPoint | None
     unsure: list[str]
     curves: LearningCurves | None
     learning: list[str]
-    sources: Slices
-    groups: Slices
+    slices: list[tuple[str, Slices, str]]
     facts: Facts
 
 
 def collect(evaluation: Evaluation) -> Content:
-    """Compute what a report says of an evaluation of one photo or more."""
+    """Compute the content of the report on an evaluation of one photo or more."""
     answers = evaluation.answers
     selection, groups = select(answers), by_group(answers)
-    operating = operate(answers, evaluation.calibration)
+    operating = operating_point(answers, evaluation.calibration)
     curves = None if evaluation.run is None else read_curves(evaluation.run, evaluation.checkpoint)
-    matrix = np.zeros((len(answers.class_names),) * 2, np.int64)
-    np.add.at(matrix, (answers.targets, answers.predicted), 1)
     calibrated = evaluation.calibration is not None
+    overall = evaluation.metrics["accuracy_ci95"]
     return Content(
         evaluation=evaluation,
         title=_title(evaluation),
         names=[shown(name) for name in answers.class_names],
         findings=find(evaluation, selection, operating, curves, groups),
         tiles=_tiles(evaluation, operating),
-        beside=beside_2018(answers),
-        matrix=matrix,
+        baseline=baseline_2018(answers),
+        matrix=answers.confusion.tolist(),
+        classes=_classes(evaluation),
         pairs=confused_pairs(answers),
         selection=selection,
         before=reliability(evaluation.uncalibrated, answers.targets) if calibrated else None,
@@ -144,8 +135,10 @@ def collect(evaluation: Evaluation) -> Content:
         unsure=about_confidence(evaluation, operating),
         curves=curves,
         learning=about_learning(evaluation, curves),
-        sources=by_source(answers, evaluation.sources),
-        groups=groups,
+        slices=[
+            (kind, slices, about_slices(slices, kind, overall))
+            for kind, slices in (("source", by_source(answers, evaluation.sources)), ("group", groups))
+        ],
         facts=collect_facts(evaluation),
     )
 
@@ -155,81 +148,75 @@ def _title(evaluation: Evaluation) -> str:
     return evaluation.checkpoint.name if run is None else f"{run.absolute().parent.name}/{run.absolute().name}"
 
 
-def _tiles(evaluation: Evaluation, operating: Operating | None) -> list[Tile]:
+def _tiles(evaluation: Evaluation, operating: OperatingPoint | None) -> list[Tile]:
     metrics, answers = evaluation.metrics, evaluation.answers
     groups = metrics.get("groups", 0)
     right, photos = thousands(int(answers.correct.sum())), counted(len(answers), "photo")
     note = f"95 % interval {percents(metrics['accuracy_ci95'])}; {right} of {photos}"
     tiles = [Tile("Accuracy", percent(metrics["accuracy"]), note)]
     if groups:
-        note = f"95 % interval from {counted(groups, 'group')}" + (
-            "; so few make it rough" if groups < FEW_GROUPS else ""
-        )
+        note = f"95 % interval from {counted(groups, 'group')}" + ("; rough with so few" if groups < FEW_GROUPS else "")
         if groups < FEWEST_GROUPS:
             note = f"{counted(groups, 'group')}: too few for an interval by group"
-        interval = percents(_bootstrapped(metrics, "accuracy"))
-        tiles.append(Tile("Accuracy, drawn by group", interval, note))
-    own = {name: figures for name, figures in metrics["per_class"].items() if figures["support"]}
-    worst = min(own, key=lambda name: (own[name]["recall"], name))
-    found = round(own[worst]["recall"] * own[worst]["support"])
-    of = f"{shown(worst)}: {thousands(found)} of {thousands(own[worst]['support'])} recognised"
-    tiles.append(Tile("Weakest class", percent(own[worst]["recall"]), of))
-    f1_interval = _bootstrapped(metrics, "macro_f1")
+        tiles.append(Tile("Accuracy, drawn by group", percents(_bootstrapped(metrics, metrics, "accuracy")), note))
+    recalls = {
+        shown(name): recall
+        for label, name in enumerate(answers.class_names)
+        if (recall := Share.of(answers.correct[answers.targets == label]))
+    }
+    weakest = min(recalls, key=lambda name: (recalls[name].value, name))
+    recall = recalls[weakest]
+    note = f"{weakest}: {thousands(recall.right)} of {thousands(recall.n)} recognised"
+    tiles.append(Tile("Weakest class", percent(recall.value), note))
+    f1_interval = _bootstrapped(metrics, metrics, "macro_f1")
     note = "" if f1_interval is None else f"95 % interval {decimal_interval(f1_interval)}; "
     tiles.append(Tile("Macro F1", decimals(metrics["macro_f1"]), f"{note}mean over the classes"))
     change = ""
     if evaluation.calibration is not None:
-        before = probability_figures(evaluation.uncalibrated, answers.targets)["ece"]
-        change = f", {points(before)} before calibration"
-    tiles.append(Tile("Confidence is off by", points(metrics["ece"]), f"calibration error (ECE){change}"))
+        change = f", {points(metrics['uncalibrated']['ece'])} before calibration"
+    tiles.append(Tile("Calibration error", points(metrics["ece"]), f"expected calibration error (ECE){change}"))
     if operating is not None and operating.accuracy is not None and operating.threshold > 0:
-        note = f"are answered, {percent(operating.accuracy)} of them rightly; the app says “unsure” to the rest"
-        tiles.append(Tile("Sure enough to answer", percent(operating.coverage), note))
+        note = f"answered, {percent(operating.accuracy.value)} of those correct; the app says “unsure” to the rest"
+        tiles.append(Tile("Coverage", percent(operating.coverage.value), note))
     return tiles
 
 
-def _bootstrapped(metrics: Mapping[str, Any], figure: str, own: Mapping[str, Any] | None = None) -> list[float] | None:
-    """Return the bootstrap interval of a figure, of a class where `own` is given; None if it would mislead."""
+def _bootstrapped(metrics: Mapping[str, Any], figures: Mapping[str, Any], name: str) -> list[float] | None:
+    """Return the bootstrap interval of one of the figures of a split or class; None if too few groups mislead."""
     if 0 < metrics.get("groups", 0) < FEWEST_GROUPS:
         return None
-    interval: list[float] | None = (metrics if own is None else own).get(f"{figure}_bootstrap95")
+    interval: list[float] | None = figures.get(f"{name}_bootstrap95")
     return interval
 
 
 def _probability(evaluation: Evaluation) -> list[tuple[str, str, str]]:
-    before = probability_figures(evaluation.uncalibrated, evaluation.answers.targets)
     figures = (
         (f"calibration error (ECE, {CALIBRATION_BINS} bins)", "ece"),
         ("negative log-likelihood, nats", "nll"),
         ("Brier score, 0–2", "brier"),
     )
-    calibrated = evaluation.calibration is not None
+    metrics, calibrated = evaluation.metrics, evaluation.calibration is not None
     return [
-        (name, decimals(before[key]) if calibrated else NONE, decimals(evaluation.metrics[key]))
+        (name, decimals(metrics["uncalibrated"][key]) if calibrated else NONE, decimals(metrics[key]))
         for name, key in figures
     ]
 
 
-def class_rows(content: Content) -> list[ClassRow]:
-    """Return the figures of each class, in the order of the classes."""
-    rows, matrix = [], content.matrix
-    for label, own in enumerate(content.evaluation.metrics["per_class"].values()):
-        support, said, right = int(matrix[label].sum()), int(matrix[:, label].sum()), int(matrix[label, label])
-        mistaken = matrix[label].copy()
-        mistaken[label] = 0
-        most = int(mistaken.argmax())
+def _classes(evaluation: Evaluation) -> list[ClassRow]:
+    answers, names = evaluation.answers, [shown(name) for name in evaluation.answers.class_names]
+    rows = []
+    for label, figures in enumerate(evaluation.metrics["per_class"].values()):
+        mistakes = answers.confusion[label].copy()
+        mistakes[label] = 0
+        most = int(mistakes.argmax())
         rows.append(
             ClassRow(
-                name=content.names[label],
-                support=support,
-                said=said,
-                recall=own["recall"],
-                recall_interval=wilson(right, support) if support else None,
-                precision=own["precision"],
-                precision_interval=wilson(right, said) if said else None,
-                f1=own["f1"],
-                f1_interval=_bootstrapped(content.evaluation.metrics, "f1", own),
-                taken=f"{content.names[most]} ({mistaken[most]})" if mistaken[most] else NONE,
+                name=names[label],
+                recall=Share.of(answers.correct[answers.targets == label]),
+                precision=Share.of(answers.correct[answers.predicted == label]),
+                f1=figures["f1"],
+                f1_interval=_bootstrapped(evaluation.metrics, figures, "f1"),
+                confused_with=f"{names[most]} ({mistakes[most]})" if mistakes[most] else NONE,
             )
         )
     return rows

@@ -1,4 +1,4 @@
-"""The learning curves of a run, read from its TensorBoard event files."""
+"""Learning curves of a run, read from its TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Curve:
 
     def at(self, epoch: int) -> float | None:
         """Return the value at an epoch, or None if there is none."""
-        place = bisect_left(self.epochs, epoch)
-        return self.values[place] if place < len(self.epochs) and self.epochs[place] == epoch else None
+        index = bisect_left(self.epochs, epoch)
+        return self.values[index] if index < len(self.epochs) and self.epochs[index] == epoch else None
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -45,15 +45,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """What a run's event files say of its learning.
+    """Learning curves of a run, and the epoch of its evaluated checkpoint.
 
     Attributes:
         curves: by the tags `train/loss_epoch`, `train/acc`, `val/loss`, `val/acc`, `gap/loss` and `gap/acc`; a gap is
-            training photos minus validation photos, both seen as in a test.
+            training photos minus validation photos, both without augmentation.
         probe_loss: validation loss of the linear probe, in nats; None without a probe.
-        probe_acc: its validation accuracy, 0–1.
-        kept: what the evaluated checkpoint is: `epoch`, `probe`, or empty where that cannot be told.
-        kept_epoch: its epoch, counted from 1; None unless `kept` is `epoch`.
+        probe_acc: validation accuracy of the linear probe, 0–1; None without a probe.
+        kept: kind of the evaluated checkpoint: `epoch`, `probe`, or empty if unknown.
+        kept_epoch: epoch of the checkpoint, counted from 1; None unless `kept` is `epoch`.
     """
 
     curves: dict[str, Curve]
@@ -64,25 +64,25 @@ class LearningCurves:
 
     @property
     def last_epoch(self) -> int:
-        """The last epoch of any curve, counted from 1."""
+        """Last epoch of any curve, counted from 1; 0 without curves."""
         return max((curve.epochs[-1] for curve in self.curves.values() if len(curve)), default=0)
 
 
 def read_curves(run: str | os.PathLike[str], checkpoint: Path) -> LearningCurves | None:
-    """Read the curves of a run, resumed ones included; None if its event files hold none.
+    """Read the curves of a run, resumed or not; None if its event files hold none.
 
-    TensorBoard's own EventAccumulator checks the sums of all pictures in Python, which takes a second for every 6 MB:
-    a minute for a long run. This reads the scalars and skips the pictures.
+    TensorBoard's EventAccumulator verifies the checksums of all pictures in Python, which takes a second for every
+    6 MB: a minute for a long run. This reads the scalars and skips the pictures.
 
     Args:
         run: folder of the run.
-        checkpoint: the file that was evaluated.
+        checkpoint: the evaluated file.
     """
     found = [scalar for path in sorted(Path(run).glob("events.out.tfevents.*")) for scalar in _scalars(path)]
-    # By the clock: what a resumed run says later replaces what the interrupted one said of the same epoch.
+    # By time: an epoch repeated by a resumed run replaces that of the interrupted one.
     found.sort(key=lambda scalar: scalar[1])
     epochs = {step: int(value) + 1 for tag, _, step, value in found if tag == "epoch"}
-    curves = {tag: _curve([(step, value) for own, _, step, value in found if own == tag], epochs) for tag in _TAGS}
+    curves = {tag: _curve([(step, value) for name, _, step, value in found if name == tag], epochs) for tag in _TAGS}
     if not any(len(curve) for curve in curves.values()):
         return None
     probe = {tag: value for tag, _, _, value in found if tag.startswith("probe/")}
@@ -91,7 +91,7 @@ def read_curves(run: str | os.PathLike[str], checkpoint: Path) -> LearningCurves
 
 
 def _scalars(path: Path) -> Iterator[tuple[str, float, int, float]]:
-    """Yield tag, time, step and value of the scalars of a file, up to the first damage."""
+    """Yield tag, time, step and value of the scalars of a file, up to the first damaged record."""
     with path.open("rb") as file:
         for record in _records(file, path.stat().st_size):
             try:
@@ -118,8 +118,8 @@ def _records(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 def _curve(points: Sequence[tuple[int, float]], epochs: dict[int, int]) -> Curve:
     curve = Curve()
-    for place, (step, value) in enumerate(points, start=1):
-        epoch = epochs.get(step, place)
+    for number, (step, value) in enumerate(points, start=1):
+        epoch = epochs.get(step, number)
         while curve.epochs and curve.epochs[-1] >= epoch:
             curve.epochs.pop()
             curve.values.pop()
@@ -134,7 +134,7 @@ def _kept(checkpoint: Path, val_loss: Curve) -> tuple[str, int | None]:
         return "epoch", val_loss.epochs[-1]
     if checkpoint.name not in {project.BEST, project.PROBE}:
         return "", None
-    # A run whose probe was not beaten ends with a copy of it as its best checkpoint.
+    # If no epoch beats the probe, the best checkpoint is a copy of it.
     if probe.is_file() and checkpoint.is_file() and filecmp.cmp(probe, checkpoint, shallow=False):
         return "probe", None
     finite = [pair for pair in zip(val_loss.values, val_loss.epochs, strict=True) if math.isfinite(pair[0])]

@@ -1,11 +1,11 @@
-"""Facts of an evaluation: dataset and split, settings, versions, commands, and the result of 2018 beside it."""
+"""Facts of an evaluation: dataset and split, settings, versions, commands, and the comparison with 2018."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,25 +15,24 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 
 from bball_pl import __version__, project
-from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import wilson
+from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.report.remarks import NONE, counted, percent, percents, shown, thousands
 from bball_pl.moves import MOVES
 
-#: The test of 2018: a row per true move and a column per answer, in the order of `MOVES`.
+#: Confusion matrix of the test of 2018: a row per true move and a column per answer, in the order of `MOVES`.
 MATRIX_2018 = ((81, 2, 17), (2, 98, 0), (18, 3, 79))
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Two results in words.
+class Baseline:
+    """Comparison with the result of 2018.
 
     Attributes:
         head: headings of the columns.
-        rows: a row per figure: its name, that of 2018, that of now.
-        remark: how the two may be compared.
+        rows: a row per figure: its name, the value of 2018, the value now.
+        remark: how far the two can be compared.
     """
 
     head: list[str]
@@ -41,15 +40,13 @@ class Beside:
     remark: str
 
 
-def beside_2018(answers: Answers) -> Beside | None:
-    """Put answers beside the result of 2018; None if the classes are not the three moves."""
+def baseline_2018(answers: Answers) -> Baseline | None:
+    """Compare answers with the result of 2018; None if the classes are not the three moves."""
     names = [move.name for move in MOVES]
     if sorted(answers.class_names) != sorted(names):
         return None
-    place = [answers.class_names.index(name) for name in names]
-    now = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(now, (answers.targets, answers.predicted), 1)
-    columns = [_column(np.array(MATRIX_2018)), _column(now[np.ix_(place, place)])]
+    order = [answers.class_names.index(name) for name in names]
+    then, now = np.array(MATRIX_2018), answers.confusion[np.ix_(order, order)]
     figures = [
         "photos",
         "right",
@@ -58,49 +55,37 @@ def beside_2018(answers: Answers) -> Beside | None:
         "errors between layup and shoot",
         *(f"{move.name} {move.chinese} recognised" for move in MOVES),
     ]
-    rows = [[figure, *pair] for figure, pair in zip(figures, zip(*columns, strict=True), strict=True)]
+    rows = [list(row) for row in zip(figures, _column(then), _column(now), strict=True)]
+    layup, shoot = names.index("layup"), names.index("shoot")
+    errors, between = int(then.sum() - np.trace(then)), _between(then)
     remark = (
-        "This is no like-for-like: the photos of 2018 were others, and a few points of difference can be the photos "
-        f"alone. In words, the confusion matrix of 2018: {_words(np.array(MATRIX_2018))}"
+        "Not a like-for-like comparison: the 2018 photos were different, and a few points can be due to the photos "
+        f"alone. The confusion matrix of 2018 in words: {between} of {errors} errors were between layup and shoot "
+        f"({then[layup, shoot]} layups answered as shoot, {then[shoot, layup]} shoots answered as layup); the other "
+        f"{errors - between} involved dribble."
     )
-    return Beside(["figure", "2018", "now"], rows, remark)
+    return Baseline(["figure", "2018", "now"], rows, remark)
 
 
 def _column(matrix: np.ndarray) -> list[str]:
-    right, number = int(np.trace(matrix)), int(matrix.sum())
-    between = _between(matrix)
-    recall = [
-        f"{matrix[row, row]} of {matrix[row].sum()}" if matrix[row].sum() else "no photos" for row in range(len(matrix))
-    ]
+    accuracy = Share(int(np.trace(matrix)), int(matrix.sum()))
+    errors = accuracy.n - accuracy.right
+    recalls = [f"{row[label]} of {row.sum()}" if row.sum() else "no photos" for label, row in enumerate(matrix)]
     return [
-        thousands(number),
-        thousands(right),
-        percent(right / number),
-        percents(wilson(right, number)),
-        f"{between} of {number - right}" if number > right else "no errors",
-        *recall,
+        thousands(accuracy.n),
+        thousands(accuracy.right),
+        percent(accuracy.value),
+        percents(accuracy.interval),
+        f"{_between(matrix)} of {errors}" if errors else "no errors",
+        *recalls,
     ]
 
 
 def _between(matrix: np.ndarray) -> int:
-    """Return how many layups were taken for shoots or shoots for layups."""
-    layup, shoot = _index("layup"), _index("shoot")
+    """Return the number of layups answered as shoot and shoots answered as layup."""
+    names = [move.name for move in MOVES]
+    layup, shoot = names.index("layup"), names.index("shoot")
     return int(matrix[layup, shoot] + matrix[shoot, layup])
-
-
-def _words(matrix: np.ndarray) -> str:
-    layup, shoot = _index("layup"), _index("shoot")
-    errors = int(matrix.sum() - np.trace(matrix))
-    rest = errors - _between(matrix)
-    return (
-        f"{_between(matrix)} of {errors} errors were between layup and shoot ({matrix[layup, shoot]} layups taken for "
-        f"shoots, {matrix[shoot, layup]} shoots taken for layups); the other {rest} had to do with dribble."
-    )
-
-
-def _index(name: str) -> int:
-    names: Sequence[str] = [move.name for move in MOVES]
-    return names.index(name)
 
 
 _SETTINGS = {
@@ -117,11 +102,11 @@ class Facts:
     """Facts in words.
 
     Attributes:
-        counts: the dataset by class and split: a head, a row per class, rows of totals and groups; empty if unknown.
+        counts: photos by class and split: a header, a row per class, rows of totals and groups; empty if not known.
         dataset: names and values.
-        settings: names and values of the run's `config.yaml`; empty without one.
-        versions: names and values.
-        commands: what to type, with a word on each.
+        settings: names and values from the run's `config.yaml`; empty without one.
+        versions: packages and their versions.
+        commands: titles and command lines.
     """
 
     counts: list[list[str]]
@@ -132,7 +117,7 @@ class Facts:
 
 
 def collect_facts(evaluation: Evaluation) -> Facts:
-    """Gather what a reader needs to know what was measured, and to measure it again."""
+    """Collect the facts that describe an evaluation and repeat it."""
     return Facts(
         counts=_counts(evaluation.data),
         dataset=list(_dataset(evaluation)),
@@ -148,8 +133,8 @@ def _counts(data: Mapping[str, Any]) -> list[list[str]]:
         return []
     names = list(dict.fromkeys(name for by_class in counts.values() for name in by_class))
     rows = [["class", *counts]]
-    rows += [[shown(name), *(thousands(own.get(name, 0)) for own in counts.values())] for name in names]
-    rows.append(["all photos", *(thousands(sum(own.values())) for own in counts.values())])
+    rows += [[shown(name), *(thousands(by_class.get(name, 0)) for by_class in counts.values())] for name in names]
+    rows.append(["all photos", *(thousands(sum(by_class.values())) for by_class in counts.values())])
     groups: dict[str, int] = data.get("groups") or {}
     rows.append(["groups", *(thousands(groups[split]) if groups.get(split) else NONE for split in counts)])
     return rows
@@ -157,19 +142,19 @@ def _counts(data: Mapping[str, Any]) -> list[list[str]]:
 
 def _dataset(evaluation: Evaluation) -> list[tuple[str, str]]:
     data, metrics = evaluation.data, evaluation.metrics
-    learned = str(data.get("root", ""))
+    training_root = str(data.get("root", ""))
     rows = [("photos answered", f"{counted(len(evaluation.answers), 'photo')} of the split “{evaluation.split}”")]
     groups = metrics.get("groups")
     known = f"{counted(groups, 'group')} (albums, games or clips)" if groups else "not known: photos.csv names none"
     rows.append(("groups among them", known))
     rows.append(("folder", str(evaluation.root)))
-    if learned and learned != str(evaluation.root):
-        rows.append(("folder at training", learned))
+    if training_root and training_root != str(evaluation.root):
+        rows.append(("folder at training", training_root))
     if data.get("sha256"):
         rows.append(("dataset's SHA-256", str(data["sha256"])))
     rows.append(("checkpoint", str(evaluation.checkpoint)))
-    if evaluation.checkpoint.is_file():
-        rows.append(("checkpoint's SHA-256", file_sha256(evaluation.checkpoint)))
+    if evaluation.checkpoint_sha256:
+        rows.append(("checkpoint's SHA-256", evaluation.checkpoint_sha256))
     rows.append(("test-time augmentation", str(metrics.get("tta", "none"))))
     if evaluation.seconds > 0:
         rate = len(evaluation.answers) / evaluation.seconds
@@ -189,9 +174,9 @@ def _settings(run: Path | None) -> list[tuple[str, str]]:
         return [(project.CONFIG, "holds no settings")]
     rows = []
     for part, keys in _SETTINGS.items():
-        own = config.get(part)
-        if isinstance(own, dict):
-            rows += [(f"{part}.{key}", str(own[key])) for key in keys.split() if own.get(key) is not None]
+        values = config.get(part)
+        if isinstance(values, dict):
+            rows += [(f"{part}.{key}", str(values[key])) for key in keys.split() if values.get(key) is not None]
     if config.get("seed_everything") is not None:
         rows.append(("seed_everything", str(config["seed_everything"])))
     return rows
@@ -210,10 +195,10 @@ def _versions() -> list[tuple[str, str]]:
 def _commands(evaluation: Evaluation) -> list[tuple[str, str]]:
     rows = []
     if evaluation.command:
-        rows.append(("This evaluation again:", evaluation.command))
+        rows.append(("Repeat this evaluation:", evaluation.command))
     if evaluation.run is not None and (evaluation.run / project.CONFIG).is_file():
         config = evaluation.run / project.CONFIG
-        # As short as it can be, as long as it works from the repository's root.
-        near = config if not config.is_relative_to(project.ROOT) else Path(os.path.relpath(config, project.ROOT))
-        rows.append(("The training again:", shlex.join(["python", "scripts/fit.py", "--config", str(near)])))
+        # Relative to the project's folder where that is possible, because commands are run from it.
+        short = config if not config.is_relative_to(project.ROOT) else Path(os.path.relpath(config, project.ROOT))
+        rows.append(("Repeat the training:", shlex.join(["bball", "fit", "--config", str(short)])))
     return rows

@@ -16,13 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bball_pl.evaluate.calibration import RiskCoverage
-from bball_pl.evaluate.metrics import wilson
-from bball_pl.evaluate.report.confidence import Bin, Operating
+from bball_pl.evaluate.calibration import Bin, OperatingPoint, RiskCoverage
+from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.report.curves import Curve, LearningCurves
 from bball_pl.evaluate.report.remarks import percent
 
-#: Colours to draw with. In the page each of them is a CSS variable, so that a chart is as light or dark as the page.
+#: Colours of the charts. In the page each becomes a CSS variable, so that charts follow its light or dark scheme.
 INK, FAINT, BLUE, ORANGE = "#010203", "#040506", "#070809", "#0a0b0c"
 _VARIABLES = {INK: "--ink", FAINT: "--line", BLUE: "--blue", ORANGE: "--orange"}
 
@@ -49,17 +48,17 @@ _STYLE: dict[Any, Any] = {
 
 
 def new_figure(height: float = 270) -> Figure:
-    """Return an empty figure 400 units wide, little more than a phone: there it hardly shrinks.
+    """Return an empty figure 400 CSS pixels wide, little more than a phone, on which it hardly shrinks.
 
     Args:
-        height: in the same units, CSS pixels at the chart's natural size.
+        height: of the figure, in CSS pixels.
     """
     return Figure(figsize=(400 / 72, height / 72))
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw figures in the page's style; `inline` belongs into it as well."""
+    """Draw figures in the page's style; `inline` must be called inside as well."""
     with mpl.rc_context(_STYLE):
         yield
 
@@ -68,18 +67,18 @@ def inline(figure: Figure, name: str, title: str, description: str) -> Markup:
     """Return a figure as an `<svg>` element.
 
     Args:
-        figure: drawn with the colours of this module, without any text that came from outside.
-        name: unlike that of any other figure of the page; prefix of all ids.
-        title: what it shows, for readers who do not see it.
-        description: what can be read off it, for the same.
+        figure: drawn with the colours of this module, without text from the dataset.
+        name: unique on the page; prefix of all ids.
+        title: subject of the figure, for screen readers.
+        description: main value of the figure, for screen readers.
     """
     text = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(text, format="svg", metadata=nothing, transparent=True)
+        figure.savefig(text, format="svg", metadata=no_metadata, transparent=True)
     code = text.getvalue()
     code = code[code.index("<svg") :]
-    # Its style sheet would hold for the whole page.
+    # Its style sheet would apply to the whole page.
     code = re.sub(r"<style.*?</style>", "", code, flags=re.DOTALL)
     code = re.sub(r"font-family: [^;\"]*;? ?", "", code)
     code = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', code)
@@ -95,9 +94,9 @@ def inline(figure: Figure, name: str, title: str, description: str) -> Markup:
     return head + Markup(re.sub(r"\s*\n\s*", "\n", code[end + 1 :]))
 
 
-#: Room for the widest figures, and for a name beside them, in whatever font the page has.
+#: Margins for the widest figures, and for an axis label beside them, in any font of the page.
 _LEFT, _LEFT_NAMED, _RIGHT = 0.13, 0.18, 0.97
-#: Points of a curve that a screen can tell apart.
+#: Points of a curve that a screen can resolve.
 _POINTS = 300
 _BAND_POINTS = 60
 
@@ -106,22 +105,22 @@ def learning_chart(curves: LearningCurves, figure_name: str) -> Markup:
     """Draw training and validation by epoch, the gap between them, the probe and the kept epoch.
 
     Args:
-        curves: of a run.
+        curves: learning curves of a run.
         figure_name: `acc` or `loss`.
     """
     is_share = figure_name == "acc"
     val, gap = curves.curves[f"val/{figure_name}"], curves.curves[f"gap/{figure_name}"]
-    learned = curves.curves["train/acc" if is_share else "train/loss_epoch"]
+    training = curves.curves["train/acc" if is_share else "train/loss_epoch"]
     probe = curves.probe_acc if is_share else curves.probe_loss
-    seen = [(epoch, own, own + more) for epoch, own in _points(val) if (more := gap.at(epoch)) is not None]
+    both = [(epoch, value, value + more) for epoch, value in _points(val) if (more := gap.at(epoch)) is not None]
     with style():
         figure = new_figure()
         figure.subplots_adjust(left=_LEFT, right=_RIGHT, top=0.93, bottom=0.19)
         axes = figure.add_subplot()
         marker = "o" if curves.last_epoch <= 20 else ""
-        axes.plot(learned.epochs, _finite(learned), color=INK, alpha=0.45, linewidth=1.2, linestyle=(0, (2, 2)))
-        if seen:
-            epochs, below, above = (np.array(column) for column in zip(*seen, strict=True))
+        axes.plot(training.epochs, _finite(training), color=INK, alpha=0.45, linewidth=1.2, linestyle=(0, (2, 2)))
+        if both:
+            epochs, below, above = (np.array(column) for column in zip(*both, strict=True))
             axes.fill_between(epochs, below, above, color=ORANGE, alpha=0.16, linewidth=0)
             axes.plot(epochs, above, color=ORANGE, marker=marker)
         axes.plot(val.epochs, _finite(val), color=BLUE, marker=marker)
@@ -138,17 +137,17 @@ def learning_chart(curves: LearningCurves, figure_name: str) -> Markup:
             axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))
         else:
             axes.set_ylim(bottom=0)
-        what = "accuracy" if is_share else "loss"
-        last = f"In the last epoch {_said(val, is_share)} on validation photos."
-        return inline(figure, f"learning-{figure_name}", f"Learning curves: {what} by epoch", last)
+        title = f"Learning curves: {'accuracy' if is_share else 'loss'} by epoch"
+        last = f"In the last epoch {_last(val, is_share)} on validation photos."
+        return inline(figure, f"learning-{figure_name}", title, last)
 
 
 def reliability_chart(before: Sequence[Bin] | None, after: Sequence[Bin], classes: int) -> Markup:
-    """Draw how often answers of a confidence are right, and how many there are of it.
+    """Draw accuracy by confidence, and a histogram of the confidences.
 
     Args:
-        before: bins at temperature 1; None if nothing was calibrated.
-        after: bins of the calibrated answers, one or more.
+        before: bins at temperature 1; None without a calibration.
+        after: bins of the answers, one or more.
         classes: number of classes; no answer has a confidence below 1 / classes.
     """
     low = math.floor(10 / classes) / 10
@@ -158,45 +157,48 @@ def reliability_chart(before: Sequence[Bin] | None, after: Sequence[Bin], classe
         figure.subplots_adjust(left=_LEFT_NAMED, right=_RIGHT, top=0.97, bottom=0.14, hspace=0.12)
         axes.plot([low, 1], [low, 1], color=INK, alpha=0.5, linewidth=1.2, linestyle=(0, (2, 2)))
         if before is not None:
-            x, y = [own.confidence for own in before], [own.accuracy for own in before]
+            x, y = [part.confidence for part in before], [part.accuracy.value for part in before]
             axes.plot(x, y, color=ORANGE, marker="s", linewidth=1.2, linestyle=(0, (4, 2)))
-        x, y = [own.confidence for own in after], [own.accuracy for own in after]
-        ends = np.array([own.interval for own in after])
+        x, y = [part.confidence for part in after], [part.accuracy.value for part in after]
+        ends = np.array([part.accuracy.interval for part in after])
         axes.vlines(x, ends[:, 0], ends[:, 1], color=BLUE, linewidth=1.2, alpha=0.7)
         axes.plot(x, y, color=BLUE, linewidth=1.4)
-        # The eye should weigh a bin as the calibration error does.
-        most = max(own.n for own in after)
-        axes.scatter(x, y, [16 + 74 * own.n / most for own in after], color=BLUE, linewidth=0, zorder=4, clip_on=False)
+        # The area of a dot is the weight of its bin in the calibration error.
+        sizes = np.array([part.accuracy.n for part in after])
+        axes.scatter(x, y, 16 + 74 * sizes / sizes.max(), color=BLUE, linewidth=0, zorder=4, clip_on=False)
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlim(low - 0.01, 1.01)
-        axes.set_ylabel("share that is right", labelpad=2)
-        middles = [(own.low + own.high) / 2 for own in after]
-        below.bar(middles, [own.n for own in after], width=0.9 * (after[0].high - after[0].low), color=BLUE, alpha=0.5)
+        axes.set_ylabel("share of right answers", labelpad=2)
+        middles = [(part.low + part.high) / 2 for part in after]
+        below.bar(middles, sizes, width=0.9 * (after[0].high - after[0].low), color=BLUE, alpha=0.5)
         below.set_xlabel("confidence of the answer")
         below.set_ylabel("photos")
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(_percent_axis())
-        full = max(after, key=lambda own: own.n)
-        text = f"{full.n} answers of {percent(full.confidence)} confidence on average: {percent(full.accuracy)} right."
+        fullest = after[int(sizes.argmax())]
+        text = (
+            f"{fullest.accuracy.n} answers of {percent(fullest.confidence)} confidence on average: "
+            f"{percent(fullest.accuracy.value)} right."
+        )
         return inline(figure, "reliability", "Reliability: share of right answers by confidence", text)
 
 
-def risk_chart(curve: RiskCoverage, number: int, operating: Operating | None) -> Markup:
-    """Draw the share of wrong answers if only the most confident photos are answered.
+def risk_chart(curve: RiskCoverage, number: int, operating: OperatingPoint | None) -> Markup:
+    """Draw the share of wrong answers by coverage, the most confident answers first.
 
     Args:
         curve: of the split.
         number: photos of the split.
-        operating: what the threshold does to it; None without a threshold. One of 0 answers everything and is not
-            drawn.
+        operating: coverage and accuracy at the threshold; None without one. A threshold of 0 is not drawn.
     """
-    places = np.unique(np.linspace(0, len(curve.coverage) - 1, _POINTS).astype(int))
-    coverage, risk = curve.coverage[places], 1 - curve.accuracy[places]
-    band = places[np.unique(np.linspace(0, len(places) - 1, _BAND_POINTS).astype(int))]
+    points = np.unique(np.linspace(0, len(curve.coverage) - 1, _POINTS).astype(int))
+    coverage, risk = curve.coverage[points], 1 - curve.accuracy[points]
+    band = points[np.unique(np.linspace(0, len(points) - 1, _BAND_POINTS).astype(int))]
     answered = np.rint(curve.coverage[band] * number).astype(int)
     right = np.rint(curve.accuracy[band] * answered).astype(int)
-    ends = 1 - np.array([wilson(*pair) for pair in zip(right.tolist(), answered.tolist(), strict=True)])
+    shares = (Share(*counts) for counts in zip(right.tolist(), answered.tolist(), strict=True))
+    ends = 1 - np.array([share.interval for share in shares])
     with style():
         figure = new_figure(360)
         figure.subplots_adjust(left=_LEFT_NAMED, right=_RIGHT, top=0.95, bottom=0.14)
@@ -209,26 +211,19 @@ def risk_chart(curve: RiskCoverage, number: int, operating: Operating | None) ->
             highest = max(highest, wanted)
             axes.axhline(wanted, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)))
             if operating.accuracy is not None:
-                axes.axvline(operating.coverage, color=INK, linewidth=1, alpha=0.6)
-                axes.plot(
-                    [operating.coverage],
-                    [1 - operating.accuracy],
-                    color=ORANGE,
-                    marker="o",
-                    markersize=8,
-                    clip_on=False,
-                    zorder=5,
-                )
-                _note(axes, operating.coverage / 1.02, "threshold")
-        # The band of the first few answers spans everything and would press the curve to the floor.
+                x, y = operating.coverage.value, 1 - operating.accuracy.value
+                axes.axvline(x, color=INK, linewidth=1, alpha=0.6)
+                axes.plot([x], [y], color=ORANGE, marker="o", markersize=8, clip_on=False, zorder=5)
+                _note(axes, x / 1.02, "threshold")
+        # The band of the first few answers spans everything and would flatten the curve.
         axes.set_ylim(0, min(1.02, 1.25 * highest + 0.01))
         axes.set_xlim(0, 1.02)
-        axes.set_xlabel("share of the photos that is answered, the surest first")
-        axes.set_ylabel("share of answers that is wrong")
+        axes.set_xlabel("coverage: share of photos answered, most confident first")
+        axes.set_ylabel("share of wrong answers")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(_percent_axis())
-        text = f"With all photos answered {percent(float(1 - curve.accuracy[-1]))} of the answers are wrong."
-        return inline(figure, "risk", "Risk and coverage: errors among the surest answers", text)
+        text = f"At full coverage {percent(float(1 - curve.accuracy[-1]))} of the answers are wrong."
+        return inline(figure, "risk", "Risk and coverage: errors among the most confident answers", text)
 
 
 def _points(curve: Curve) -> list[tuple[int, float]]:
@@ -236,21 +231,21 @@ def _points(curve: Curve) -> list[tuple[int, float]]:
 
 
 def _finite(curve: Curve) -> list[float]:
-    # A run that diverged logs infinities, which no axis can hold.
+    # A run that diverged logs infinities, which no axis can show.
     return [value if math.isfinite(value) else math.nan for value in curve.values]
 
 
-def _note(axes: Axes, place: float, text: str) -> None:
-    """Write a word above a vertical line at a place of 0–1, inside of the frame."""
-    side = "right" if place > 0.85 else "left" if place < 0.1 else "center"
-    axes.text(place, 1.015, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=11)
+def _note(axes: Axes, x: float, text: str) -> None:
+    """Write a word above a vertical line, x in 0–1 of the frame's width, within the frame."""
+    side = "right" if x > 0.85 else "left" if x < 0.1 else "center"
+    axes.text(x, 1.015, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=11)
 
 
 def _percent_axis() -> FuncFormatter:
     return FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 
 
-def _said(curve: Curve, is_share: bool) -> str:
+def _last(curve: Curve, is_share: bool) -> str:
     if not len(curve):
-        return "nothing is known"
+        return "unknown"
     return percent(curve.values[-1]) if is_share else f"{curve.values[-1]:.3f}"

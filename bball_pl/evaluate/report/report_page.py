@@ -1,13 +1,15 @@
-"""A report as one HTML page that holds everything it needs and fetches nothing."""
+"""Rendering of a report: one self-contained HTML page, or Markdown with the same figures in tables."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jinja2
@@ -18,36 +20,37 @@ from PIL import Image
 
 from bball_pl.errors import PhotoError
 from bball_pl.evaluate.calibration import risk_coverage
+from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import gallery_rows
 from bball_pl.evaluate.report import remarks
-from bball_pl.evaluate.report.content import Content, class_rows
+from bball_pl.evaluate.report.content import Content
 from bball_pl.evaluate.report.figures import learning_chart, reliability_chart, risk_chart
-from bball_pl.evaluate.report.remarks import DEFINITIONS, about_left_out, about_slices
+from bball_pl.evaluate.report.remarks import DEFINITIONS, NONE, about_left_out, percent, percents
 from bball_pl.html_page import finished, page_environment, style_and_script
 from bball_pl.photos.decode import decode
 
 #: Long side of a photo in the gallery, and in the list of doubtful labels, in pixels.
 LARGE, SMALL = 320, 120
-#: A picture may take so many bytes: 66 of them and their heat maps are 4.6 MB of the page's 6.
+#: Bytes of a picture, at most: 66 of them and their heat maps are 4.6 MB of the page's 6.
 _BYTES = 48_000
 _QUALITIES = (76, 60, 45, 30, 15)
-#: A heat map has some 7 x 7 values; the browser makes more of these pixels smoothly.
+#: Long side of a heat map in pixels, made from some 7 × 7 values; the browser interpolates the rest.
 _HEAT = 64
-#: Inferno: its lightness rises evenly, so that it reads the same in grey and without red or green.
+#: Inferno: its lightness rises evenly, so that it can be read in grey and without red or green.
 _COLOURS = mpl.colormaps["inferno"]
-#: The photo must be seen below the hottest spot.
+#: Opacity of the hottest spot; the photo must be visible below it.
 _OPACITY = 0.65
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A photo in a page.
+    """A small photo in a page.
 
     Attributes:
         photo: data URI; empty if the photo cannot be shown.
-        heat: data URI of a transparent picture to lay over it; empty if there is none.
+        heat: data URI of a transparent picture to lay over it; empty without a heat map.
         width: of the photo in the page, in pixels.
-        height: likewise.
+        height: of the photo in the page, in pixels.
         problem: why it cannot be shown; empty if it can.
     """
 
@@ -59,7 +62,7 @@ class Thumbnail:
 
 
 def read_photo(path: Path) -> np.ndarray | str:
-    """Read a photo and make it as small as the gallery needs it.
+    """Read a photo and shrink it to the size of the gallery.
 
     Returns:
         RGB uint8 `[h, w, 3]`, 0–255, at most `LARGE` on the long side; or why it cannot be read.
@@ -71,11 +74,11 @@ def read_photo(path: Path) -> np.ndarray | str:
 
 
 def thumbnail(photo: np.ndarray | str, heat: np.ndarray | None, side: int) -> Thumbnail:
-    """Put a photo into a page; one that cannot be read becomes a placeholder that says so.
+    """Return the thumbnail of a photo; an unreadable one becomes a placeholder with the reason.
 
     Args:
         photo: from `read_photo`.
-        heat: float `[h, w]`, 0–1, in the photo's proportions; None if there is none.
+        heat: float `[h, w]`, 0–1, in the photo's proportions; None without a heat map.
         side: longest side of the result, in pixels.
     """
     if isinstance(photo, str):
@@ -110,14 +113,14 @@ def _overlay(heat: np.ndarray, width: int, height: int) -> str:
     values = np.nan_to_num(heat.astype(np.float32)).clip(0, 1)
     values = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
     colours = _COLOURS(values)
-    # As transparent as it is cold: what did not speak for the answer stays as it was taken.
+    # As transparent as it is cold: the rest of the photo stays visible.
     colours[..., 3] = _OPACITY * values
     return _data_uri(_webp(Image.fromarray(np.rint(255 * colours).astype(np.uint8), "RGBA"), 70))
 
 
 def _webp(image: Image.Image, quality: int) -> bytes:
     content = io.BytesIO()
-    # Method 2: as small as the default here and three times as fast.
+    # Method 2: as small as the default, and three times as fast.
     image.save(content, "WEBP", quality=quality, method=2)
     return content.getvalue()
 
@@ -134,13 +137,13 @@ class Card:
     """One photo of the report.
 
     Attributes:
-        row: of the answers.
-        path: below the dataset's folder.
-        group: what it belongs to; empty if not known.
-        true: index of its class.
-        said: index of the answer.
-        bars: class index and probability of the answer, the label and, where that is all the same, the next class.
-        margin: of the label, -1–1.
+        row: row of the answers.
+        path: path below the dataset's folder.
+        group: album, game or clip; empty if not known.
+        true: index of the label.
+        predicted: index of the answer.
+        bars: class index and probability of the answer and of the label; of the next class if the two are the same.
+        margin: margin of the label, -1–1.
         thumb: the picture.
     """
 
@@ -148,55 +151,91 @@ class Card:
     path: str
     group: str
     true: int
-    said: int
+    predicted: int
     bars: list[tuple[int, float]]
     margin: float
     thumb: Thumbnail
 
 
 def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) -> str:
-    """Return the page.
+    """Return the report as an HTML page.
 
     Args:
         content: of the report.
-        heat_maps: by row of the answers, float `[h, w]`, 0–1, in the photo's proportions; None if nothing is known.
+        heat_maps: by row of the answers, float `[h, w]`, 0–1, in the photo's proportions; None without any.
     """
-    chosen, split = content.selection, content.evaluation.split
+    chosen = content.selection
     answers, root = content.evaluation.answers, content.evaluation.root
-    # Most photos of the list of doubtful labels are in the gallery as well; reading is what takes the time.
+    # Most photos of the list of doubtful labels are in the gallery as well, and reading takes most of the time.
     photos = {row: read_photo(root / answers.paths[row]) for row in gallery_rows(answers)}
     errors, right = (_cards(content, rows, photos, heat_maps, LARGE) for rows in (chosen.errors, chosen.right))
-    errors_left, doubtful_left = about_left_out(chosen, split)
-    overall = content.evaluation.metrics["accuracy_ci95"]
-    page = _template().render(
-        content=content,
-        evaluation=content.evaluation,
-        names=content.names,
-        **style_and_script(_FOLDER, "report"),
-        charts=_charts(content),
-        class_rows=class_rows(content),
-        errors=errors,
-        errors_left=errors_left,
-        linked={(card.true, card.said) for card in errors},
-        right=right,
-        doubtful=_cards(content, chosen.doubtful, photos, None, SMALL),
-        doubtful_left=doubtful_left,
-        heat=_about_heat([*errors, *right], heat_maps),
-        slices=[
-            ("source", content.sources, about_slices(content.sources, "source", overall)),
-            ("group", content.groups, about_slices(content.groups, "group", overall)),
-        ],
-        definitions=DEFINITIONS,
+    page = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            **_shared(content),
+            **style_and_script(_FOLDER, "report"),
+            charts=_charts(content),
+            errors=errors,
+            linked={(card.true, card.predicted) for card in errors},
+            right=right,
+            doubtful=_cards(content, chosen.doubtful, photos, None, SMALL),
+            heat=_about_heat([*errors, *right], heat_maps),
+        )
     )
     return finished(page)
 
 
+def render_markdown(content: Content) -> str:
+    """Return the report as Markdown for GitHub: the same figures in tables, without charts and pictures."""
+    # Every expression is escaped as text, except macros and code blocks, which are Markup.
+    environment = _environment().overlay(
+        finalize=lambda value: value if isinstance(value, Markup) else Markup(text(str(value)))
+    )
+    page = environment.get_template("report.md.jinja").render(
+        **_shared(content), answers=content.evaluation.answers, chosen=content.selection
+    )
+    return finished(page).rstrip("\n") + "\n"
+
+
+def _shared(content: Content) -> dict[str, Any]:
+    errors_left, doubtful_left = about_left_out(content.selection, content.evaluation.split)
+    return {
+        "content": content,
+        "evaluation": content.evaluation,
+        "names": content.names,
+        "errors_left": errors_left,
+        "doubtful_left": doubtful_left,
+        "definitions": DEFINITIONS,
+    }
+
+
 @cache
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = page_environment(_FOLDER)
-    for name in ("percent", "percents", "decimals", "decimal_interval", "thousands", "signed"):
+    for name in ("percent", "percents", "points", "decimals", "decimal_interval", "thousands", "signed", "counted"):
         environment.filters[name] = getattr(remarks, name)
-    return environment.get_template("report.html.jinja")
+    environment.filters |= {"with_interval": _with_interval, "code": _code}
+    return environment
+
+
+def _with_interval(share: Share | None) -> str:
+    return NONE if share is None else f"{percent(share.value)} ({percents(share.interval)})"
+
+
+#: Signs that could begin markup, HTML, an entity, a formula, a mention or a link, bare addresses included.
+_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&$@]|:(?=//)|(?<=www)\.|^(?=[-+=])")
+
+
+def text(raw: str) -> str:
+    """Escape a text for Markdown, on one line, so that it is shown unchanged."""
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(raw.split()))
+
+
+def _code(command: str) -> Markup:
+    # A fence longer than any run of backticks inside cannot be ended by the command.
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", command)), default=0))
+    return Markup(f"{fence}sh\n{command}\n{fence}")
 
 
 def _charts(content: Content) -> dict[str, Markup]:
@@ -220,15 +259,15 @@ def _cards(
     answers = content.evaluation.answers
     cards = []
     for row in rows:
-        true, said = int(answers.targets[row]), int(answers.predicted[row])
+        true, predicted = int(answers.targets[row]), int(answers.predicted[row])
         shares = answers.probabilities[row]
-        second = true if true != said else int(np.argsort(-shares, kind="stable")[min(1, len(shares) - 1)])
-        bars = [(label, float(shares[label])) for label in dict.fromkeys((said, second))]
+        second = true if true != predicted else int(np.argsort(-shares, kind="stable")[min(1, len(shares) - 1)])
+        bars = [(label, float(shares[label])) for label in dict.fromkeys((predicted, second))]
         heat = None if heat_maps is None else heat_maps.get(row)
         thumb = thumbnail(photos[row], heat, side)
         group = answers.groups[row] if answers.groups else ""
         margin = float(answers.label_margin[row])
-        cards.append(Card(row, answers.paths[row], group, true, said, bars, margin, thumb))
+        cards.append(Card(row, answers.paths[row], group, true, predicted, bars, margin, thumb))
     return cards
 
 
@@ -238,5 +277,5 @@ def _about_heat(cards: list[Card], heat_maps: Mapping[int, np.ndarray] | None) -
         return "None of these photos could be read, so that there are no pictures: was the dataset moved?"
     without = sum(not card.thumb.heat for card in shown)
     if heat_maps is None or without == len(shown):
-        return "There are no heat maps: where the network looked (Grad-CAM) was not computed for this report."
+        return "Without heat maps: Grad-CAM was not computed for this report."
     return f"{remarks.counted(without, 'photo')} of these have no Grad-CAM." if without else ""

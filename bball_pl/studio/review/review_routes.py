@@ -1,232 +1,192 @@
-"""HTTP routes of the view Review."""
+"""HTTP routes of the Review view."""
 
 from __future__ import annotations
 
 import shlex
-import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, StringConstraints
 
 from bball_pl.evaluate.predictions import DOUBT
-from bball_pl.moves import MOVES
-from bball_pl.studio.history import ConflictError, Trail
-from bball_pl.studio.review.review_sheet import Line, Order, Sheet, Show, answer_tables
-from bball_pl.studio.runs.runs_reading import near, run_folders
-from bball_pl.studio.state import Context, printable
+from bball_pl.moves import chinese_name
+from bball_pl.studio.history import ConflictError, TrackedPhoto
+from bball_pl.studio.review.review_table import (
+    Order,
+    ReviewItem,
+    ReviewTable,
+    Show,
+    dataset_root,
+    prediction_tables,
+)
+from bball_pl.studio.runs.runs_reading import run_folders, short_path
+from bball_pl.studio.state import Context, CurrentContext, printable
 
-Name = Annotated[str, StringConstraints(max_length=300)]
+router = APIRouter(prefix="/api/review")
 
-_CHINESE = {move.name: move.chinese for move in MOVES}
-_MOST_AT_ONCE = 120
-#: Tables that stay in memory.
-_KEPT = 4
+_MAX_PAGE = 120
+#: Tables kept in memory.
+_CACHED_TABLES = 4
 
 
 class Change(BaseModel):
-    """A key was pressed on a photo, which the page had last seen changed by `seen`."""
+    """A change to a photo whose last version on the page was `seen`."""
 
     path: Annotated[str, StringConstraints(max_length=4_000)]
     action: Literal["label", "quarantine", "confirm"]
-    class_name: Name = ""
+    class_name: Annotated[str, StringConstraints(max_length=300)] = ""
     seen: int = 0
 
 
-class Undoing(BaseModel):
-    """A change is taken back; 0 for the last one of this dataset."""
+class Undo(BaseModel):
+    """The number of a change to undo; 0 for the latest change to a photo of this dataset."""
 
     number: int = 0
 
 
-def router(context: Context) -> APIRouter:
-    """Return the routes below /api/review."""
-    routes = APIRouter(prefix="/api/review")
-    reviews = Reviews(context)
-
-    @routes.get("")
-    def tables() -> dict[str, Any]:
-        return reviews.tables()
-
-    @routes.get("/{experiment}/{version}/{split}")
-    def summary(experiment: str, version: str, split: str) -> dict[str, Any]:
-        return reviews.summary(f"{experiment}/{version}", split)
-
-    @routes.get("/{experiment}/{version}/{split}/photos")
-    def photos(
-        experiment: str,
-        version: str,
-        split: str,
-        show: Show = "all",
-        true: str = "",
-        predicted: str = "",
-        group: str = "",
-        order: Order = "doubt",
-        offset: int = 0,
-        limit: int = 60,
-    ) -> dict[str, Any]:
-        sheet = reviews.sheet(f"{experiment}/{version}", split)
-        lines = sheet.lines(show, true, predicted, group, order)
-        start = max(0, offset)
-        return reviews.page(sheet, lines, start, start + max(1, min(limit, _MOST_AT_ONCE)))
-
-    @routes.post("/{experiment}/{version}/{split}/change")
-    def change(experiment: str, version: str, split: str, wanted: Change) -> dict[str, Any]:
-        return reviews.change(reviews.sheet(f"{experiment}/{version}", split), wanted)
-
-    @routes.post("/{experiment}/{version}/{split}/undo")
-    def undo(experiment: str, version: str, split: str, undoing: Undoing) -> dict[str, Any]:
-        return reviews.undo(reviews.sheet(f"{experiment}/{version}", split), undoing.number)
-
-    return routes
+@lru_cache(_CACHED_TABLES)
+def _read_table(context: Context, path: Path, run: Path, modified: int, size: int) -> ReviewTable:
+    root = dataset_root(run)
+    return ReviewTable(path, root, context.history(root))
 
 
-class Reviews:
-    """The tables of answers that are open.
+def _open_table(experiment: str, version: str, split: str, context: CurrentContext) -> tuple[ReviewTable, Path]:
+    """Return a table and its run, or 404 if there is no such run or no such table."""
+    run = context.safe_run(f"{experiment}/{version}")
+    path = prediction_tables(run).get(split)
+    if path is None:
+        raise HTTPException(404, "this run has no predictions for this split; make them with bball evaluate")
+    stat = path.stat()
+    return _read_table(context, path, run, stat.st_mtime_ns, stat.st_size), run
 
-    Args:
-        context: of this start.
-    """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._sheets: dict[tuple[Path, int, int], Sheet] = {}
-        self._lock = threading.Lock()
+OpenTable = Annotated[tuple[ReviewTable, Path], Depends(_open_table)]
 
-    def tables(self) -> dict[str, Any]:
-        """Return the runs that have answers, the newest answers first."""
-        found = []
-        for name, run in run_folders(self._context.settings.logs):
-            if tables := answer_tables(run):
-                found.append((max(path.stat().st_mtime for path in tables.values()), name, list(tables)))
-        return {
-            "runs": [{"id": name, "splits": splits} for _, name, splits in sorted(found, reverse=True)],
-            "current": self._context.checkpoint_run(),
-        }
 
-    def sheet(self, name: str, split: str) -> Sheet:
-        """Return a table of answers.
+@router.get("")
+def tables(context: CurrentContext) -> dict[str, Any]:
+    """Runs with predictions, newest predictions first."""
+    found = []
+    for name, run in run_folders(context.settings.logs):
+        if by_split := prediction_tables(run):
+            found.append((max(path.stat().st_mtime for path in by_split.values()), name, list(by_split)))
+    runs = [{"id": name, "splits": splits} for _, name, splits in sorted(found, reverse=True)]
+    return {"runs": runs, "current": context.checkpoint_run()}
 
-        Raises:
-            HTTPException: 404 if there is no such run or no such table.
-            DatasetError: as in `Sheet`.
-        """
-        run = self._context.safe_run(name)
-        path = answer_tables(run).get(split)
-        if path is None:
-            raise HTTPException(404, "this run has no answers to this split; make them with scripts/evaluate.py")
-        stat = path.stat()
-        key = path, stat.st_mtime_ns, stat.st_size
-        with self._lock:
-            if key not in self._sheets:
-                self._sheets = dict(list(self._sheets.items())[-_KEPT + 1 :])
-                self._sheets[key] = Sheet(path, run, self._context.ledger)
-            return self._sheets[key]
 
-    def summary(self, name: str, split: str) -> dict[str, Any]:
-        """Return what stands beside the photos: the matrix, the groups, and how many photos each list has."""
-        sheet = self.sheet(name, split)
-        own, run = sheet.answers, self._context.safe_run(name)
-        command = [
-            "python",
-            "scripts/evaluate.py",
-            "--run",
-            near(run),
-            *(["--split", split] if split != "test" else []),
-        ]
-        clean = self._context.clean
-        return {
-            "classes": [{"name": clean(one), "chinese": _CHINESE.get(one, "")} for one in sheet.names],
-            "matrix": sheet.matrix,
-            "photos": len(own),
-            "errors": int((~own.correct).sum()),
-            "doubtful": int((own.label_margin <= -DOUBT).sum()),
-            "audit": len(sheet.audit()),
-            "changed": len(sheet.lines("changed")),
-            "groups": [{"name": clean(group), "photos": n, "errors": bad} for group, n, bad in sheet.groups],
-            "dataset": clean(str(sheet.root)),
-            # Not shortened: it is there to be pasted.
-            "command": printable(shlex.join(command)),
-        }
+@router.get("/{experiment}/{version}/{split}")
+def summary(split: str, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
+    """Confusion matrix, groups and list sizes of a table, and the command that evaluates the run again."""
+    table, run = opened
+    answers, clean = table.answers, context.clean
+    command = ["bball", "evaluate", "--run", short_path(run)]
+    return {
+        "classes": [{"name": clean(name), "chinese": chinese_name(name)} for name in table.class_names],
+        "matrix": table.matrix,
+        "photos": len(answers),
+        "errors": int((~answers.correct).sum()),
+        "doubtful": int((answers.label_margin <= -DOUBT).sum()),
+        "audit": len(table.audit_items()),
+        "changed": len(table.items("changed")),
+        "groups": [{"name": clean(group), "photos": n, "errors": errors} for group, n, errors in table.groups],
+        "dataset": clean(str(table.root)),
+        # Not shortened: it is meant to be pasted.
+        "command": printable(shlex.join(command if split == "test" else [*command, "--split", split])),
+    }
 
-    def page(self, sheet: Sheet, lines: list[Line], start: int, end: int) -> dict[str, Any]:
-        """Return a part of a list."""
-        passed = sheet.passed()
-        return {"total": len(lines), "photos": [self._photo(sheet, line, passed) for line in lines[start:end]]}
 
-    def change(self, sheet: Sheet, wanted: Change) -> dict[str, Any]:
-        """Do to a photo what a key said."""
-        if wanted.action == "label" and wanted.class_name not in sheet.names:
-            raise HTTPException(422, "there is no such class")
-        line = self._line(sheet, wanted.path)
-        with sheet.ledger.lock:
-            trail = sheet.trail(line, sheet.passed())
-            if trail is None:
-                raise self._conflict(sheet, line, "this photo is no longer there")
-            if wanted.action == "label":
-                to, class_name = sheet.place(line, wanted.class_name), wanted.class_name
-            else:
-                to, class_name = None, sheet.state(line, trail)[0] if wanted.action == "confirm" else ""
-            try:
-                entry = sheet.ledger.change(trail, wanted.action, class_name, to, wanted.seen)
-            except ConflictError as conflict:
-                raise self._conflict(sheet, line, str(conflict)) from None
-        return {"number": entry.number, "photo": self._photo(sheet, line, sheet.passed())}
+@router.get("/{experiment}/{version}/{split}/photos")
+def photos(
+    opened: OpenTable,
+    context: CurrentContext,
+    show: Show = "all",
+    true: str = "",
+    predicted: str = "",
+    group: str = "",
+    order: Order = "doubt",
+    offset: int = 0,
+    limit: int = 60,
+) -> dict[str, Any]:
+    """One page of a list of photos."""
+    table, _ = opened
+    items = table.items(show, true, predicted, group, order)
+    start, moved = max(0, offset), table.moved()
+    page = items[start : start + max(1, min(limit, _MAX_PAGE))]
+    return {"total": len(items), "photos": [_photo_json(context, table, item, moved) for item in page]}
 
-    def undo(self, sheet: Sheet, number: int) -> dict[str, Any]:
-        """Take back a change to a photo of this dataset."""
-        root, ledger = sheet.root, sheet.ledger
-        with ledger.lock:
-            if not number:
-                last = ledger.last(lambda trail: (ledger.home / trail.first).is_relative_to(root))
-                if last is None:
-                    return {"photo": None}
-                number = last.number
-            try:
-                trail, entry = ledger.undo(number, root)
-            except ConflictError as conflict:
-                raise HTTPException(409, {"message": str(conflict), "code": "conflict", "state": None}) from None
-            places = {trail.place, trail.first, entry.path, entry.to, *(own.path for own in trail.changes)}
-        return {"photo": self._of_places(sheet, places)}
 
-    def _of_places(self, sheet: Sheet, places: set[str]) -> dict[str, Any] | None:
-        below = [
-            (sheet.ledger.home / place).relative_to(sheet.root).as_posix()
-            for place in places
-            if (sheet.ledger.home / place).is_relative_to(sheet.root)
-        ]
-        line = next((line for path in below if (line := sheet.find(path)) is not None), None)
-        return None if line is None else self._photo(sheet, line, sheet.passed())
+@router.post("/{experiment}/{version}/{split}/change")
+def change(request: Change, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
+    """Change the label of a photo, confirm it, or quarantine the photo."""
+    table, _ = opened
+    if request.action == "label" and request.class_name not in table.class_names:
+        raise HTTPException(422, "there is no such class")
+    item = table.find(request.path)
+    if item is None:
+        raise HTTPException(404, "there is no such photo")
+    with table.history.lock:
+        photo = table.photo(item, table.moved())
+        if photo is None:
+            raise _conflict(context, table, item, "this photo no longer exists")
+        if request.action == "label":
+            to, class_name = table.path_for(item, request.class_name), request.class_name
+        else:
+            to, class_name = None, table.state(item, photo) if request.action == "confirm" else ""
+        try:
+            entry = table.history.change(photo, request.action, class_name, to, request.seen)
+        except ConflictError as error:
+            raise _conflict(context, table, item, str(error)) from None
+    return {"number": entry.number, "photo": _photo_json(context, table, item, table.moved())}
 
-    def _line(self, sheet: Sheet, path: str) -> Line:
-        found = sheet.find(path)
-        if found is None:
-            raise HTTPException(404, "there is no such photo")
-        return found
 
-    def _photo(self, sheet: Sheet, line: Line, passed: Mapping[str, Trail]) -> dict[str, Any]:
-        trail = sheet.trail(line, passed)
-        now, changed = sheet.state(line, trail)
-        own, clean = sheet.answers, self._context.clean
-        answered = line.row >= 0
-        return {
-            "id": "" if trail is None else trail.photo,
-            "path": printable(line.path),
-            "label": line.label,
-            "predicted": sheet.names[own.predicted[line.row]] if answered else line.suggested,
-            "probabilities": [float(share) for share in own.probabilities[line.row]] if answered else None,
-            "margin": float(own.label_margin[line.row]) if answered else None,
-            "group": clean(own.groups[line.row]) if answered else "",
-            "suggested": line.suggested,
-            "why": clean(line.why),
-            "now": now,
-            "changed": changed,
-            "confirmed": trail is not None and trail.action == "confirm",
-            "seen": 0 if trail is None else trail.number,
-        }
+@router.post("/{experiment}/{version}/{split}/undo")
+def undo(request: Undo, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
+    """Undo a change to a photo of this dataset."""
+    table, _ = opened
+    with table.history.lock:
+        number = request.number
+        if not number:
+            last = table.history.last_change(table.root)
+            if last is None:
+                return {"photo": None}
+            number = last.number
+        try:
+            photo, entry = table.history.undo(number, table.root)
+        except ConflictError as error:
+            raise HTTPException(409, {"message": str(error), "code": "conflict", "state": None}) from None
+    paths = [photo.path, photo.first_path, entry.path, entry.to, *(change.path for change in photo.changes)]
+    folders = [table.history.home / path for path in paths]
+    below = [path.relative_to(table.root).as_posix() for path in folders if path.is_relative_to(table.root)]
+    item = next((item for path in below if (item := table.find(path)) is not None), None)
+    return {"photo": None if item is None else _photo_json(context, table, item, table.moved())}
 
-    def _conflict(self, sheet: Sheet, line: Line, message: str) -> HTTPException:
-        state = self._photo(sheet, line, sheet.passed())
-        return HTTPException(409, {"message": message, "code": "conflict", "state": state})
+
+def _photo_json(
+    context: Context, table: ReviewTable, item: ReviewItem, moved: Mapping[str, TrackedPhoto]
+) -> dict[str, Any]:
+    photo, answers, row = table.photo(item, moved), table.answers, item.row
+    state = table.state(item, photo)
+    answered = row >= 0
+    return {
+        "id": "" if photo is None else photo.id,
+        "path": printable(item.path),
+        "label": item.label,
+        "predicted": table.class_names[answers.predicted[row]] if answered else item.suggested,
+        "probabilities": answers.probabilities[row].tolist() if answered else None,
+        "margin": float(answers.label_margin[row]) if answered else None,
+        "group": context.clean(answers.groups[row]) if answered else "",
+        "suggested": item.suggested,
+        "why": context.clean(item.why),
+        "now": state,
+        "changed": state != item.label,
+        "confirmed": photo is not None and photo.action == "confirm",
+        "seen": 0 if photo is None else photo.version,
+    }
+
+
+def _conflict(context: Context, table: ReviewTable, item: ReviewItem, message: str) -> HTTPException:
+    state = _photo_json(context, table, item, table.moved())
+    return HTTPException(409, {"message": message, "code": "conflict", "state": state})

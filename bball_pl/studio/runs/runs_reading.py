@@ -1,42 +1,91 @@
-"""Reading of a run's folder, whole, damaged, half-finished or in training, as JSON."""
+"""Run folders as JSON: figures, curves and settings of runs that are finished, in training, stopped or damaged."""
 
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 import math
 import os
 import shlex
 import time
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml  # type: ignore[import-untyped]
 
 from bball_pl import project
 from bball_pl.errors import RunError
 from bball_pl.evaluate.calibration import calibration_file, read_calibration
 from bball_pl.evaluate.report.curves import read_curves
-from bball_pl.studio.runs.runs_settings import changed_settings, read_config, setting
-from bball_pl.studio.state import printable
+from bball_pl.studio.state import Stamp, printable, stamp
+
+REPORT = "report.html"
+_EVENTS = "events.out.tfevents.*"
+_ANSWERS = project.predictions_file("test")
+#: Curves are written every few steps; a run without a write for this many seconds is not training.
+_QUIET_SECONDS = 300
+#: Tolerance for timestamps of files that were copied together, in seconds.
+_COPY_SECONDS = 60
+#: Keys of a run's page that are left out of its row in the table.
+_DETAIL_KEYS = ("curves", "confusion", "per_class", "calibration", "commands", "figures")
+#: Parts of a run that are written at its end or later.
+_LATE_PARTS = {"metrics", "answers", "calibration", "report"}
+#: Settings that say only where photos and results are stored.
+_PATH_SETTINGS = ("data.root", "data.cache_dir", "trainer.default_root_dir", "name", "ckpt_path")
+#: Most levels of nested settings that are flattened: a YAML mapping can contain itself.
+_MAX_DEPTH = 6
+
+
+def run_folders(logs: Path) -> list[tuple[str, Path]]:
+    """Return the name, `experiment/version_N`, and the folder of each run below `logs`, sorted by name."""
+    # A link that leads elsewhere is not a run of this folder.
+    home = logs.resolve()
+    found = [path for path in logs.glob("*/version_*") if path.is_dir() and path.resolve().is_relative_to(home)]
+    named = [(f"{path.parent.name}/{path.name}", path) for path in found]
+    # A name that is not valid text could neither be shown nor requested.
+    return sorted((name, path) for name, path in named if printable(name) == name)
+
+
+def run_summary(name: str, run: Path) -> dict[str, Any]:
+    """Return a run's row in the table of runs.
+
+    A damaged run raises no exception: `missing` names the absent parts, and `problems` the unreadable files, each with
+    the reason.
+
+    Args:
+        name: `experiment/version_N`.
+        run: folder of the run.
+    """
+    return {key: value for key, value in _facts(name, run).items() if key not in _DETAIL_KEYS}
+
+
+def run_detail(name: str, run: Path) -> dict[str, Any]:
+    """Return everything that a run's page shows; arguments and damaged files as in `run_summary`."""
+    facts = _facts(name, run)
+    # The defaults need imports that take seconds, so the table does without them.
+    config = _config(run, [])
+    facts["settings"] = changed_settings(config) if config else None
+    return facts
 
 
 def curves_json(run: Path) -> dict[str, Any] | None:
-    """Return what the event files of a run say, in numbers that JSON holds; None if they hold no curve.
+    """Return the learning curves of a run in numbers that JSON can hold; None without a curve.
 
     Args:
-        run: its folder; it may be training now, or its event files may end in the middle of a record.
+        run: folder of the run; it may be training, or its event files may end in the middle of a record.
 
     Returns:
-        `curves` by tag, each with `epochs` (counted from 1, rising) and `values` (null where the run logged an infinity
-        or what is not a number), `last_epoch`, `probe_loss` in nats, `probe_acc` 0–1, `kept` (`epoch`, `probe` or
-        empty) and `kept_epoch`.
+        `curves` by tag, each with `epochs` (counted from 1, rising) and `values` (null for infinity and NaN),
+        `last_epoch`, `probe_loss` in nats, `probe_acc` 0–1, `kept` (`epoch`, `probe` or empty) and `kept_epoch`.
     """
     best = run / project.CHECKPOINTS / project.BEST
     try:
         found = read_curves(run, best)
     except OSError:
-        # A run that is deleted while it is read; the caller says that there are no curves.
-        return None
+        return None  # the run is being deleted
     if found is None:
         return None
     curves = {
@@ -48,110 +97,61 @@ def curves_json(run: Path) -> dict[str, Any] | None:
         "last_epoch": found.last_epoch,
         "probe_loss": finite(found.probe_loss),
         "probe_acc": finite(found.probe_acc),
-        # Which epoch would have been kept is no news of a run that keeps none.
         "kept": found.kept if best.is_file() else "",
         "kept_epoch": found.kept_epoch if best.is_file() else None,
     }
 
 
 def finite(value: object) -> float | None:
-    """Return a number that JSON has a word for; None for anything else, an infinity and not-a-number included."""
+    """Return a number that JSON can hold; None for infinity, NaN and anything that is not a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
-REPORT = "report.html"
-_EVENTS = "events.out.tfevents.*"
-_ANSWERS = project.predictions_file("test")
-#: Curves are written every few steps: a run that wrote nothing for so many seconds is not training.
-_QUIET = 300
-#: Files that are copied together get their times in any order.
-_COPIED = 60
-
-
-def run_folders(logs: Path) -> list[tuple[str, Path]]:
-    """Return the name, `experiment/version_N`, and the folder of each run below `logs`, in the order of the names."""
-    # A link that leads elsewhere is no run of this folder.
-    home = logs.resolve()
-    found = [path for path in logs.glob("*/version_*") if path.is_dir() and path.resolve().is_relative_to(home)]
-    named = [(f"{path.parent.name}/{path.name}", path) for path in found]
-    # A name whose bytes are no text could neither be shown nor asked for.
-    return sorted((name, path) for name, path in named if printable(name) == name)
-
-
-def run_summary(name: str, run: Path) -> dict[str, Any]:
-    """Return a run's row in the table of runs.
-
-    Nothing that is wrong with a run ends in an exception: `missing` names the parts that are not there, and `problems`
-    the files that cannot be read, each with the reason.
-
-    Args:
-        name: `experiment/version_N`.
-        run: its folder.
-    """
-    return {key: value for key, value in _facts(name, run).items() if key not in _DETAILS}
-
-
-def run_detail(name: str, run: Path) -> dict[str, Any]:
-    """Return all that a run's page shows; as careful as `run_summary`."""
-    facts = _facts(name, run)
-    # The defaults are in the signatures of classes that take seconds to import: not for the table.
-    config = _config(run, [])
-    facts["settings"] = changed_settings(config) if config else None
-    return facts
+def short_path(path: Path) -> str:
+    """Return a path relative to the project's root where possible, for commands that are run from the root."""
+    path = path.absolute()
+    return printable(os.path.relpath(path, project.ROOT) if path.is_relative_to(project.ROOT) else str(path))
 
 
 def _facts(name: str, run: Path) -> dict[str, Any]:
     stamps = _stamps(run)
     facts = dict(_read(name, run, stamps))
-    newest = max((stamp for file, stamp, _ in stamps if file.startswith("events.") or file == project.LAST), default=0)
+    newest = max(
+        (changed for file, changed, _ in stamps if file.startswith("events.") or file == project.LAST), default=0
+    )
     facts["state"] = _state(facts, stamps, time.time() - newest / 1e9)
     if facts["state"] == "training":
-        # They come at the end: nothing is missing yet.
-        facts["missing"] = [part for part in facts["missing"] if part not in _LATE]
+        facts["missing"] = [part for part in facts["missing"] if part not in _LATE_PARTS]
     return facts
 
 
-#: Keys of a run's page that its row in the table does not have.
-_DETAILS = ("curves", "confusion", "per_class", "calibration", "commands", "figures")
-#: Parts of a run that are made at its end or after it.
-_LATE = {"metrics", "answers", "calibration", "report"}
-
-
-def _stamps(run: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return name, time of change in ns and bytes of each file that is read: equal stamps, equal content."""
+def _stamps(run: Path) -> Stamp:
     checkpoints = run / project.CHECKPOINTS
     paths = [run / name for name in (project.CONFIG, project.METRICS, _ANSWERS, REPORT)]
     paths += [checkpoints / name for name in (project.BEST, project.LAST, project.PROBE)]
     paths += [calibration_file(checkpoints / project.BEST), *sorted(run.glob(_EVENTS))]
-    found = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        found.append((path.name, status.st_mtime_ns, status.st_size))
-    return tuple(found)
+    return stamp(*paths)
 
 
 @lru_cache(maxsize=1024)
-def _read(name: str, run: Path, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
-    here = {file for file, _, _ in stamps}
+def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
+    files = {file for file, _, _ in stamps}
     problems: list[dict[str, str]] = []
     config = _config(run, problems)
-    metrics = _metrics(run, problems) if project.METRICS in here else {}
+    metrics = _metrics(run, problems) if project.METRICS in files else {}
     curves = curves_json(run)
     max_epochs = setting(config, "trainer.max_epochs")
     root = setting(config, "data.root")
     parts = {
-        "config": project.CONFIG in here,
+        "config": project.CONFIG in files,
         "curves": curves is not None,
-        "checkpoint": project.BEST in here,
-        "metrics": project.METRICS in here,
-        "answers": _ANSWERS in here,
-        "calibration": calibration_file(project.BEST).name in here,
-        "report": REPORT in here,
+        "checkpoint": project.BEST in files,
+        "metrics": project.METRICS in files,
+        "answers": _ANSWERS in files,
+        "calibration": calibration_file(project.BEST).name in files,
+        "report": REPORT in files,
     }
     experiment, _, version = name.partition("/")
     return {
@@ -162,60 +162,56 @@ def _read(name: str, run: Path, stamps: tuple[tuple[str, int, int], ...]) -> dic
         "epoch": curves["last_epoch"] if curves is not None else 0,
         "max_epochs": max_epochs if isinstance(max_epochs, int) and max_epochs > 0 else None,
         "backbone": str(setting(config, "model.backbone") or ""),
-        "image_size": setting(config, "model.image_size"),
+        "image_size": size if isinstance(size := setting(config, "model.image_size"), int) else None,
         "dataset": Path(str(root)).name if root else "",
         "root": str(root or ""),
         "n": finite(metrics.get("n")),
         "split": str(metrics.get("split", "")),
         "accuracy": finite(metrics.get("accuracy")),
-        "accuracy_ci95": _pair(metrics.get("accuracy_ci95")),
-        "accuracy_bootstrap95": _pair(metrics.get("accuracy_bootstrap95")),
+        "accuracy_ci95": _interval(metrics.get("accuracy_ci95")),
+        "accuracy_bootstrap95": _interval(metrics.get("accuracy_bootstrap95")),
         "groups": finite(metrics.get("groups")),
         "macro_f1": finite(metrics.get("macro_f1")),
         "ece": finite(metrics.get("ece")),
         "calibrated": "temperature" in metrics,
-        "stale": _newer(stamps, project.BEST, project.METRICS),
-        "missing": [part for part, there in parts.items() if not there],
+        "stale": _is_newer(stamps, project.BEST, project.METRICS),
+        "missing": [part for part, present in parts.items() if not present],
         "problems": problems,
         "figures": {key: finite(metrics.get(key)) for key in ("nll", "brier", "temperature")},
         "confusion": _confusion(metrics.get("confusion")),
         "per_class": metrics.get("per_class") if isinstance(metrics.get("per_class"), dict) else {},
         "calibration": _calibration(run, problems) if parts["checkpoint"] else None,
         "curves": curves,
-        "commands": _commands(run, bool(config), parts["checkpoint"], project.LAST in here),
+        "commands": _commands(run, bool(config), parts["checkpoint"], project.LAST in files),
     }
 
 
-def _state(facts: dict[str, Any], stamps: tuple[tuple[str, int, int], ...], quiet: float) -> str:
+def _state(facts: dict[str, Any], stamps: Stamp, quiet_seconds: float) -> str:
     """Return `empty`, `training`, `finished` or `stopped`."""
     if not stamps:
         return "empty"
-    finished = "metrics" not in facts["missing"] and not _newer(stamps, project.LAST, project.METRICS)
-    # Without test photos a run has no figures; its epochs say that it came to its end.
+    finished = "metrics" not in facts["missing"] and not _is_newer(stamps, project.LAST, project.METRICS)
+    # A run without test photos has no metrics; its epochs show that it is finished.
     finished = finished or (facts["max_epochs"] is not None and facts["epoch"] >= facts["max_epochs"])
     if finished:
         return "finished"
-    return "training" if quiet < _QUIET else "stopped"
+    return "training" if quiet_seconds < _QUIET_SECONDS else "stopped"
 
 
-def _newer(stamps: tuple[tuple[str, int, int], ...], file: str, than: str) -> bool:
-    times = {name: stamp for name, stamp, _ in stamps}
-    return file in times and than in times and times[file] - times[than] > _COPIED * 1e9
+def _is_newer(stamps: Stamp, file: str, than: str) -> bool:
+    times = {name: changed for name, changed, _ in stamps}
+    return file in times and than in times and times[file] - times[than] > _COPY_SECONDS * 1e9
 
 
-def _started(run: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """Return when a run began, ISO 8601 in UTC; the names of event files hold the second."""
-    seconds = [float(name.split(".")[3]) for name, _, _ in stamps if name.startswith("events.") and _numbered(name)]
+def _started(run: Path, stamps: Stamp) -> str:
+    """Return the start of a run, ISO 8601 in UTC: the names of event files contain the second."""
+    fields = [name.split(".") for name, _, _ in stamps if name.startswith("events.")]
+    seconds = [float(parts[3]) for parts in fields if len(parts) > 3 and parts[3].isdecimal()]
     try:
         moment = min(seconds) if seconds else run.stat().st_mtime
         return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="seconds")
     except (OSError, OverflowError, ValueError):
         return ""
-
-
-def _numbered(event_file: str) -> bool:
-    parts = event_file.split(".")
-    return len(parts) > 3 and parts[3].isdecimal()
 
 
 def _config(run: Path, problems: list[dict[str, str]]) -> dict[str, Any]:
@@ -234,29 +230,21 @@ def _metrics(run: Path, problems: list[dict[str, str]]) -> dict[str, Any]:
         problems.append({"file": project.METRICS, "reason": f"cannot be read ({error})"})
         return {}
     if not isinstance(metrics, dict) or finite(metrics.get("accuracy")) is None:
-        problems.append(
-            {"file": project.METRICS, "reason": "holds no accuracy; make it again with scripts/evaluate.py"}
-        )
+        reason = "contains no accuracy; make it again with bball evaluate"
+        problems.append({"file": project.METRICS, "reason": reason})
         return {}
     return metrics
 
 
 def _calibration(run: Path, problems: list[dict[str, str]]) -> dict[str, Any] | None:
-    checkpoint = run / project.CHECKPOINTS / project.BEST
     try:
-        found = read_calibration(checkpoint)
+        found = read_calibration(run / project.CHECKPOINTS / project.BEST)
     except (RunError, OSError) as error:
         problems.append({"file": calibration_file(project.BEST).name, "reason": str(error)})
         return None
     if found is None:
         return None
-    return {
-        "temperature": found.temperature,
-        "threshold": found.threshold,
-        "target_accuracy": found.target_accuracy,
-        "coverage": found.coverage,
-        "n": found.n,
-    }
+    return {key: getattr(found, key) for key in ("temperature", "threshold", "target_accuracy", "coverage", "n")}
 
 
 def _confusion(table: Any) -> dict[str, Any] | None:
@@ -271,7 +259,7 @@ def _confusion(table: Any) -> dict[str, Any] | None:
     return {"labels": [str(label) for label in labels], "matrix": rows}
 
 
-def _pair(value: Any) -> list[float] | None:
+def _interval(value: Any) -> list[float] | None:
     if not isinstance(value, list) or len(value) != 2:
         return None
     low, high = finite(value[0]), finite(value[1])
@@ -279,22 +267,105 @@ def _pair(value: Any) -> list[float] | None:
 
 
 def _commands(run: Path, has_config: bool, has_best: bool, has_last: bool) -> dict[str, str]:
-    """Return what to type in the repository's root, by what it does."""
-    where = near(run)
-    commands = {"tensorboard": shlex.join(["tensorboard", "--logdir", near(run.parents[1])])}
+    """Return the commands to type in the project's root, by their purpose."""
+    folder = short_path(run)
+    commands = {"tensorboard": shlex.join(["tensorboard", "--logdir", short_path(run.parents[1])])}
     if has_best:
-        commands["evaluate"] = shlex.join(["python", "scripts/evaluate.py", "--run", where])
-        commands["export"] = shlex.join(["python", "scripts/export.py", "--run", where])
-        commands["predict"] = shlex.join(["python", "scripts/predict.py", "--run", where, "photo.jpg"])
+        for name, *photos in (("evaluate",), ("export",), ("predict", "photo.jpg")):
+            commands[name] = shlex.join(["bball", name, "--run", folder, *photos])
     if has_config:
-        again = ["python", "scripts/fit.py", "--config", f"{where}/{project.CONFIG}"]
-        commands["again"] = shlex.join(again)
+        repeat = ["bball", "fit", "--config", f"{folder}/{project.CONFIG}"]
+        commands["again"] = shlex.join(repeat)
         if has_last:
-            commands["resume"] = shlex.join([*again, "--ckpt_path", f"{where}/{project.CHECKPOINTS}/{project.LAST}"])
+            commands["resume"] = shlex.join([*repeat, "--ckpt_path", f"{folder}/{project.CHECKPOINTS}/{project.LAST}"])
     return commands
 
 
-def near(path: Path) -> str:
-    """Return a path as short as it can be while it works from the repository's root."""
-    path = path.absolute()
-    return printable(os.path.relpath(path, project.ROOT) if path.is_relative_to(project.ROOT) else str(path))
+def read_config(run: Path) -> dict[str, Any]:
+    """Return the settings in a run's `config.yaml`.
+
+    Raises:
+        ValueError: if the file is missing, cannot be read or contains no settings; the message is the reason alone.
+    """
+    path = run / project.CONFIG
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError("is missing") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"is not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(config, dict):
+        raise ValueError("contains no settings")
+    return config
+
+
+def setting(config: Mapping[str, Any], name: str) -> Any:
+    """Return a setting by its dotted name, or None."""
+    value: Any = config
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def changed_settings(config: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the settings that differ from the defaults of `bball fit`, as `name`, `value`, `default`."""
+    defaults = _defaults()
+    # A setting that this version does not know is listed with an empty default.
+    return [
+        {"name": name, "value": _text(value), "default": _text(defaults[name]) if name in defaults else ""}
+        for name, value in _flat(config)
+        if name not in _PATH_SETTINGS and (name not in defaults or defaults[name] != value)
+    ]
+
+
+def different_settings(config_a: Mapping[str, Any], config_b: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the settings in which two runs differ, as `name`, `a`, `b`; an absent setting is an empty text."""
+    a, b = dict(_flat(config_a)), dict(_flat(config_b))
+    return [
+        {"name": name, "a": _text(a[name]) if name in a else "", "b": _text(b[name]) if name in b else ""}
+        for name in dict.fromkeys([*a, *b])
+        # Two runs on different datasets should say so.
+        if (name == "data.root" or name not in _PATH_SETTINGS)
+        and (name not in a or name not in b or a[name] != b[name])
+    ]
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    # The signatures are the schema of the command line, and configs/fit.yaml overrides their defaults.
+    import lightning as L
+
+    from bball_pl.data.datamodule import PhotoDataModule
+    from bball_pl.model.classifier import MoveClassifier
+    from bball_pl.model.trainer import FitTrainer
+
+    defaults: dict[str, Any] = {"seed_everything": 7, "pictures": True}
+    groups = [("trainer", L.Trainer), ("trainer", FitTrainer), ("model", MoveClassifier), ("data", PhotoDataModule)]
+    for group, owner in groups:
+        for name, parameter in inspect.signature(owner).parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                defaults[f"{group}.{name}"] = parameter.default
+    defaults.update(_flat(yaml.safe_load((project.CONFIGS / "fit.yaml").read_text(encoding="utf-8"))))
+    return defaults
+
+
+def _flat(settings: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and name.count(".") < _MAX_DEPTH:
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _text(value: Any) -> str:
+    """Return a value as it is written on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_text(item) for item in value)}]"
+    return str(value)

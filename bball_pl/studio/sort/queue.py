@@ -1,121 +1,35 @@
-"""The queue of photos to sort, shared by tabs so that no two show the same one."""
+"""Queue of the photos to sort, shared by tabs so that no two show the same one."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
 from typing import Literal
 
-from bball_pl.moves import UNSORTED
-from bball_pl.photos.journal import Entry
-from bball_pl.photos.photos_csv import QUARANTINE
-from bball_pl.photos.tree import IMAGE_SUFFIXES
-from bball_pl.studio.history import ConflictError, Ledger, Trail
-
-
-@dataclass
-class Tree:
-    """What lies in a tree.
-
-    Attributes:
-        unsorted: photos in no class folder, by album and name.
-        sorted: photos in a class folder.
-        links: number of links that are left out: nothing is shown or moved through them.
-    """
-
-    unsorted: list[Path] = field(default_factory=list)
-    sorted: list[Path] = field(default_factory=list)
-    links: int = 0
-
-
-def scan_tree(root: Path, class_names: Sequence[str], home: Path) -> Tree:
-    """List the photos of a tree without opening them; hidden files, links and the quarantine are passed over.
-
-    Args:
-        root: the folder; one that is not there has no photos.
-        class_names: names of the class folders.
-        home: the folder of the journal, which the quarantine is in.
-    """
-    tree = Tree()
-    for path in _files(root, home / QUARANTINE, tree):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            (tree.sorted if class_of(path.relative_to(root).parts, class_names) else tree.unsorted).append(path)
-    return tree
-
-
-def class_of(parts: Sequence[str], class_names: Sequence[str]) -> str:
-    """Return the class that a photo's place below the tree says; empty if it is not sorted."""
-    slot = _slot(parts, class_names)
-    return parts[slot] if slot is not None and parts[slot] != UNSORTED else ""
-
-
-def place_for(parts: Sequence[str], class_name: str, class_names: Sequence[str]) -> Path:
-    """Return the place of a photo below its tree when it has a class.
-
-    The folder `unsorted`, or the class that it had before, gives way to the class; in a tree without such folders the
-    class comes first, and below it everything is as it was.
-
-    Args:
-        parts: of its place below the tree.
-        class_name: the class from now on.
-        class_names: names of the class folders.
-    """
-    slot = _slot(parts, class_names)
-    if slot is None:
-        return Path(class_name, *parts)
-    return Path(*parts[:slot], class_name, *parts[slot + 1 :])
-
-
-def album_of(parts: Sequence[str], class_names: Sequence[str]) -> str:
-    """Return what a photo is from, for a reader: its source and album, without the folder that says its class."""
-    slot = _slot(parts, class_names)
-    return " / ".join(part for place, part in enumerate(parts[:-1]) if place != slot)
-
-
-def _slot(parts: Sequence[str], class_names: Sequence[str]) -> int | None:
-    folders = parts[:-1]
-    return next((place for place, part in enumerate(folders) if part == UNSORTED or part in class_names), None)
-
-
-def _files(folder: Path, left_out: Path, tree: Tree) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink():
-            tree.links += 1
-        elif entry.is_dir():
-            if Path(entry.path) != left_out:
-                yield from _files(Path(entry.path), left_out, tree)
-        elif entry.is_file():
-            yield Path(entry.path)
-
+from bball_pl.photos.labels_csv import Entry
+from bball_pl.photos.tree import PhotoTree
+from bball_pl.studio.history import ConflictError, History, TrackedPhoto
 
 Order = Literal["doubt", "album"]
 
-#: A tab that was not heard of for so many seconds is taken for closed.
-_SILENCE = 90.0
+#: Seconds without a request from a tab after which its photos are released.
+_LEASE_SECONDS = 90.0
 #: States beside the class names.
 QUARANTINED, SKIPPED = "quarantine", "skip"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the sorting is.
+    """Progress of the sorting.
 
     Attributes:
-        left: photos that nobody has decided on.
-        skipped: put off.
-        quarantined: out of use.
+        left: photos without a decision.
+        skipped: photos that were put off.
+        quarantined: photos that are not usable.
         counts: sorted photos by class.
     """
 
@@ -125,50 +39,57 @@ class Progress:
     counts: dict[str, int]
 
 
-class Deck:
-    """The photos of one inbox. Threads may share it.
+class SortQueue:
+    """Photos of one inbox that are sorted into classes by one or more tabs. Thread-safe.
+
+    Each photo is leased to one tab at a time, so that no two tabs show the same one.
 
     Args:
-        ledger: of the inbox's home.
-        inbox: the folder.
-        class_names: what the photos are sorted into.
-        clock: seconds, for the tests.
+        history: change history of the inbox's home folder.
+        inbox: folder of the photos.
+        class_names: names of the class folders.
+        clock: time in seconds; a parameter for tests.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        history: History,
         inbox: Path,
         class_names: Sequence[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.ledger = ledger
+        self.history = history
         self.inbox = inbox.absolute()
         self.class_names = tuple(class_names)
         self.links = 0
+        self._tree = PhotoTree(self.inbox, list(class_names), [])
         self._clock = clock
         self._states: dict[str, str] = {}
-        self._waiting: dict[str, None] = {}
+        self._unsorted: dict[str, None] = {}
         self._order: dict[str, int] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._counts: Counter[str] = Counter()
-        ledger.on_change(self._changed)
-        self.look()
+        history.on_change(self._on_change)
+        self.rescan()
 
-    def look(self) -> None:
-        """Read the tree again: photos may have come, and others gone, by other hands."""
-        with self.ledger.lock:
-            self.ledger.sync()
-            tree = scan_tree(self.inbox, self.class_names, self.ledger.home)
-            self.links = tree.links
-            trails = [self.ledger.at(path, self.inbox) for path in (*tree.unsorted, *tree.sorted)]
-            gone = [self.ledger.at(self.ledger.home / own.place, self.inbox) for own in self._quarantined()]
+    def rescan(self) -> None:
+        """Read the folder again: other programs may have added or removed photos."""
+        with self.history.lock:
+            self.history.sync()
+            self._tree = PhotoTree.scan(self.inbox, self.class_names, self.history.home, movable=True)
+            self.links = self._tree.links
+            paths = [photo.path for photo in sorted(self._tree.photos, key=lambda photo: bool(photo.class_name))]
+            paths += [
+                self.history.home / photo.path
+                for photo in self.history.changed_photos()
+                if photo.action == QUARANTINED and self.history.is_below(photo, self.inbox)
+            ]
+            photos = [self.history.photo_at(path, self.inbox) for path in paths]
             self._states.clear()
-            self._waiting.clear()
+            self._unsorted.clear()
             self._counts.clear()
-            for trail in (*trails, *gone):
-                self._order.setdefault(trail.photo, len(self._order))
-                self._set(trail)
+            for photo in photos:
+                self._update(photo)
 
     def next(
         self,
@@ -177,156 +98,150 @@ class Deck:
         count: int,
         order: Order = "album",
         margins: Mapping[str, float] | None = None,
-    ) -> list[Trail]:
-        """Hand out photos to a tab.
+    ) -> list[TrackedPhoto]:
+        """Lease photos to a tab.
 
         Args:
-            tab: its name.
-            have: photos that it has already; they stay its own.
-            count: how many more it wants.
+            tab: name of the tab.
+            have: ids of the photos that the tab has already; their leases are renewed.
+            count: number of further photos.
             order: doubt for the smallest margin first, album for album and name.
-            margins: of the photos that the model has answered, 0–1.
+            margins: 0–1, by id, of the photos with a prediction.
 
         Returns:
-            Fewer than `count` if no more are left.
+            At most `count` photos.
         """
         known = margins if order == "doubt" and margins else {}
-        with self.ledger.lock:
-            self.ledger.sync()
+        with self.history.lock:
+            self.history.sync()
             now = self._clock()
-            self._leases = {photo: own for photo, own in self._leases.items() if own[1] > now}
+            self._leases = {photo: lease for photo, lease in self._leases.items() if lease[1] > now}
             held = set(have)
-            for photo in held & self._waiting.keys():
-                if self._leases.get(photo, (tab, 0.0))[0] == tab:
-                    self._leases[photo] = tab, now + _SILENCE
-            free = (
-                photo for photo in self._waiting if photo not in held and self._leases.get(photo, (tab, 0.0))[0] == tab
-            )
-            # What the model has not answered yet comes after what it has.
-            chosen = nsmallest(count, free, key=lambda photo: (known.get(photo, 2.0), self._order[photo]))
-            for photo in chosen:
-                self._leases[photo] = tab, now + _SILENCE
-            return [trail for photo in chosen if (trail := self.ledger.of(photo)) is not None]
+            for photo_id in held & self._unsorted.keys():
+                if self._is_free(photo_id, tab):
+                    self._leases[photo_id] = tab, now + _LEASE_SECONDS
+            free = (photo_id for photo_id in self._unsorted if photo_id not in held and self._is_free(photo_id, tab))
+            # Photos without a prediction come after those with one.
+            chosen = nsmallest(count, free, key=lambda photo_id: (known.get(photo_id, 2.0), self._order[photo_id]))
+            for photo_id in chosen:
+                self._leases[photo_id] = tab, now + _LEASE_SECONDS
+            return [photo for photo_id in chosen if (photo := self.history.by_id(photo_id)) is not None]
 
-    def hold(self, tab: str, photo: str) -> None:
-        """Keep a photo for a tab, which shows it."""
-        with self.ledger.lock:
-            self._leases[photo] = tab, self._clock() + _SILENCE
+    def hold(self, tab: str, photo_id: str) -> None:
+        """Lease a photo to the tab that shows it."""
+        with self.history.lock:
+            self._leases[photo_id] = tab, self._clock() + _LEASE_SECONDS
 
-    def leave(self, tab: str) -> None:
-        """Give the photos of a tab to others: it was closed."""
-        with self.ledger.lock:
-            self._leases = {photo: own for photo, own in self._leases.items() if own[0] != tab}
+    def release(self, tab: str) -> None:
+        """Release the photos of a closed tab."""
+        with self.history.lock:
+            self._leases = {photo_id: lease for photo_id, lease in self._leases.items() if lease[0] != tab}
 
-    def decide(self, photo: str, action: str, class_name: str, seen: int) -> tuple[Trail, Entry]:
-        """Sort a photo, put it off or take it out of use.
+    def decide(self, photo_id: str, action: str, class_name: str, seen: int) -> tuple[TrackedPhoto, Entry]:
+        """Sort a photo, put it off or quarantine it.
 
         Args:
-            photo: its id.
+            photo_id: id of the photo.
             action: label, quarantine or skip.
-            class_name: of a label.
-            seen: number of the photo's last change that the user knows of.
+            class_name: class of a label; ignored otherwise.
+            seen: version of the photo that the user saw.
 
         Raises:
-            ConflictError: if it was changed elsewhere meanwhile, or there is no such photo.
+            ConflictError: if the photo was changed elsewhere in the meantime, or does not exist.
             DatasetError: if it cannot be moved.
         """
-        with self.ledger.lock:
-            trail = self.ledger.of(photo)
-            if trail is None:
-                raise ConflictError("there is no such photo any more")
+        with self.history.lock:
+            photo = self.history.by_id(photo_id)
+            if photo is None:
+                raise ConflictError("this photo no longer exists")
             to = None
             if action == "label":
-                home, parts = self._parts(trail)
-                to = home / place_for(parts, class_name, self.class_names)
-            entry = self.ledger.change(trail, action, class_name, to, seen)
-            self._leases.pop(photo, None)
-            return trail, entry
+                to = self.inbox / self._tree.relabelled(self._parts(photo), class_name)
+            entry = self.history.change(photo, action, class_name if action == "label" else "", to, seen)
+            self._leases.pop(photo_id, None)
+            return photo, entry
 
-    def undo(self, number: int = 0) -> tuple[Trail, Entry] | None:
-        """Take a change back: one of this inbox by its number, or the last one of the studio; None if there is none.
+    def undo(self, number: int = 0) -> tuple[TrackedPhoto, Entry] | None:
+        """Undo a change of this inbox by its number, or the studio's latest one; None if there is none.
 
         Raises:
-            ConflictError: as in `Ledger.undo`.
-            DatasetError: as in `Ledger.undo`.
+            ConflictError: as in `History.undo`.
+            DatasetError: as in `History.undo`.
         """
-        with self.ledger.lock:
+        with self.history.lock:
             if not number:
-                entry = self.ledger.last(lambda trail: self._is_own(trail.first))
+                entry = self.history.last_change(self.inbox)
                 if entry is None:
                     return None
                 number = entry.number
-            return self.ledger.undo(number, self.inbox)
+            return self.history.undo(number, self.inbox)
 
-    def state(self, photo: str) -> str:
-        """Return a photo's class, `quarantine`, `skip`, or nothing if it waits."""
-        return self._states.get(photo, "")
+    def state(self, photo_id: str) -> str:
+        """Return a photo's class, `quarantine` or `skip`; empty without a decision."""
+        return self._states.get(photo_id, "")
 
-    def labelled(self) -> dict[str, str]:
-        """Return the class of every sorted photo."""
-        with self.ledger.lock:
-            return {photo: own for photo, own in self._states.items() if own in self.class_names}
+    def labels(self) -> dict[str, str]:
+        """Return the class of every sorted photo, by id."""
+        with self.history.lock:
+            return {photo_id: state for photo_id, state in self._states.items() if state in self.class_names}
 
-    def waiting(self) -> list[str]:
-        """Return the photos that wait, and those that were put off, by album and name."""
-        with self.ledger.lock:
-            skipped = [photo for photo, own in self._states.items() if own == SKIPPED]
-            return sorted([*self._waiting, *skipped], key=self._order.__getitem__)
+    def unsorted(self) -> list[str]:
+        """Return the ids of all photos without a class, skipped ones included, by album and name."""
+        with self.history.lock:
+            skipped = [photo_id for photo_id, state in self._states.items() if state == SKIPPED]
+            return sorted([*self._unsorted, *skipped], key=self._order.__getitem__)
 
     def progress(self) -> Progress:
-        """Return how far the sorting is."""
-        with self.ledger.lock:
+        """Return the progress of the sorting."""
+        with self.history.lock:
             return Progress(
-                left=len(self._waiting),
+                left=len(self._unsorted),
                 skipped=self._counts[SKIPPED],
                 quarantined=self._counts[QUARANTINED],
                 counts={name: self._counts[name] for name in self.class_names},
             )
 
-    def skipped(self) -> list[Trail]:
-        """Return the photos that were put off, the first one first."""
-        with self.ledger.lock:
-            trails = [self.ledger.of(photo) for photo, own in self._states.items() if own == SKIPPED]
-            return sorted((own for own in trails if own is not None), key=lambda own: own.number)
+    def skipped(self) -> list[TrackedPhoto]:
+        """Return the skipped photos, earliest first."""
+        with self.history.lock:
+            found = [self.history.by_id(photo_id) for photo_id, state in self._states.items() if state == SKIPPED]
+            return sorted((photo for photo in found if photo is not None), key=lambda photo: photo.version)
 
-    def album(self, trail: Trail) -> str:
-        """Return what a photo is from, for a reader."""
-        return album_of(self._parts(trail)[1], self.class_names)
+    def album(self, photo: TrackedPhoto) -> str:
+        """Return the source and album of a photo for display."""
+        return self._tree.album_of(self._parts(photo))
 
-    def _quarantined(self) -> list[Trail]:
-        return [own for own in self.ledger.trails() if own.action == QUARANTINED and self._is_own(own.first)]
+    def _is_free(self, photo_id: str, tab: str) -> bool:
+        return self._leases.get(photo_id, (tab, 0.0))[0] == tab
 
-    def _is_own(self, place: str) -> bool:
-        return (self.ledger.home / place).is_relative_to(self.inbox)
-
-    def _parts(self, trail: Trail) -> tuple[Path, tuple[str, ...]]:
-        """Return the inbox and a photo's place below it; that of a photo in quarantine is the one that it left."""
-        path = self.ledger.home / trail.place
+    def _parts(self, photo: TrackedPhoto) -> tuple[str, ...]:
+        """Return a photo's path below the inbox; for a quarantined photo, its path before all changes."""
+        path = self.history.home / photo.path
         if not path.is_relative_to(self.inbox):
-            path = self.ledger.home / trail.first
-        return self.inbox, path.relative_to(self.inbox).parts
+            path = self.history.home / photo.first_path
+        return path.relative_to(self.inbox).parts
 
-    def _changed(self, trail: Trail) -> None:
-        if trail.photo in self._states or self._is_own(trail.first):
-            self._order.setdefault(trail.photo, len(self._order))
-            self._set(trail)
+    def _on_change(self, photo: TrackedPhoto) -> None:
+        if photo.id in self._states or self.history.is_below(photo, self.inbox):
+            self._update(photo)
 
-    def _set(self, trail: Trail) -> None:
-        photo, state = trail.photo, self._state_of(trail)
-        old = self._states.get(photo)
-        if old is not None:
-            self._counts[old] -= 1
-        self._states[photo] = state
+    def _update(self, photo: TrackedPhoto) -> None:
+        self._order.setdefault(photo.id, len(self._order))
+        state, previous = self._state_of(photo), self._states.get(photo.id)
+        if previous is not None:
+            self._counts[previous] -= 1
+        self._states[photo.id] = state
         self._counts[state] += 1
         if state:
-            self._waiting.pop(photo, None)
+            self._unsorted.pop(photo.id, None)
         else:
-            self._waiting[photo] = None
+            self._unsorted[photo.id] = None
 
-    def _state_of(self, trail: Trail) -> str:
-        path = self.ledger.home / trail.place
+    def _state_of(self, photo: TrackedPhoto) -> str:
+        path = self.history.home / photo.path
         if not path.is_relative_to(self.inbox):
             return QUARANTINED
-        if name := class_of(path.relative_to(self.inbox).parts, self.class_names):
+        decided = next((change.class_name for change in reversed(photo.changes) if change.class_name), "")
+        if name := self._tree.class_of(path, decided):
             return name
-        return SKIPPED if trail.action == SKIPPED else ""
+        return SKIPPED if photo.action == SKIPPED else ""

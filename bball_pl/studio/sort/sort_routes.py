@@ -1,29 +1,32 @@
-"""HTTP routes of the view Sort."""
+"""HTTP routes of the Sort view."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, StringConstraints
 
 from bball_pl.moves import read_definitions
-from bball_pl.photos.journal import Entry
-from bball_pl.studio.history import ConflictError, Trail
-from bball_pl.studio.sort.queue import Deck, Order
+from bball_pl.studio.history import ConflictError, TrackedPhoto
+from bball_pl.studio.sort.queue import Order, SortQueue
 from bball_pl.studio.sort.suggestions import Scorer
-from bball_pl.studio.state import Context
+from bball_pl.studio.state import Context, CurrentContext
 
 Name = Annotated[str, StringConstraints(max_length=64)]
 
-#: Similar photos beside one.
+router = APIRouter(prefix="/api/sort")
+
+#: Similar photos shown beside one.
 _SIMILAR = 6
-_MOST_AT_ONCE = 24
+_MAX_PHOTOS = 24
+#: The unsorted photos are scored in this many passes, so that the first pass has photos of all albums.
+_PASSES = 16
 
 
-class Wanted(BaseModel):
-    """A tab asks for photos."""
+class Next(BaseModel):
+    """A tab's request for `count` photos in addition to those it has."""
 
     tab: Name
     have: list[Name] = []
@@ -32,7 +35,7 @@ class Wanted(BaseModel):
 
 
 class Decision(BaseModel):
-    """A key was pressed on a photo, which the tab had last seen changed by `seen`."""
+    """A decision about a photo whose last version in the tab was `seen`."""
 
     tab: Name
     photo: Name
@@ -41,184 +44,170 @@ class Decision(BaseModel):
     seen: int = 0
 
 
-class Undoing(BaseModel):
-    """A change is taken back; 0 for the last one."""
+class Undo(BaseModel):
+    """The number of a change to undo; 0 for the latest one."""
 
     tab: Name
     number: int = 0
 
 
-class Leaving(BaseModel):
-    """A tab was closed."""
+class Leave(BaseModel):
+    """Message that a tab was closed."""
 
     tab: Name
 
 
-def router(context: Context) -> APIRouter:
-    """Return the routes below /api/sort."""
-    routes = APIRouter(prefix="/api/sort")
-
-    desk = context.once(lambda: Desk(context))
-
-    @routes.get("")
-    def begin() -> dict[str, Any]:
-        return desk().begin()
-
-    @routes.post("/next")
-    def following(wanted: Wanted) -> dict[str, Any]:
-        return desk().following(wanted)
-
-    @routes.post("/leave")
-    def leave(leaving: Leaving) -> dict[str, Any]:
-        desk().deck.leave(leaving.tab)
-        return {}
-
-    @routes.get("/skipped")
-    def skipped() -> dict[str, Any]:
-        return desk().skipped()
-
-    @routes.get("/beside/{photo}")
-    def beside(photo: str) -> dict[str, Any]:
-        return desk().beside(photo)
-
-    @routes.post("/decide")
-    def decide(decision: Decision) -> dict[str, Any]:
-        return desk().decide(decision)
-
-    @routes.post("/undo")
-    def undo(undoing: Undoing) -> dict[str, Any]:
-        return desk().undo(undoing)
-
-    @routes.get("/definitions")
-    def definitions(language: Literal["en", "zh-Hant"] = "en") -> Any:
-        path = context.settings.moves
-        translated = path.with_suffix(f".{language}{path.suffix}")
-        found = read_definitions(translated if translated.is_file() else path)
-        rank = {name: place for place, name in enumerate(context.settings.class_names)}
-        return [
-            asdict(own) | {"name": own.name} for own in sorted(found, key=lambda own: rank.get(own.name, len(rank)))
-        ]
-
-    return routes
-
-
-class Desk:
-    """The deck and what the model says of it.
+class SortView:
+    """The queue of the inbox and its scorer, and their state as JSON.
 
     Args:
-        context: of this start.
+        context: state of the studio.
     """
 
     def __init__(self, context: Context) -> None:
-        own = context.settings
+        settings = context.settings
         self._context = context
-        self.deck = Deck(context.ledger(own.inbox), own.inbox, own.class_names)
-        self.scorer = Scorer(self.deck, context.photos, context.models, context.compute, own.data / ".cache")
+        self.queue = SortQueue(context.history(settings.inbox), settings.inbox, tuple(settings.sort_classes))
+        cache = settings.data / ".cache"
+        self.scorer = Scorer(self.queue, context.photos, context.models, context.compute, cache)
         context.at_end(self.scorer.end)
         self._score()
 
-    def begin(self) -> dict[str, Any]:
-        """Look at the tree again, and say what is in it."""
-        self.deck.look()
+    def rescan(self) -> None:
+        """Read the inbox again, and score its new photos."""
+        self.queue.rescan()
         self._score()
-        return {
-            "inbox": self._context.clean(str(self.deck.inbox)),
-            "exists": self.deck.inbox.is_dir(),
-            "links": self.deck.links,
-            "suggests": self._context.settings.suggest and self._context.settings.checkpoint is not None,
-            **self._progress(),
-        }
-
-    def following(self, wanted: Wanted) -> dict[str, Any]:
-        """Hand out photos, and begin to make their pictures."""
-        count = max(0, min(wanted.count, _MOST_AT_ONCE))
-        found = self.deck.next(wanted.tab, wanted.have, count, wanted.order, self.scorer.margins)
-        if not found and not wanted.have:
-            self.deck.look()
-            self._score()
-            found = self.deck.next(wanted.tab, wanted.have, count, wanted.order, self.scorer.margins)
-        for trail in found:
-            self._context.pictures.prepare(trail.photo)
-        return {"photos": [self._photo(trail) for trail in found], **self._progress()}
-
-    def skipped(self) -> dict[str, Any]:
-        """Return the photos that were put off."""
-        return {"photos": [self._photo(trail) for trail in self.deck.skipped()], **self._progress()}
-
-    def beside(self, photo: str) -> dict[str, Any]:
-        """Return what stands beside a photo: the model's suggestion, and sorted photos that look like it."""
-        if not self._context.photos.known(photo):
-            raise HTTPException(404, "there is no such photo")
-        self.scorer.first(photo)
-        suggestion = self.scorer.suggestion(photo)
-        similar = self.scorer.similar(photo, _SIMILAR)
-        for one, _ in similar:
-            self._context.pictures.prepare(one, "thumb")
-        return {
-            "probabilities": None if suggestion is None else suggestion.probabilities,
-            "similar": [{"id": one, "class": name} for one, name in similar],
-            "waiting": suggestion is None and self.scorer.open() > 0,
-        }
-
-    def decide(self, decision: Decision) -> dict[str, Any]:
-        """Write down what a key said."""
-        if decision.action == "label" and decision.class_name not in self.deck.class_names:
-            raise HTTPException(422, "there is no such class")
-        class_name = decision.class_name if decision.action == "label" else ""
-        try:
-            trail, entry = self.deck.decide(decision.photo, decision.action, class_name, decision.seen)
-        except ConflictError as conflict:
-            raise self._conflict(conflict) from None
-        return {"number": entry.number, "photo": self._photo(trail), **self._progress()}
-
-    def undo(self, undoing: Undoing) -> dict[str, Any]:
-        """Take a change back."""
-        try:
-            undone = self.deck.undo(undoing.number)
-        except ConflictError as conflict:
-            raise self._conflict(conflict) from None
-        if undone is None:
-            return {"photo": None, **self._progress()}
-        trail, entry = undone
-        # The tab that took it back shows it: no other tab is handed it now.
-        self.deck.hold(undoing.tab, trail.photo)
-        return {"photo": self._photo(trail), "undone": _entry(entry), **self._progress()}
 
     def _score(self) -> None:
-        if not self._context.settings.suggest:
-            return
-        # What waits comes first, and from all albums: the most doubtful photos are not all in the first one.
-        waiting = self.deck.waiting()
-        spread = [photo for start in range(16) for photo in waiting[start::16]]
-        self.scorer.begin([*spread, *self.deck.labelled()])
+        if self._context.settings.suggest:
+            unsorted = self.queue.unsorted()
+            spread = [photo_id for start in range(_PASSES) for photo_id in unsorted[start::_PASSES]]
+            self.scorer.begin([*spread, *self.queue.labels()])
 
-    def _progress(self) -> dict[str, Any]:
-        own = self.deck.progress()
-        return {
-            "left": own.left,
-            "skipped": own.skipped,
-            "quarantined": own.quarantined,
-            "counts": own.counts,
-            "scoring": self.scorer.open(),
-            "problem": self._context.clean(self.scorer.problem),
-        }
+    def progress(self) -> dict[str, Any]:
+        """Return the progress of sorting and scoring."""
+        scorer = self.scorer
+        problem = self._context.clean(scorer.problem)
+        return {**asdict(self.queue.progress()), "scoring": scorer.pending(), "problem": problem}
 
-    def _photo(self, trail: Trail) -> dict[str, Any]:
-        suggestion = self.scorer.suggestion(trail.photo)
+    def photo_json(self, photo: TrackedPhoto) -> dict[str, Any]:
+        """Return a photo as the page needs it."""
+        suggestion = self.scorer.suggestion(photo.id)
         return {
-            "id": trail.photo,
-            "name": self._context.clean(trail.place.rpartition("/")[2]),
-            "album": self._context.clean(self.deck.album(trail)),
-            "seen": trail.number,
-            "state": self.deck.state(trail.photo),
-            "there": self._context.photos.path(trail.photo) is not None,
+            "id": photo.id,
+            "name": self._context.clean(photo.path.rpartition("/")[2]),
+            "album": self._context.clean(self.queue.album(photo)),
+            "seen": photo.version,
+            "state": self.queue.state(photo.id),
+            "exists": self._context.photos.path(photo.id) is not None,
             "probabilities": None if suggestion is None else suggestion.probabilities,
         }
 
-    def _conflict(self, conflict: ConflictError) -> HTTPException:
-        state = None if conflict.trail is None else self._photo(conflict.trail)
-        return HTTPException(409, {"message": str(conflict), "code": "conflict", "state": state})
+    def conflict(self, error: ConflictError) -> HTTPException:
+        """Return the response to a conflicting change, with the current state of the photo."""
+        state = None if error.photo is None else self.photo_json(error.photo)
+        return HTTPException(409, {"message": str(error), "code": "conflict", "state": state})
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {"number": entry.number, "action": entry.action, "class": entry.class_name}
+def _view(context: CurrentContext) -> SortView:
+    # Made at the first request: reading a large inbox takes a second, and a damaged labels.csv ends only this view.
+    return context.shared(SortView)
+
+
+View = Annotated[SortView, Depends(_view)]
+
+
+@router.get("")
+def begin(view: View, context: CurrentContext) -> dict[str, Any]:
+    """The inbox, read again."""
+    view.rescan()
+    return {
+        "inbox": context.clean(str(view.queue.inbox)),
+        "exists": view.queue.inbox.is_dir(),
+        "links": view.queue.links,
+        "suggests": context.settings.suggest and context.settings.checkpoint is not None,
+        **view.progress(),
+    }
+
+
+@router.post("/next")
+def next_photos(request: Next, view: View, context: CurrentContext) -> dict[str, Any]:
+    """The next photos for a tab, and the progress."""
+    count = max(0, min(request.count, _MAX_PHOTOS))
+    found = view.queue.next(request.tab, request.have, count, request.order, view.scorer.margins)
+    if not found and not request.have:
+        view.rescan()
+        found = view.queue.next(request.tab, request.have, count, request.order, view.scorer.margins)
+    for photo in found:
+        context.pictures.picture(photo.id)
+    return {"photos": [view.photo_json(photo) for photo in found], **view.progress()}
+
+
+@router.post("/leave")
+def leave(request: Leave, view: View) -> dict[str, Any]:
+    """Release the photos of a closed tab."""
+    view.queue.release(request.tab)
+    return {}
+
+
+@router.get("/skipped")
+def skipped(view: View) -> dict[str, Any]:
+    """The skipped photos."""
+    return {"photos": [view.photo_json(photo) for photo in view.queue.skipped()], **view.progress()}
+
+
+@router.get("/beside/{photo}")
+def beside(photo: str, view: View, context: CurrentContext) -> dict[str, Any]:
+    """The model's suggestion for a photo, and sorted photos that look like it."""
+    if not context.photos.known(photo):
+        raise HTTPException(404, "there is no such photo")
+    scorer = view.scorer
+    scorer.prioritise(photo)
+    suggestion = scorer.suggestion(photo)
+    similar = scorer.similar(photo, _SIMILAR)
+    for photo_id, _ in similar:
+        context.pictures.picture(photo_id, "thumb")
+    return {
+        "probabilities": None if suggestion is None else suggestion.probabilities,
+        "similar": [{"id": photo_id, "class": name} for photo_id, name in similar],
+        "waiting": suggestion is None and scorer.pending() > 0,
+    }
+
+
+@router.post("/decide")
+def decide(request: Decision, view: View) -> dict[str, Any]:
+    """Sort, skip or quarantine a photo."""
+    if request.action == "label" and request.class_name not in view.queue.class_names:
+        raise HTTPException(422, "there is no such class")
+    try:
+        photo, entry = view.queue.decide(request.photo, request.action, request.class_name, request.seen)
+    except ConflictError as error:
+        raise view.conflict(error) from None
+    return {"number": entry.number, "photo": view.photo_json(photo), **view.progress()}
+
+
+@router.post("/undo")
+def undo(request: Undo, view: View) -> dict[str, Any]:
+    """Undo a change to a photo of this inbox."""
+    try:
+        undone = view.queue.undo(request.number)
+    except ConflictError as error:
+        raise view.conflict(error) from None
+    if undone is None:
+        return {"photo": None, **view.progress()}
+    photo, entry = undone
+    # The tab that undid the change shows the photo; no other tab gets it.
+    view.queue.hold(request.tab, photo.id)
+    change = {"number": entry.number, "action": entry.action, "class": entry.class_name}
+    return {"photo": view.photo_json(photo), "undone": change, **view.progress()}
+
+
+@router.get("/definitions")
+def definitions(context: CurrentContext, language: Literal["en", "zh-Hant"] = "en") -> Any:
+    """The definitions of the classes, those with a key first."""
+    path = context.settings.moves
+    translated = path.with_suffix(f".{language}{path.suffix}")
+    found = read_definitions(translated if translated.is_file() else path)
+    order = {name: index for index, name in enumerate(context.settings.sort_classes)}
+    found.sort(key=lambda section: order.get(section.name, len(order)))
+    return [asdict(section) | {"name": section.name} for section in found]

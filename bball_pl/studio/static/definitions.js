@@ -1,4 +1,4 @@
-// The definitions of the classes in a dialog, as plain text.
+// Dialog with the definitions of the classes, as plain text.
 
 /** Show the definitions; returns the dialog. */
 export async function showDefinitions(app, words) {
@@ -10,9 +10,9 @@ export async function showDefinitions(app, words) {
       el("button", { on: { click: () => dialog.close() } }, words.close, " ", el("kbd", {}, "Esc"))),
     sections.length ? null : el("p", {}, words.none),
     el("div", { class: "sections", tabindex: 0 }, sections.map((section) => {
-      const number = app.classNumber(section.name);
-      return el("section", { class: number > 0 ? `class-${number}` : "" },
-        el("h3", {}, number > 0 ? el("kbd", {}, String(number)) : null, number > 0 ? " " : null, section.heading),
+      const key = app.classes.find((one) => one.name === section.name)?.key;
+      return el("section", { class: key ? `class-${key}` : "" },
+        el("h3", {}, key ? [el("kbd", {}, key), " "] : null, section.heading),
         el("p", {}, section.intro),
         el("ul", {}, section.rules.map((rule) => el("li", {}, rule))));
     })));
@@ -23,7 +23,7 @@ export async function showDefinitions(app, words) {
       dialog.close();
     }
   });
-  // A click beside it closes it: the dialog itself is hit only outside of what it holds.
+  // A click on the backdrop has the dialog itself as its target.
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   document.body.append(dialog);
   dialog.showModal();

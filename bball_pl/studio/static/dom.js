@@ -1,4 +1,4 @@
-// Elements made of plain text: nothing that a file or a table says is ever read as HTML.
+// Elements built from plain text: no text of a file or table is ever parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -19,17 +19,17 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** An element of HTML: el("button", {class: "primary", on: {click}}, "text", child, [more]). */
+/** Create an HTML element: el("button", {class: "primary", on: {click}}, "text", child, [more]). */
 export function el(tag, attributes, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** An element of SVG. */
+/** Create an SVG element. */
 export function svg(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** A bar for a share of 0 to 1. */
+/** Bar for a share from 0 to 1. */
 export function meter(share, className = "") {
   const width = `${Math.max(0, Math.min(1, share)) * 100}%`;
   return svg("svg", { class: `meter ${className}`, "aria-hidden": "true" },

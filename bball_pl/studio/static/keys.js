@@ -1,8 +1,8 @@
-// Keys that act on the whole page, unless the user is typing or a dialog is open.
+// Keyboard shortcuts of the whole page, except in input fields and dialogs.
 
-/** The name of a key: a digit, a letter in lower case, or as the browser calls it. */
+/** Name of a key: a digit, a lower-case letter, or the browser's name. */
 function keyOf(event) {
-  // With a Chinese input method the letter is on its way to the method, and only its place on the keyboard is known.
+  // A Chinese input method takes the letter; the event has only the position of the key.
   if (event.key === "Process" || event.isComposing || event.key.length > 1) {
     const match = /^(?:Digit|Numpad|Key)(\w)$/.exec(event.code);
     if (match) return match[1].toLowerCase();
@@ -10,12 +10,12 @@ function keyOf(event) {
   return event.key.length === 1 ? event.key.toLowerCase() : event.key;
 }
 
-/** Call `hear(key)` for keys; it returns whether the key meant something. Returns a function that ends this. */
-export function onKeys(hear) {
+/** Call `handle(key)` for each key; it returns whether the key was used. Returns a function that ends this. */
+export function onKeys(handle) {
   function listener(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;
     if (event.target.closest?.("input, select, textarea, dialog, [contenteditable]")) return;
-    if (hear(keyOf(event), event)) event.preventDefault();
+    if (handle(keyOf(event), event)) event.preventDefault();
   }
   addEventListener("keydown", listener);
   return () => removeEventListener("keydown", listener);

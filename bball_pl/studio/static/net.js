@@ -1,4 +1,4 @@
-// Requests to the server of this page, and what went wrong with them in words.
+// Requests to the server, and their errors as messages.
 
 export class Problem extends Error {
   constructor(message, status = 0, code = "", state = null) {
@@ -11,28 +11,28 @@ export class Problem extends Error {
 
 let csrf = "";
 
-/** Ask who serves this page; afterwards requests carry the secret of its present start. */
+/** Fetch the session; later requests carry its CSRF secret. */
 export async function session() {
   const found = await request("/api/session", {});
   csrf = found.csrf;
   return found;
 }
 
-/** Ask the server.
+/** Return a function that sends requests.
  *
- * `json` is sent as such, `body` as it is (a File, a Blob, FormData). Throws a Problem with a message for the user. */
+ * `json` is serialised, `body` is sent unchanged (a File or Blob). Throws a Problem with a message for the user. */
 export function makeApi(words) {
   return async function api(path, options = {}) {
     try {
       return await request(path, options);
     } catch (problem) {
-      if (problem.code !== "csrf") throw told(problem, words);
-      // The studio was started anew since this page was opened; the page may go on with it.
+      if (problem.code !== "csrf") throw explained(problem, words);
+      // The studio was restarted since the page was loaded: fetch the new secret and repeat.
       try {
         await session();
         return await request(path, options);
       } catch (again) {
-        throw told(again, words);
+        throw explained(again, words);
       }
     }
   };
@@ -58,7 +58,7 @@ async function request(path, { method, json, body, signal, keepalive }) {
   return answer;
 }
 
-function told(problem, words) {
+function explained(problem, words) {
   if (!(problem instanceof Problem)) return problem;
   const known = problem.code ? words(`problem_${problem.code}`) : "";
   problem.message = known || problem.message || words("problem_unknown", { status: problem.status });

@@ -1,6 +1,6 @@
-// Photos as decoded images, ready before they are looked at.
+// Cache of decoded photos, filled in advance.
 
-/** Keeps the display pictures of a few photos. */
+/** The display pictures of a few photos. */
 export class Pictures {
   constructor(most = 16) {
     this.most = most;
@@ -10,23 +10,23 @@ export class Pictures {
   /** Begin to load a photo's picture; returns {image, ready, problem, done: a promise that never fails}. */
   load(id) {
     const known = this.kept.get(id);
-    // A file that could not be shown may be whole some time later.
+    // A file that could not be shown may be complete after a while.
     if (known && (!known.problem || performance.now() - known.failed < 10_000)) {
       this.kept.delete(id);
       this.kept.set(id, known);
       return known;
     }
     const image = new Image();
-    const own = { image, ready: false, problem: "" };
+    const picture = { image, ready: false, problem: "" };
     image.decoding = "async";
     image.src = `/api/photos/${id}/display`;
-    own.done = image.decode().then(() => { own.ready = true; }, async () => {
-      own.problem = await reason(id);
-      own.failed = performance.now();
+    picture.done = image.decode().then(() => { picture.ready = true; }, async () => {
+      picture.problem = await reason(id);
+      picture.failed = performance.now();
     });
-    this.kept.set(id, own);
+    this.kept.set(id, picture);
     while (this.kept.size > this.most) this.kept.delete(this.kept.keys().next().value);
-    return own;
+    return picture;
   }
 }
 

@@ -1,4 +1,4 @@
-// The frame around the views: navigation, language, and what each view is given.
+// Frame of the page: navigation, language, and the functions that the views share.
 
 import { el, meter, svg } from "./dom.js";
 import { makeApi, session } from "./net.js";
@@ -16,12 +16,12 @@ let unmount = null;
 let turn = 0;
 
 function announce(text) {
-  // Emptied first: the same sentence twice is said twice.
+  // Emptied first, so that screen readers repeat an identical sentence.
   announcer.textContent = "";
   setTimeout(() => { announcer.textContent = text; }, 50);
 }
 
-function place() {
+function viewName() {
   const name = location.hash.replace(/^#\/?/, "").split(/[/?]/)[0];
   return VIEWS.includes(name) ? name : "sort";
 }
@@ -30,11 +30,11 @@ function drawBar() {
   document.documentElement.lang = language;
   const skip = document.getElementById("skip");
   skip.textContent = t("skip");
-  const current = place();
+  const current = viewName();
   document.title = `${t(current)} · ${t("title")}`;
   const other = language === "en" ? "zh-Hant" : "en";
   bar.replaceChildren(
-    el("a", { class: "home", href: "#/sort" }, el("img", { src: "static/icon.svg", alt: "" }), el("span", {}, t("title"))),
+    el("a", { class: "home", href: "#/sort", "aria-label": t("title") }, el("img", { src: "static/icon.svg", alt: "" }), el("span", {}, t("title"))),
     el("nav", { "aria-label": t("views") }, el("ul", {}, VIEWS.map((name) => el("li", {},
       el("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null }, t(name)))))),
     el("div", { class: "side" },
@@ -52,7 +52,7 @@ function speak(chosen) {
   show(true);
 }
 
-/** What a view may use. */
+/** Functions and data for a view. */
 function appFor(strings) {
   const say = speaker(language, strings, shellStrings);
   return {
@@ -65,14 +65,15 @@ function appFor(strings) {
     svg,
     meter,
     classes: about.classes,
-    classNumber: (name) => 1 + about.classes.findIndex((own) => own.name === name),
-    /** A class as a reader of this language calls it. */
+    /** Style of a class: its colour in Sort, or by its index in `names` if Sort does not have it. */
+    classStyle: (name, names = []) => `class-${about.classes.find((one) => one.name === name)?.key ?? 1 + names.indexOf(name)}`,
+    /** Display name of a class in the current language. */
     className: (name) => {
-      const own = about.classes.find((one) => one.name === name);
-      if (!own?.chinese) return name;
-      return language === "en" ? `${own.name} ${own.chinese}` : `${own.chinese} ${own.name}`;
+      const known = about.classes.find((one) => one.name === name);
+      if (!known?.chinese) return name;
+      return language === "en" ? `${known.name} ${known.chinese}` : `${known.chinese} ${known.name}`;
     },
-    /** The same in pieces that stay whole when there is little room. */
+    /** The same as elements that do not wrap inside. */
     classPieces: (name, chinese = about.classes.find((one) => one.name === name)?.chinese) => {
       if (!chinese) return [el("span", {}, name)];
       const pieces = [el("span", { class: "nowrap" }, name), el("span", { class: "nowrap", lang: "zh-Hant" }, chinese)];
@@ -92,14 +93,14 @@ function link(name) {
   const known = document.querySelector(`link[href="${href}"]`);
   if (known) return Promise.resolve();
   return new Promise((resolve) => {
-    // A view need not have a style of its own.
+    // Not every view has a style sheet.
     document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }));
   });
 }
 
 async function show(keepFocus = false) {
-  const name = place();
-  const own = ++turn;
+  const name = viewName();
+  const current = ++turn;
   drawBar();
   unmount?.();
   unmount = null;
@@ -107,15 +108,15 @@ async function show(keepFocus = false) {
   main.replaceChildren(el("p", { class: "waiting" }, t("loading")));
   try {
     const [view] = await Promise.all([import(`./${name}/${name}.js`), link(name)]);
-    if (own !== turn) return;
+    if (current !== turn) return;
     const root = el("div", { class: `view ${name}-view` });
     main.replaceChildren(root);
     const left = await view.mount(root, appFor(view.strings));
-    if (own === turn) unmount = left;
+    if (current === turn) unmount = left;
     else left?.();
-    if (!keepFocus && own === turn && document.activeElement === document.body) main.focus({ preventScroll: true });
+    if (!keepFocus && current === turn && document.activeElement === document.body) main.focus({ preventScroll: true });
   } catch (error) {
-    if (own !== turn) return;
+    if (current !== turn) return;
     console.warn(error);
     main.replaceChildren(el("div", { class: "empty" }, el("p", { class: "notice bad" }, t("view_failed"), " ", error.message),
       el("button", { on: { click: () => show() } }, t("again"))));
@@ -126,11 +127,11 @@ document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-// A page that the browser kept while it was away has given its photos to others.
+// A page from the back-forward cache has released its photos.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 addEventListener("hashchange", (event) => {
   const name = (url) => new URL(url).hash.replace(/^#\/?/, "").split(/[/?]/)[0] || "sort";
-  // Within a view the part behind its name is the view's own business.
+  // Each view handles the part behind its name by itself.
   if (name(event.oldURL) !== name(event.newURL)) show();
 });
 

@@ -10,10 +10,10 @@ export const shellStrings = {
     loading: "Loading …", model: "Model: {name}", no_model: "no model yet",
     view_failed: "This view could not be loaded.", again: "Try again",
     problem_offline: "The studio does not answer. Is it still running in its terminal?",
-    problem_token: "The studio wants its token: open the address that it printed when it was started.",
+    problem_token: "A token is required: open the address that the studio printed when it started.",
     problem_size: "This is too large.",
-    problem_fault: "The studio met a fault of its own; its terminal shows more.",
-    problem_unknown: "That did not work (status {status}).",
+    problem_internal: "Internal error; see the terminal for details.",
+    problem_unknown: "The request failed (status {status}).",
     percent: "{n} %",
   },
   "zh-Hant": {
@@ -25,13 +25,13 @@ export const shellStrings = {
     problem_offline: "工作室沒有回應。它還在終端機裡執行嗎？",
     problem_token: "工作室需要通行碼：請開啟它啟動時印出的網址。",
     problem_size: "檔案太大。",
-    problem_fault: "工作室本身發生錯誤；詳情請看終端機。",
+    problem_internal: "內部錯誤；詳情請看終端機。",
     problem_unknown: "操作失敗（狀態 {status}）。",
     percent: "{n} %",
   },
 };
 
-/** The language to begin with: as chosen before, else as the server was told, else as the browser says. */
+/** The first language: the user's last choice, else the server's setting, else the browser's. */
 export function firstLanguage(wanted) {
   const kept = remembered("studio.language");
   if (LANGUAGES.includes(kept)) return kept;
@@ -40,7 +40,7 @@ export function firstLanguage(wanted) {
   return first.toLowerCase().startsWith("zh") ? "zh-Hant" : "en";
 }
 
-/** A function that says a key in a language: {name} is replaced by values.name, and key_one is said of n = 1. */
+/** Return a function that looks up texts: {name} becomes values.name, and key_one is the text for n = 1. */
 export function speaker(language, ...tables) {
   return function t(key, values = {}) {
     const single = values.n === 1 || values.n === "1" ? `${key}_one` : key;
@@ -58,7 +58,7 @@ export function remember(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // A browser that keeps nothing: the choice holds until the page is closed.
+    // Storage is disabled: the choice is kept until the page is closed.
   }
 }
 

@@ -1,4 +1,4 @@
-"""Answers for Try: every engine's answer to a photo, timed, with the pictures beside it."""
+"""Answers of the Try view: the answer of each engine to a photo, with its timings and pictures."""
 
 from __future__ import annotations
 
@@ -12,48 +12,45 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
+from fastapi import HTTPException
 
 from bball_pl.errors import BballError
 from bball_pl.evaluate.calibration import UNSURE, Answer
-from bball_pl.studio.pictures import decode_upload
+from bball_pl.evaluate.explain import grad_cam
+from bball_pl.studio.pictures import decode_upload, shrink
 from bball_pl.studio.state import Context
-from bball_pl.studio.try_.engines import OpenEngines, PhotoEngine, Timed, largest_difference
-from bball_pl.studio.try_.exports import CHECKPOINT, ExportedFile
+from bball_pl.studio.try_.engines import Engine, EngineCache, TimedAnswer, largest_difference
+from bball_pl.studio.try_.try_routes import ExportedFile
 
-#: Long side of the photo in the page, in pixels: sharp in a column of half a screen.
+#: Id of the checkpoint among the engines.
+CHECKPOINT = "checkpoint"
+#: Long side of the photo on the page, in pixels.
 _PREVIEW = 960
 _QUALITY = 82
-#: Inferno, as in the report: its lightness rises evenly, so that it reads the same in grey.
+#: As in the report; its lightness rises evenly, so it also reads correctly in greyscale.
 _COLOURS = mpl.colormaps["inferno"]
 
 
 def preview(photo: np.ndarray) -> str:
-    """Return a photo as a JPEG in a data URI: RGB uint8 `[H, W, 3]`, 0–255, made smaller if it is large."""
-    height, width = photo.shape[:2]
-    scale = _PREVIEW / max(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    return _uri("jpeg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    """Return a photo, RGB uint8 `[H, W, 3]`, as a JPEG data URI of at most 960 pixels."""
+    return _uri("jpeg", shrink(photo, _PREVIEW)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
 
 
 def network_input(square: np.ndarray) -> str:
-    """Return what the network saw, pixel by pixel, as a PNG in a data URI: RGB uint8 `[S, S, 3]`, 0–255."""
+    """Return the input of the network, RGB uint8 `[S, S, 3]`, as a PNG data URI."""
     return _uri("png", square[..., ::-1], [])
 
 
 def heat_overlay(heat: np.ndarray) -> str:
-    """Return a heat map as a PNG in a data URI, to be laid over the photo: as transparent as it is cold.
+    """Return a heat map as a PNG data URI to lay over the photo, transparent where the values are low.
 
     Args:
-        heat: float32 `[h, w]`, 0–1, in the photo's proportions; the browser makes it larger, smoothly.
+        heat: float32 `[h, w]`, 0–1, in the photo's proportions; the browser enlarges it smoothly.
     """
     values = np.nan_to_num(heat).clip(0, 1)
     colours = _COLOURS(values)
-    # The photo must be seen below the hottest spot; the page's slider makes it fainter or stronger.
     colours[..., 3] = values
-    pixels = np.rint(255 * colours[..., [2, 1, 0, 3]]).astype(np.uint8)
-    return _uri("png", pixels, [])
+    return _uri("png", np.rint(255 * colours[..., [2, 1, 0, 3]]).astype(np.uint8), [])
 
 
 def _uri(form: str, pixels: np.ndarray, options: list[int]) -> str:
@@ -63,19 +60,19 @@ def _uri(form: str, pixels: np.ndarray, options: list[int]) -> str:
     return f"data:image/{form};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
 
 
-class Answering:
-    """Answers photos; its methods run in the thread of the networks.
+class Responder:
+    """Answers photos; its methods run in the compute thread.
 
     Args:
-        context: of this start of the studio.
+        context: state of the studio.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._engines = OpenEngines(context.models)
+        self._engines = EngineCache(context.models)
 
     def prepare(self, checkpoint: Path) -> None:
-        """Read a checkpoint before the first photo comes.
+        """Load a checkpoint in advance.
 
         Raises:
             RunError: if the checkpoint cannot be read.
@@ -87,29 +84,29 @@ class Answering:
 
         Args:
             content: bytes of the photo's file.
-            checkpoint: answers first; the others are compared with it.
-            files: exported files that answer as well; one that cannot is listed with the reason.
-            pictures: whether the photo and the network's input come back; the webcam needs neither.
+            checkpoint: reference for the other engines.
+            files: further engines; one that fails is listed with the reason.
+            pictures: whether to return the photo and the network's input; the webcam needs neither.
 
         Raises:
             HTTPException: 422 if the bytes are not a photo.
             RunError: if the checkpoint cannot be read.
         """
-        # First, so that a photo is not held in memory while a checkpoint loads.
-        engine = self._engines.checkpoint(checkpoint)
+        # The checkpoint first, so that the decoded photo is not in memory while it loads.
+        reference = self._engines.checkpoint(checkpoint)
         started = time.perf_counter()
         photo = decode_upload(content)
         decode_ms = 1e3 * (time.perf_counter() - started)
-        reference = engine.answer(photo)
-        answers = [self._row(CHECKPOINT, engine, reference, engine, reference.answer)]
+        timed = reference.answer(photo)
+        answers = [_answer_json(CHECKPOINT, reference, timed, reference, timed.answer)]
         for file in files:
             try:
-                opened = self._engines.file(file)
-                answers.append(self._row(file.id, opened, opened.answer(photo), engine, reference.answer))
+                engine = self._engines.file(file)
+                answers.append(_answer_json(file.id, engine, engine.answer(photo), reference, timed.answer))
             except BballError as error:
                 answers.append({"engine": file.id, "error": self._context.clean(str(error))})
         height, width = photo.shape[:2]
-        spec = engine.spec
+        spec = reference.spec
         return {
             "width": width,
             "height": height,
@@ -121,38 +118,42 @@ class Answering:
         }
 
     def explain(self, content: bytes, checkpoint: Path, class_name: str) -> dict[str, Any]:
-        """Say where in a photo the checkpoint saw a class; the most probable one if `class_name` is empty.
+        """Return the heat map of a class in a photo, as an overlay; the predicted class for an empty name.
 
         Raises:
-            HTTPException: 422 if the bytes are not a photo.
+            HTTPException: 404 if the checkpoint has no such class; 422 if the bytes are not a photo.
             RunError: if the checkpoint cannot be read.
             ConfigError: if the backbone has no feature maps.
         """
-        engine = self._engines.checkpoint(checkpoint)
+        model = self._context.models.load(checkpoint)
+        names = model.class_names
+        if class_name and class_name not in names:
+            raise HTTPException(404, f"this model has no class {class_name}")
         photo = decode_upload(content)
-        names = list(engine.judge.class_names)
-        name = class_name if class_name in names else engine.answer(photo).answer.predicted
+        name = class_name or next(model.predict(photo)).predicted
         started = time.perf_counter()
-        heat = engine.explain(photo, names.index(name))
-        took = 1e3 * (time.perf_counter() - started)
-        return {"class": name, "nothing": not bool(heat.any()), "overlay": heat_overlay(heat), "ms": took}
+        (heat,) = grad_cam(model.classifier, [photo], [names.index(name)])
+        duration = 1e3 * (time.perf_counter() - started)
+        return {"class": name, "nothing": not bool(heat.any()), "overlay": heat_overlay(heat), "ms": duration}
 
-    def _row(self, name: str, engine: PhotoEngine, timed: Timed, own: PhotoEngine, reference: Answer) -> dict[str, Any]:
-        answer = timed.answer
-        if not math.isfinite(answer.confidence):
-            return {"engine": name, "error": "the probabilities are not numbers: the file is damaged"}
-        return {
-            "engine": name,
-            "probabilities": [{"name": label, "share": share} for label, share in answer.probabilities.items()],
-            "predicted": answer.predicted,
-            "confidence": answer.confidence,
-            "unsure": answer.text == UNSURE,
-            "threshold": engine.judge.threshold,
-            "calibration": engine.calibration,
-            # By what the file itself says: parity.json beside it could be of another.
-            "own": engine.checkpoint_sha256 == own.checkpoint_sha256 if engine.checkpoint_sha256 else None,
-            "difference": None if name == CHECKPOINT else largest_difference(answer, reference),
-            "preprocess_ms": timed.preprocess_ms,
-            "forward_ms": timed.forward_ms,
-            "load_seconds": engine.load_seconds,
-        }
+
+def _answer_json(name: str, engine: Engine, timed: TimedAnswer, reference: Engine, expected: Answer) -> dict[str, Any]:
+    answer = timed.answer
+    if not math.isfinite(answer.confidence):
+        return {"engine": name, "error": "the probabilities are not numbers: the file is damaged"}
+    sha256 = engine.checkpoint_sha256
+    return {
+        "engine": name,
+        "probabilities": [{"name": label, "share": share} for label, share in answer.probabilities.items()],
+        "predicted": answer.predicted,
+        "confidence": answer.confidence,
+        "unsure": answer.label == UNSURE,
+        "threshold": engine.rule.threshold,
+        "calibration": engine.calibration,
+        # From the file's metadata: parity.json beside it could belong to another file.
+        "matches": sha256 == reference.checkpoint_sha256 if sha256 else None,
+        "difference": None if name == CHECKPOINT else largest_difference(answer, expected),
+        "preprocess_ms": timed.preprocess_ms,
+        "forward_ms": timed.forward_ms,
+        "load_seconds": engine.load_seconds,
+    }

@@ -1,36 +1,36 @@
-"""Engines of the view Try: a checkpoint in torch, or an exported file in the runtime of its format."""
+"""Engines of the Try view: a trained model in torch, or an exported file in the runtime of its format."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from bball_pl.errors import BballError, VerificationError
-from bball_pl.evaluate.calibration import Answer, Judge, calibration_file, read_calibration
-from bball_pl.evaluate.explain import grad_cam
+from bball_pl.evaluate.calibration import Answer, DecisionRule
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.preprocess import PreprocessSpec
-from bball_pl.studio.models import Loaded, Models
-from bball_pl.studio.try_.exports import ExportedFile
-from bball_pl.verify.runners import file_facts, runner_for
+from bball_pl.studio.state import Models, Stamp, stamp
+from bball_pl.studio.try_.try_routes import ExportedFile
+from bball_pl.verify.runners import runner_for
 
-#: Apple's Core AI takes seconds for a photo on Linux; a first, slower one would double them.
+#: Apple's Core AI takes seconds per photo on Linux; a warm-up photo would double them.
 _SLOW = ".aimodel"
 
 
 @dataclass(frozen=True)
-class Timed:
-    """An answer and what it took.
+class TimedAnswer:
+    """Answer to a photo, and the time it took.
 
     Attributes:
-        answer: as the phone would give it.
-        preprocess_ms: making the photo square.
-        forward_ms: normalisation, the network, softmax.
+        answer: the answer that a phone would give.
+        preprocess_ms: time for making the photo square, in ms.
+        forward_ms: time for normalisation, network and softmax, in ms.
     """
 
     answer: Answer
@@ -38,128 +38,114 @@ class Timed:
     forward_ms: float
 
 
-class PhotoEngine(Protocol):
-    """Something that answers photos one by one.
+@dataclass
+class Engine:
+    """A network that answers photos one by one.
 
     Attributes:
-        judge: its classes and its threshold.
+        rule: its classes and threshold.
         spec: how a photo becomes its input.
-        checkpoint_sha256: of the checkpoint that it is, or that it was made from; empty if it does not say.
-        calibration: `fitted`, `no threshold` if no confidence was enough on validation, or `none`.
-        load_seconds: what opening it took.
+        probabilities: returns calibrated probabilities: RGB uint8 `[S, S, 3]`, 0–255 → float `[classes]`.
+        checkpoint_sha256: SHA-256 of its checkpoint, or of the one that it was exported from; empty if unknown.
+        calibration: `fitted`, `no threshold` if none reaches the target accuracy on validation photos, or `none`.
+        close: releases the resources of the format's runtime.
+        load_seconds: time for opening it, in seconds.
     """
 
-    judge: Judge
+    rule: DecisionRule
     spec: PreprocessSpec
+    probabilities: Callable[[np.ndarray], np.ndarray]
     checkpoint_sha256: str
     calibration: str
-    load_seconds: float
+    close: Callable[[], None] = lambda: None
+    load_seconds: float = 0.0
 
-    def answer(self, photo: np.ndarray) -> Timed:
-        """Answer a photo: RGB uint8 `[H, W, 3]`, 0–255, upright."""
-        ...
-
-
-class CheckpointEngine:
-    """A checkpoint in torch, with its own temperature and threshold.
-
-    Args:
-        loaded: the checkpoint in memory.
-
-    Raises:
-        RunError: if the file of the calibration beside it is not one.
-    """
-
-    def __init__(self, loaded: Loaded) -> None:
-        started = time.perf_counter()
-        self._engine, self.spec, self.checkpoint_sha256 = loaded.engine, loaded.engine.spec, loaded.sha256
-        # Not the judge that was loaded with it: the calibration may have been made since.
-        self.judge = Judge.of_checkpoint(loaded.path, loaded.class_names)
-        calibration = read_calibration(loaded.path)
-        self.calibration = "none" if calibration is None else "fitted"
-        if calibration is not None and calibration.threshold is None:
-            self.calibration = "no threshold"
-        _warm_up(self)
-        self.load_seconds = time.perf_counter() - started
-
-    def answer(self, photo: np.ndarray) -> Timed:
+    def answer(self, photo: np.ndarray) -> TimedAnswer:
         """Answer a photo: RGB uint8 `[H, W, 3]`, 0–255, upright."""
         started = time.perf_counter()
         square = self.spec.resize(photo)
         resized = time.perf_counter()
-        # The engine makes photos square itself; one that has the size already stays as it is, whatever the fit.
-        ((_, logits),) = self._engine.run([square], _as_it_is)
+        answer = self.rule.answer(self.probabilities(square))
+        return TimedAnswer(answer, 1e3 * (resized - started), 1e3 * (time.perf_counter() - resized))
+
+    def opened(self, started: float, warm_up: bool = True) -> Engine:
+        """Note the loading time since `started`, after a warm-up photo.
+
+        Runtimes initialise with the first photo, which would distort its timing.
+        """
+        if warm_up:
+            self.answer(np.zeros((self.spec.size, self.spec.size, 3), np.uint8))
+        self.load_seconds = time.perf_counter() - started
+        return self
+
+
+def model_engine(model: TrainedModel) -> Engine:
+    """Return the engine of a trained model, with the temperature and threshold of its calibration."""
+    started = time.perf_counter()
+
+    def probabilities(square: np.ndarray) -> np.ndarray:
+        # Resizing a photo that has the network's size already changes nothing, whatever the fit.
+        ((_, logits),) = model.logits([square], lambda photo: photo)
         if isinstance(logits, Exception):
             raise logits
-        answer = self.judge.answer(self.judge.probabilities(logits))
-        return Timed(answer, 1e3 * (resized - started), 1e3 * (time.perf_counter() - resized))
+        return model.rule.probabilities(logits)
 
-    def explain(self, photo: np.ndarray, class_index: int) -> np.ndarray:
-        """Say where in a photo the network saw a class.
-
-        Args:
-            photo: RGB uint8 `[H, W, 3]`, 0–255, upright.
-            class_index: of the class.
-
-        Returns:
-            float32 `[h, w]` in the photo's proportions, at most 64 on the long side, 0–1.
-
-        Raises:
-            ConfigError: if the backbone has no feature maps.
-        """
-        return grad_cam(self._engine.classifier, [photo], [class_index])[0]
+    calibration = "none" if model.calibration is None else "fitted"
+    if model.calibration is not None and model.calibration.threshold is None:
+        calibration = "no threshold"
+    return Engine(model.rule, model.spec, probabilities, model.sha256, calibration).opened(started)
 
 
-class FileEngine:
-    """An exported file, read back from disk, with the preprocessing, classes and threshold that it states itself.
+def file_engine(path: Path, fp16: bool = False) -> Engine:
+    """Return the engine of an exported file, read from disk, with the settings in its metadata.
 
-    Its probabilities are calibrated already: the temperature is inside.
+    Its probabilities are calibrated: the temperature is part of the exported network.
 
     Args:
         path: ends in .onnx, .mlpackage, .mlmodel or .aimodel.
         fp16: round the intermediate values of an ML Program as a phone does.
 
     Raises:
-        VerificationError: if the file cannot be read, or does not say how photos are to be handed to it.
+        VerificationError: if the file cannot be read, or does not state its preprocessing.
         ConfigError: if the packages that its format needs are not installed.
     """
+    started = time.perf_counter()
+    try:
+        runner = runner_for(path, fp16)
+        spec = runner.preprocess
+    except BballError:
+        raise
+    except Exception as error:  # each format's reader has its own exceptions for damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise VerificationError(f"{path.name} cannot be read ({reason}). Export it again.") from error
+    if set(runner.size) != {spec.size}:
+        raise VerificationError(
+            f"{path.name} takes photos of {runner.size[0]} × {runner.size[1]} px and says {spec.size}. "
+            "Export it again with bball export."
+        )
+    engine = Engine(
+        rule=_stated_rule(path, runner.metadata, runner.class_names),
+        spec=spec,
+        probabilities=lambda square: runner.probabilities(square).astype(np.float64),
+        checkpoint_sha256=runner.metadata.get("bball_pl.checkpoint_sha256", ""),
+        calibration="fitted" if runner.metadata.get("bball_pl.threshold") else "no threshold",
+        close=getattr(runner, "close", lambda: None),
+    )
+    return engine.opened(started, warm_up=path.suffix != _SLOW)
 
-    def __init__(self, path: Path, fp16: bool = False) -> None:
-        started = time.perf_counter()
-        try:
-            self._runner: Any = runner_for(path, fp16)
-            facts = file_facts(path)
-        except BballError:
-            raise
-        except Exception as error:  # each format's reader has exceptions of its own for damage
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise VerificationError(f"{path.name} cannot be read ({reason}). Export it again.") from error
-        self.spec = facts.spec
-        self.judge = _stated_judge(path, facts.metadata, self._runner.class_names)
-        self.calibration = "fitted" if facts.metadata.get("bball_pl.threshold") else "no threshold"
-        self.checkpoint_sha256 = facts.metadata.get("bball_pl.checkpoint_sha256", "")
-        if set(self._runner.size) != {self.spec.size}:
-            raise VerificationError(
-                f"{path.name} takes photos of {self._runner.size[0]} × {self._runner.size[1]} px and says "
-                f"{self.spec.size}. Export it again with scripts/export.py."
-            )
-        if path.suffix != _SLOW:
-            _warm_up(self)
-        self.load_seconds = time.perf_counter() - started
 
-    def answer(self, photo: np.ndarray) -> Timed:
-        """Answer a photo: RGB uint8 `[H, W, 3]`, 0–255, upright."""
-        started = time.perf_counter()
-        square = self.spec.resize(photo)
-        resized = time.perf_counter()
-        probabilities = self._runner.probabilities(square).astype(np.float64)
-        answer = self.judge.answer(probabilities)
-        return Timed(answer, 1e3 * (resized - started), 1e3 * (time.perf_counter() - resized))
-
-    def close(self) -> None:
-        """Give back what the format's runtime holds open."""
-        if hasattr(self._runner, "close"):
-            self._runner.close()
+def _stated_rule(path: Path, metadata: dict[str, str], labels: list[str]) -> DecisionRule:
+    """Return the decision rule in a file's metadata; `labels` are the texts that a phone shows for its classes."""
+    try:
+        names = [str(name) for name in json.loads(metadata["bball_pl.classes"])]
+        threshold = float(metadata.get("bball_pl.threshold") or 0)
+    except (KeyError, ValueError, TypeError) as error:
+        raise VerificationError(
+            f"{path.name} does not state its classes and threshold ({error}). Export it again."
+        ) from error
+    if len(names) != len(labels):
+        raise VerificationError(f"{path.name} has {len(labels)} labels and says {len(names)} classes. Export it again.")
+    return DecisionRule(names, threshold=threshold)
 
 
 def largest_difference(answer: Answer, reference: Answer) -> float | None:
@@ -169,93 +155,58 @@ def largest_difference(answer: Answer, reference: Answer) -> float | None:
     return max(abs(share - reference.probabilities[name]) for name, share in answer.probabilities.items())
 
 
-def _stated_judge(path: Path, metadata: dict[str, str], labels: list[str]) -> Judge:
-    """Return a judge by what a file's metadata says; labels are what a phone shows, classes are what they mean."""
-    try:
-        names = [str(name) for name in json.loads(metadata["bball_pl.classes"])]
-        threshold = float(metadata.get("bball_pl.threshold") or 0)
-    except (KeyError, ValueError, TypeError) as error:
-        raise VerificationError(f"{path.name} does not say what its classes and threshold are ({error})") from error
-    if len(names) != len(labels):
-        raise VerificationError(f"{path.name} has {len(labels)} labels and says {len(names)} classes. Export it again.")
-    return Judge(names, threshold=threshold)
+#: Engines of trained models kept open, and of exported files: one of each format.
+_MODELS, _FILES = 2, 4
 
 
-def _warm_up(engine: PhotoEngine) -> None:
-    # The first photo pays for what a runtime prepares once: it would be taken for the time of every photo.
-    engine.answer(np.zeros((engine.spec.size, engine.spec.size, 3), np.uint8))
-
-
-def _as_it_is(photo: np.ndarray) -> np.ndarray:
-    return photo
-
-
-#: Checkpoints in memory at once, and exported files: one of each format.
-_CHECKPOINTS, _FILES = 2, 4
-
-_Stamp = tuple[tuple[str, int, int], ...]
-
-
-class OpenEngines:
-    """Holds engines; to be used in the thread of the networks only.
+class EngineCache:
+    """Engines kept open; to be used in the compute thread only.
 
     Args:
-        models: holds the checkpoints.
+        models: the trained models in memory.
     """
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._checkpoints: OrderedDict[Path, tuple[_Stamp, CheckpointEngine]] = OrderedDict()
-        self._files: OrderedDict[Path, tuple[_Stamp, FileEngine]] = OrderedDict()
+        self._models_opened: OrderedDict[Path, tuple[TrainedModel, Engine]] = OrderedDict()
+        self._files_opened: OrderedDict[Path, tuple[Stamp, Engine]] = OrderedDict()
 
-    def checkpoint(self, path: Path) -> CheckpointEngine:
-        """Return a checkpoint's engine.
+    def checkpoint(self, path: Path) -> Engine:
+        """Return the engine of a checkpoint.
 
         Raises:
-            RunError: if the checkpoint or the calibration beside it cannot be read.
+            RunError: if the checkpoint or its calibration cannot be read.
         """
-        stamp = _stamp(path, calibration_file(path))
-        known = self._checkpoints.get(path)
-        if known is None or known[0] != stamp:
-            known = stamp, CheckpointEngine(self._models.load(path))
-            self._checkpoints[path] = known
-        self._checkpoints.move_to_end(path)
-        while len(self._checkpoints) > _CHECKPOINTS:
-            self._checkpoints.popitem(last=False)
+        model = self._models.load(path)
+        known = self._models_opened.get(path)
+        if known is None or known[0] is not model:
+            known = model, model_engine(model)
+            self._models_opened[path] = known
+        self._models_opened.move_to_end(path)
+        while len(self._models_opened) > _MODELS:
+            self._models_opened.popitem(last=False)
         return known[1]
 
-    def file(self, exported: ExportedFile) -> FileEngine:
-        """Return an exported file's engine.
+    def file(self, exported: ExportedFile) -> Engine:
+        """Return the engine of an exported file.
 
         Raises:
-            VerificationError: if the file cannot be read, or does not say how photos are to be handed to it.
+            VerificationError: if the file cannot be read, or does not state its preprocessing.
             ConfigError: if the packages that its format needs are not installed.
         """
         path = exported.path
-        stamp = _stamp(*(sorted(path.rglob("*")) if path.is_dir() else [path]))
-        known = self._files.get(path)
-        if known is None or known[0] != stamp:
+        files = stamp(*(sorted(path.rglob("*")) if path.is_dir() else [path]))
+        known = self._files_opened.get(path)
+        if known is None or known[0] != files:
             self._drop(path)
-            known = stamp, FileEngine(path, exported.fp16)
-            self._files[path] = known
-        self._files.move_to_end(path)
-        while len(self._files) > _FILES:
-            self._drop(next(iter(self._files)))
+            known = files, file_engine(path, exported.fp16)
+            self._files_opened[path] = known
+        self._files_opened.move_to_end(path)
+        while len(self._files_opened) > _FILES:
+            self._drop(next(iter(self._files_opened)))
         return known[1]
 
     def _drop(self, path: Path) -> None:
-        known = self._files.pop(path, None)
+        known = self._files_opened.pop(path, None)
         if known is not None:
             known[1].close()
-
-
-def _stamp(*paths: Path) -> _Stamp:
-    """Return name, time of change in ns and bytes of the files that are there: equal stamps, equal content."""
-    found = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        found.append((path.name, status.st_mtime_ns, status.st_size))
-    return tuple(found)

@@ -1,10 +1,13 @@
-"""HTTP routes of the view Try: its models and engines, and their answers to a photo."""
+"""HTTP routes of the Try view: its models, the exported files beside them, and their answers to a photo."""
 
 from __future__ import annotations
 
+import json
 import shlex
 from contextlib import suppress
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,75 +15,152 @@ from fastapi import APIRouter, HTTPException, Query, Request
 
 from bball_pl import project
 from bball_pl.errors import BballError, RunError
+from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.studio.pictures import read_upload
-from bball_pl.studio.runs.runs_reading import near, run_folders, run_summary
-from bball_pl.studio.state import Context
-from bball_pl.studio.try_.exports import ExportedFile, checkpoint_sha256, exported_files
+from bball_pl.studio.runs.runs_reading import run_folders, run_summary, short_path
+from bball_pl.studio.state import Context, CurrentContext, printable
 
 if TYPE_CHECKING:
-    from bball_pl.studio.try_.answers import Answering
+    from bball_pl.studio.try_.answers import Responder
+
+router = APIRouter(prefix="/api/try")
+
+#: Export formats in display order, each with the runtime that runs it here.
+RUNTIMES = {
+    ".onnx": "onnxruntime",
+    ".mlpackage": "built-in executor",
+    ".mlmodel": "built-in executor",
+    ".aimodel": "Core AI",
+}
 
 
-def router(context: Context) -> APIRouter:
-    """Return the routes below `/api/try`."""
-    routes = APIRouter(prefix="/api/try")
+@dataclass(frozen=True)
+class ExportedFile:
+    """A model file below the folder of exports.
 
-    @cache
-    def answering() -> Answering:
-        # Torch and the formats take seconds to import: in the thread of the networks, when the first photo comes.
-        from bball_pl.studio.try_.answers import Answering
+    Attributes:
+        id: `<export>/<file>`.
+        path: path of the file or package.
+        runtime: runtime that runs it here.
+        fp16: whether it computes in 16 bits.
+        checkpoint_sha256: checkpoint that it was made from, according to parity.json; empty if unknown.
+        proven: whether parity.json says that this file and its whole export passed; False without a parity.json.
+        available: whether the packages that it needs are installed.
+    """
 
-        return Answering(context)
+    id: str
+    path: Path
+    runtime: str
+    fp16: bool
+    checkpoint_sha256: str
+    proven: bool
+    available: bool
 
-    # What was exported lies beside the runs.
-    exports = context.settings.exports
 
-    @routes.get("/models")
-    def models() -> dict[str, Any]:
-        found = [run_summary(name, run) for name, run in run_folders(context.settings.logs) if _has_best(run)]
-        found.sort(key=lambda run: run["started"], reverse=True)
-        keys = ("id", "started", "backbone", "accuracy", "n")
-        listed = [{key: run[key] for key in keys} for run in found]
-        return {"models": listed, "current": _current(context, listed), "file": _file(context, listed)}
+@router.get("/models")
+def models(context: CurrentContext) -> dict[str, Any]:
+    """Runs with a best checkpoint, newest first, and the model to select first."""
+    found = [run_summary(name, run) for name, run in run_folders(context.settings.logs) if _has_best(run)]
+    found.sort(key=lambda run: run["started"], reverse=True)
+    listed = [{key: run[key] for key in ("id", "started", "backbone", "accuracy", "n")} for run in found]
+    return {"models": listed, **_selected(context, [run["id"] for run in listed])}
 
-    def prepare(checkpoint: Path) -> None:
-        # What is wrong with it is told to whoever asks it something.
-        with suppress(BballError):
-            answering().prepare(checkpoint)
 
-    @routes.get("/engines")
-    def engines(model: str = "") -> dict[str, Any]:
-        checkpoint = _checkpoint(context, model)
-        sha256 = checkpoint_sha256(checkpoint)
-        # The page has been opened or another model chosen: a photo is likely to come, and torch takes seconds to load.
-        context.compute.submit(prepare, checkpoint)
-        which = ["--run", near(checkpoint.parents[1])] if model else ["--ckpt", near(checkpoint)]
-        command = shlex.join(["python", "scripts/export.py", *which])
-        return {"engines": [_about(file, sha256) for file in exported_files(exports)], "export": command}
+@router.get("/engines")
+def engines(context: CurrentContext, model: str = "") -> dict[str, Any]:
+    """Exported files beside a model, and the command that makes an export."""
+    checkpoint = _checkpoint(context, model)
+    # A photo is likely to follow, and torch takes seconds to load.
+    context.compute.submit(_prepare, context, checkpoint)
+    status = checkpoint.stat()
+    sha256 = _sha256(checkpoint, status.st_mtime_ns, status.st_size)
+    source = ["--run", short_path(checkpoint.parents[1])] if model else ["--ckpt", short_path(checkpoint)]
+    command = shlex.join(["bball", "export", *source])
+    files = exported_files(context.settings.exports)
+    return {"engines": [_engine_json(file, sha256) for file in files], "export": command}
 
-    @routes.post("/answer")
-    async def answer(
-        request: Request,
-        model: str = "",
-        engine: Annotated[list[str] | None, Query()] = None,
-        pictures: bool = True,
-    ) -> dict[str, Any]:
-        checkpoint = _checkpoint(context, model)
-        known = {file.id: file for file in exported_files(exports)}
-        # An id is looked up in the list of what is there; it never becomes a path.
-        if strange := [name for name in engine or () if name not in known]:
-            raise HTTPException(404, f"there is no export {strange[0]}")
-        files = [known[name] for name in engine or ()]
-        content = await read_upload(request)
-        return await context.computed(lambda: answering().answer(content, checkpoint, files, pictures))
 
-    @routes.post("/explain")
-    async def explain(request: Request, model: str = "", class_name: str = "") -> dict[str, Any]:
-        checkpoint = _checkpoint(context, model)
-        content = await read_upload(request)
-        return await context.computed(lambda: answering().explain(content, checkpoint, class_name))
+@router.post("/answer")
+async def answer(
+    request: Request,
+    context: CurrentContext,
+    model: str = "",
+    engine: Annotated[list[str] | None, Query()] = None,
+    pictures: bool = True,
+) -> dict[str, Any]:
+    """Answers of a model and of the chosen exported files to the photo in the body."""
+    checkpoint = _checkpoint(context, model)
+    # An id is looked up in the list of existing files; it is never made into a path.
+    known = {file.id: file for file in exported_files(context.settings.exports)}
+    if unknown := [name for name in engine or () if name not in known]:
+        raise HTTPException(404, f"there is no export {unknown[0]}")
+    files = [known[name] for name in engine or ()]
+    content = await read_upload(request)
+    return await context.computed(lambda: _responder(context).answer(content, checkpoint, files, pictures))
 
-    return routes
+
+@router.post("/explain")
+async def explain(request: Request, context: CurrentContext, model: str = "", class_name: str = "") -> dict[str, Any]:
+    """Heat map of a class in the photo in the body."""
+    checkpoint = _checkpoint(context, model)
+    content = await read_upload(request)
+    return await context.computed(lambda: _responder(context).explain(content, checkpoint, class_name))
+
+
+def _responder(context: Context) -> Responder:
+    # Torch and the formats take seconds to import: in the compute thread, when the first photo comes.
+    from bball_pl.studio.try_.answers import Responder
+
+    return context.shared(Responder)
+
+
+def _prepare(context: Context, checkpoint: Path) -> None:
+    # An unreadable checkpoint is reported with the first answer.
+    with suppress(BballError):
+        _responder(context).prepare(checkpoint)
+
+
+def exported_files(exports: Path) -> list[ExportedFile]:
+    """Return the model files of all exports by export and format, rejected and unproven ones included."""
+    found = []
+    for folder in sorted(path for path in exports.glob("*") if path.is_dir() and _is_listed(path)):
+        parity = _parity(folder)
+        results = {file.get("name"): file for file in parity.get("files", []) if isinstance(file, dict)}
+        sha256 = parity.get("checkpoint_sha256")
+        paths = [path for path in folder.iterdir() if path.suffix in RUNTIMES and _is_listed(path)]
+        for path in sorted(paths, key=lambda path: (list(RUNTIMES).index(path.suffix), path.name)):
+            result = results.get(path.name, {})
+            found.append(
+                ExportedFile(
+                    id=f"{folder.name}/{path.name}",
+                    path=path,
+                    runtime=RUNTIMES[path.suffix],
+                    # An ML Program has 16 bits unless parity.json says otherwise.
+                    fp16=path.suffix == ".mlpackage" and result.get("engine", "executor fp16") != "executor fp32",
+                    checkpoint_sha256=sha256 if isinstance(sha256, str) else "",
+                    proven=result.get("passed") is True and parity.get("passed") is True,
+                    available=path.suffix != ".aimodel" or find_spec("coreai") is not None,
+                )
+            )
+    return found
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, modified: int, size: int) -> str:
+    return file_sha256(path)
+
+
+def _is_listed(path: Path) -> bool:
+    """Return whether a file or folder is not hidden and has a name that can be shown."""
+    return not path.name.startswith(".") and printable(path.name) == path.name
+
+
+def _parity(folder: Path) -> dict[str, Any]:
+    try:
+        parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return parity if isinstance(parity, dict) and isinstance(parity.get("files", []), list) else {}
 
 
 def _has_best(run: Path) -> bool:
@@ -88,7 +168,7 @@ def _has_best(run: Path) -> bool:
 
 
 def _checkpoint(context: Context, model: str) -> Path:
-    """Return the checkpoint that an id of a run stands for; the current one for an empty id."""
+    """Return the best checkpoint of a run by its id; the current checkpoint for an empty id."""
     if model:
         try:
             return project.best_checkpoint(context.safe_run(model))
@@ -96,39 +176,30 @@ def _checkpoint(context: Context, model: str) -> Path:
             raise HTTPException(404, "this run has no best checkpoint yet") from None
     current = context.settings.checkpoint
     if current is None or not current.is_file():
-        raise HTTPException(404, "there is no checkpoint yet; make one with: python scripts/fit.py")
+        raise HTTPException(404, "there is no checkpoint yet; make one with: bball fit")
     return current
 
 
-def _current(context: Context, listed: list[dict[str, Any]]) -> str:
-    """Return the id of the model that is chosen at first; empty for a checkpoint that is of no run here."""
-    if _file(context, listed):
-        return ""
-    names = [run["id"] for run in listed]
-    own = context.checkpoint_run()
-    return own if own in names else next(iter(names), "")
-
-
-def _file(context: Context, listed: list[dict[str, Any]]) -> str:
-    """Return the name of the current checkpoint's file if it is not the best one of a run in the list."""
+def _selected(context: Context, names: list[str]) -> dict[str, str]:
+    """Return the model to select first: `current`, the id of a run, or `file`, the name of another checkpoint."""
     current = context.settings.checkpoint
-    if current is None or not current.is_file():
-        return ""
-    for run in listed:
-        if (context.settings.logs / run["id"] / project.CHECKPOINTS / project.BEST).resolve() == current.resolve():
-            return ""
-    return context.clean(str(current.name))
+    if current is not None and current.is_file():
+        best = (context.settings.logs / name / project.CHECKPOINTS / project.BEST for name in names)
+        if all(path.resolve() != current.resolve() for path in best):
+            return {"current": "", "file": context.clean(current.name)}
+    run = context.checkpoint_run()
+    return {"current": run if run in names else next(iter(names), ""), "file": ""}
 
 
-def _about(file: ExportedFile, sha256: str) -> dict[str, Any]:
+def _engine_json(file: ExportedFile, sha256: str) -> dict[str, Any]:
     return {
         "id": file.id,
         "export": file.path.parent.name,
         "file": file.path.name,
         "runtime": file.runtime,
         "fp16": file.fp16,
-        # None: it does not say whose it is.
-        "own": file.checkpoint_sha256 == sha256 if file.checkpoint_sha256 else None,
+        # None: the file's checkpoint is unknown.
+        "matches": file.checkpoint_sha256 == sha256 if file.checkpoint_sha256 else None,
         "proven": file.proven,
         "available": file.available,
     }

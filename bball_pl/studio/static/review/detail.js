@@ -1,28 +1,28 @@
-// One photo of Review: in the pile, and large with what can be done to it.
+// One photo of Review: as an item of the list, and enlarged with its actions.
 
-/** A photo in the pile. */
-export function drawItem(review, photo, place) {
+/** A photo in the list. */
+export function drawItem(review, photo, index) {
   const { el, t } = review.app;
-  const tag = (name, before = "") => el("span", { class: `class-${review.number(name)} tag` }, before, review.name(name));
+  const tag = (name, before = "") => el("span", { class: `${review.style(name)} tag` }, before, review.name(name));
   const wrong = photo.predicted && photo.predicted !== photo.label;
-  return el("button", { class: "photo", "aria-current": place === review.place ? "true" : null, on: { click: () => review.go(place) } },
+  return el("button", { class: "photo", "aria-current": index === review.index ? "true" : null, on: { click: () => review.go(index) } },
     photo.id ? el("img", { src: `/api/photos/${photo.id}/thumb`, alt: "", loading: "lazy", width: 160, height: 120 }) : el("span", { class: "blank" }),
     el("span", { class: "words tiny" },
       tag(photo.label),
       wrong ? tag(photo.predicted, "→ ") : null,
-      photo.changed ? el("span", { class: "done" }, "✓ ", photo.now !== photo.label ? review.stateName(photo.now) : t("confirmed")) : null));
+      photo.changed || photo.confirmed ? el("span", { class: "done" }, "✓ ", photo.changed ? review.stateName(photo.now) : t("confirmed")) : null));
 }
 
-/** The photo, what is said of it, and the keys. */
+/** The enlarged photo with its facts and buttons. */
 export function drawDetail(review, photo) {
   const { el, t, meter, percent } = review.app;
-  const answer = (name, place) => {
+  const answer = ({ name, key }) => {
     const share = photo.probabilities?.[review.number(name) - 1];
     return el("button", {
-      class: `answer class-${place + 1}`, dataset: { act: name }, "aria-keyshortcuts": String(place + 1),
+      class: `answer ${review.style(name)}`, dataset: { act: name }, "aria-keyshortcuts": key,
       "aria-pressed": String(photo.now === name), disabled: !photo.id, on: { click: () => review.change("label", name) },
     },
-    el("span", { class: "top" }, el("kbd", {}, String(place + 1)), el("span", { class: "name" }, review.pieces(name)),
+    el("span", { class: "top" }, el("kbd", {}, key), el("span", { class: "name" }, review.pieces(name)),
       el("span", { class: "share small" }, share === undefined ? "" : percent(share))),
     meter(share ?? 0));
   };
@@ -43,12 +43,12 @@ export function drawDetail(review, photo) {
 
 function drawStage({ app, pictures }, photo) {
   const { el, t } = app;
-  if (!photo.id) return el("div", { class: "stage" }, el("p", { class: "broken" }, t("gone_note")));
-  const own = pictures.load(photo.id);
-  own.image.alt = photo.path;
-  const stage = el("div", { class: "stage" }, own.image);
-  own.done.then(() => {
-    if (own.problem) stage.replaceChildren(el("p", { class: "broken" }, t("unreadable", { reason: own.problem })));
+  if (!photo.id) return el("div", { class: "stage" }, el("p", { class: "broken" }, t("missing_note")));
+  const picture = pictures.load(photo.id);
+  picture.image.alt = photo.path;
+  const stage = el("div", { class: "stage" }, picture.image);
+  picture.done.then(() => {
+    if (picture.problem) stage.replaceChildren(el("p", { class: "broken" }, t("unreadable", { reason: picture.problem })));
   });
   return stage;
 }
@@ -57,13 +57,13 @@ function drawCaption(review, photo) {
   const { el, t } = review.app;
   const wrong = photo.predicted && photo.predicted !== photo.label;
   const fact = (text, name, style = "") => el("span", {}, el("span", { class: "soft" }, text, " "), el("strong", { class: style }, review.name(name)));
-  const now = photo.now === photo.label ? t("confirmed")
-    : ["quarantine", "gone"].includes(photo.now) ? review.stateName(photo.now) : t("now", { name: review.name(photo.now) });
+  const now = !photo.changed ? t("confirmed")
+    : ["quarantine", "missing"].includes(photo.now) ? review.stateName(photo.now) : t("now", { name: review.name(photo.now) });
   return el("p", { class: "caption small" },
     fact(t("label"), photo.label),
     photo.probabilities ? fact(t("answer"), photo.predicted, wrong ? "wrong" : "") : null,
-    photo.changed ? el("span", { class: "done" }, "✓ ", now) : null,
+    photo.changed || photo.confirmed ? el("span", { class: "done" }, "✓ ", now) : null,
     el("span", { class: "file soft" }, photo.path),
     photo.group ? el("span", { class: "soft" }, photo.group) : null,
-    el("span", { class: "soft place" }, t("count", { n: review.place + 1, all: review.total })));
+    el("span", { class: "soft position" }, t("count", { n: review.index + 1, all: review.total })));
 }

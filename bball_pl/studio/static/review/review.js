@@ -1,4 +1,4 @@
-// Review: what a run got wrong, and the labels that are in doubt, one photo at a time.
+// Review: the errors and doubtful labels of a run, one photo at a time.
 
 import { showDefinitions } from "../definitions.js";
 import { onKeys } from "../keys.js";
@@ -22,14 +22,14 @@ class Review {
     this.filter = { show: "errors", true: "", predicted: "", group: "", order: "doubt" };
     this.photos = [];
     this.total = 0;
-    this.place = 0;
-    this.made = [];
+    this.index = 0;
+    this.changes = [];
     this.saving = Promise.resolve();
     this.pending = 0;
     root.dataset.saving = 0;
   }
 
-  /** Do one thing after the other, in the order of the keys. */
+  /** Run one action after the other, in the order of the keys. */
   after(act) {
     this.root.dataset.saving = ++this.pending;
     this.saving = this.saving.then(act).finally(() => { this.root.dataset.saving = --this.pending; });
@@ -42,12 +42,12 @@ class Review {
     this.tables = await this.app.api("/api/review");
     if (!this.tables.runs.length) {
       this.root.append(el("div", { class: "empty" }, el("h2", {}, t("no_runs")), el("p", {}, t("no_runs_text")),
-        el("pre", {}, "python scripts/fit.py --data.root data/photos\npython scripts/evaluate.py")));
+        el("pre", {}, "bball fit --data.root data/photos\nbball evaluate")));
       return () => {};
     }
     const [, , experiment, version, split] = location.hash.split("/");
-    const asked = this.tables.runs.find((own) => own.id === `${decodeURIComponent(experiment ?? "")}/${version}`);
-    this.table = asked ?? this.tables.runs.find((own) => own.id === this.tables.current) ?? this.tables.runs[0];
+    const asked = this.tables.runs.find((run) => run.id === `${decodeURIComponent(experiment ?? "")}/${version}`);
+    this.table = asked ?? this.tables.runs.find((run) => run.id === this.tables.current) ?? this.tables.runs[0];
     this.split = this.table.splits.includes(split) ? split : this.table.splits[0];
     this.build();
     const dropKeys = onKeys((key) => this.hear(key));
@@ -65,32 +65,36 @@ class Review {
   }
 
   get photo() {
-    return this.photos[this.place] ?? null;
+    return this.photos[this.index] ?? null;
   }
 
   name(name) {
-    const own = this.summary?.classes.find((one) => one.name === name);
-    if (!own?.chinese) return name;
-    return this.app.language === "en" ? `${own.name} ${own.chinese}` : `${own.chinese} ${own.name}`;
+    const known = this.summary?.classes.find((one) => one.name === name);
+    if (!known?.chinese) return name;
+    return this.app.language === "en" ? `${known.name} ${known.chinese}` : `${known.chinese} ${known.name}`;
   }
 
   pieces(name) {
-    return this.app.classPieces(name, this.summary.classes.find((own) => own.name === name)?.chinese);
+    return this.app.classPieces(name, this.summary.classes.find((one) => one.name === name)?.chinese);
   }
 
   number(name) {
     return 1 + this.summary.classes.findIndex((one) => one.name === name);
   }
 
+  style(name) {
+    return this.app.classStyle(name, this.summary.classes.map((item) => item.name));
+  }
+
   stateName(state) {
-    return ["quarantine", "gone"].includes(state) ? this.app.t(state === "gone" ? "gone" : "quarantined") : this.name(state);
+    return ["quarantine", "missing"].includes(state) ? this.app.t(state === "missing" ? "missing" : "quarantined") : this.name(state);
   }
 
   build() {
     const { el, t } = this.app;
     const field = (id, text, control) => el("label", { class: "field", for: id }, el("span", { class: "small soft" }, text), control);
     this.runSelect = el("select", { id: "run", on: { change: () => this.choose(this.runSelect.value) } },
-      this.tables.runs.map((own) => el("option", { value: own.id, selected: own === this.table }, own.id)));
+      this.tables.runs.map((run) => el("option", { value: run.id, selected: run === this.table }, run.id)));
     this.splitSelect = el("select", { id: "split", on: { change: () => { this.split = this.splitSelect.value; this.open(); } } });
     this.showSelect = el("select", { id: "show", on: { change: () => this.refilter({ show: this.showSelect.value }) } });
     this.groupSelect = el("select", { id: "group", on: { change: () => this.refilter({ group: this.groupSelect.value }) } });
@@ -105,20 +109,20 @@ class Review {
     this.moreButton = el("button", { class: "more", on: { click: () => this.load(false) } }, t("more"));
     this.count = el("p", { class: "small soft count" });
     this.detail = el("section", { class: "detail", "aria-label": t("detail") });
-    this.pile = el("section", { class: "pile", "aria-label": t("photos") }, this.chosen, this.count, this.list, this.moreButton);
+    this.listPane = el("section", { class: "list-pane", "aria-label": t("photos") }, this.chosen, this.count, this.list, this.moreButton);
     this.desk = el("div", { class: "desk" },
-      el("aside", { class: "ways" },
+      el("aside", { class: "filters" },
         el("div", { class: "fields" }, field("run", t("run"), this.runSelect), field("split", t("split"), this.splitSelect)),
         this.matrix,
         el("div", { class: "fields" }, field("show", t("show"), this.showSelect), this.groupField, field("order", t("order"), this.orderSelect)),
         this.note),
       this.detail,
-      this.pile);
+      this.listPane);
     this.root.append(this.notice, this.desk);
   }
 
   choose(id) {
-    this.table = this.tables.runs.find((own) => own.id === id);
+    this.table = this.tables.runs.find((run) => run.id === id);
     this.split = this.table.splits[0];
     this.filter = { show: "errors", true: "", predicted: "", group: "", order: "doubt" };
     return this.open();
@@ -132,35 +136,38 @@ class Review {
     try {
       this.summary = await this.app.api(this.url);
     } catch (problem) {
-      this.tell(t("unavailable", { message: problem.message }));
+      this.showNotice(t("unavailable", { message: problem.message }));
       for (const part of [this.matrix, this.list, this.detail, this.chosen, this.count]) part.replaceChildren();
       this.note.hidden = this.moreButton.hidden = true;
       this.photos = [];
       return;
     }
-    this.keys = this.summary.classes.slice(0, 9).map((own) => own.name);
+    const names = this.summary.classes.map((item) => item.name);
+    const keyOf = (name) => this.app.classes.find((item) => item.name === name)?.key;
+    // The keys of Sort where it has all classes of the run.
+    const shared = names.every(keyOf);
+    this.keys = names.slice(0, 10).map((name, index) => ({ name, key: shared ? keyOf(name) : String(index + 1) }));
     if (!this.summary.errors && this.filter.show === "errors") this.filter.show = "all";
     this.groupField.hidden = !this.summary.groups.length;
     this.groupSelect.replaceChildren(el("option", { value: "" }, t("any_group")),
-      ...this.summary.groups.map((own) => el("option", { value: own.name, selected: own.name === this.filter.group }, t("group_item", own))));
-    this.drawWays();
+      ...this.summary.groups.map((item) => el("option", { value: item.name, selected: item.name === this.filter.group }, t("group_item", item))));
+    this.drawFilters();
     await this.load(true);
   }
 
-  drawWays() {
+  drawFilters() {
     const { el, t } = this.app;
     const { summary } = this;
     const counts = { all: summary.photos, errors: summary.errors, doubtful: summary.doubtful, audit: summary.audit, changed: summary.changed };
     this.showSelect.replaceChildren(...Object.entries(counts).filter(([name, n]) => n || name === "all" || name === "errors" || name === this.filter.show)
       .map(([name, n]) => el("option", { value: name, selected: name === this.filter.show }, t(`show_${name}`, { n }).replace("{n}", n))));
     const focused = this.matrix.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-    this.matrix.replaceChildren(drawMatrix(this.app, summary.classes.map((own) => own.name), summary.matrix, (name) => this.name(name), (name) => this.pieces(name), this.filter,
-      async (own, said) => {
-        await this.refilter({ show: "all", true: own, predicted: said });
-        // On a phone the photos are further down.
-        if (getComputedStyle(this.desk).display === "flex") this.pile.scrollIntoView({ block: "start" });
+    this.matrix.replaceChildren(drawMatrix(this.app, summary.classes.map((item) => item.name), summary.matrix, (name) => this.name(name), (name) => this.pieces(name), this.filter,
+      async (label, predicted) => {
+        await this.refilter({ show: "all", true: label, predicted });
+        if (getComputedStyle(this.desk).display === "flex") this.detail.scrollIntoView({ block: "start" });
       }));
-    if (focused) [...this.matrix.querySelectorAll("button")].find((own) => own.getAttribute("aria-label") === focused)?.focus();
+    if (focused) [...this.matrix.querySelectorAll("button")].find((button) => button.getAttribute("aria-label") === focused)?.focus();
     this.note.hidden = !summary.changed;
     if (summary.changed) this.note.replaceChildren(el("p", { class: "small" }, t("moved_note", { n: summary.changed })), el("pre", {}, summary.command));
   }
@@ -168,29 +175,29 @@ class Review {
   refilter(change) {
     this.filter = { ...this.filter, ...change };
     if (change.show && !("true" in change)) Object.assign(this.filter, { true: "", predicted: "" });
-    this.drawWays();
+    this.drawFilters();
     return this.load(true);
   }
 
-  async load(anew) {
+  async load(reset) {
     const { t } = this.app;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const query = new URLSearchParams({ ...this.filter, offset: anew ? 0 : this.photos.length, limit: PAGE });
+    const query = new URLSearchParams({ ...this.filter, offset: reset ? 0 : this.photos.length, limit: PAGE });
     try {
       const page = await this.app.api(`${this.url}/photos?${query}`);
       if (turn !== this.turn || this.ended) return;
       this.total = page.total;
-      this.photos = anew ? page.photos : [...this.photos, ...page.photos];
-      if (anew) this.place = 0;
-      this.drawList(anew);
+      this.photos = reset ? page.photos : [...this.photos, ...page.photos];
+      if (reset) this.index = 0;
+      this.drawList(reset);
       this.drawDetail();
-      if (anew) this.app.announce(t("n_photos", { n: page.total }));
+      if (reset) this.app.announce(t("n_photos", { n: page.total }));
     } catch (problem) {
-      this.tell(problem.message);
+      this.showNotice(problem.message);
     }
   }
 
-  drawList(anew) {
+  drawList(reset) {
     const { el, t } = this.app;
     const { filter } = this;
     const parts = filter.true && filter.predicted ? [t("chosen", { true: this.name(filter.true), predicted: this.name(filter.predicted) })]
@@ -199,28 +206,28 @@ class Review {
     this.chosen.replaceChildren(text ? el("strong", {}, text) : "", text ? el("button", { class: "plain small", on: { click: () => this.refilter({ show: "errors", true: "", predicted: "" }) } }, "×", el("span", { class: "unseen" }, t("clear"))) : "");
     this.chosen.hidden = !text;
     this.count.textContent = this.total ? t("n_photos", { n: this.total }) : t("none");
-    this.list.replaceChildren(...this.photos.map((photo, place) => el("li", {}, drawItem(this, photo, place))));
+    this.list.replaceChildren(...this.photos.map((photo, index) => el("li", {}, drawItem(this, photo, index))));
     this.moreButton.hidden = this.photos.length >= this.total;
-    if (anew) this.list.parentElement.scrollTop = 0;
+    if (reset) this.list.parentElement.scrollTop = 0;
   }
 
   redraw(photo) {
-    const place = this.photos.findIndex((own) => own.path === photo.path);
-    if (place < 0) return;
-    this.photos[place] = photo;
-    this.list.children[place]?.replaceChildren(drawItem(this, photo, place));
+    const index = this.photos.findIndex((one) => one.path === photo.path);
+    if (index < 0) return;
+    this.photos[index] = photo;
+    this.list.children[index]?.replaceChildren(drawItem(this, photo, index));
   }
 
-  go(place) {
+  go(index) {
     if (!this.photos.length) return;
-    const before = this.place;
-    this.place = Math.max(0, Math.min(place, this.photos.length - 1));
+    const before = this.index;
+    this.index = Math.max(0, Math.min(index, this.photos.length - 1));
     this.list.children[before]?.firstElementChild.removeAttribute("aria-current");
-    const current = this.list.children[this.place]?.firstElementChild;
+    const current = this.list.children[this.index]?.firstElementChild;
     current?.setAttribute("aria-current", "true");
     current?.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.drawDetail();
-    if (this.place > this.photos.length - 8 && this.photos.length < this.total) this.load(false);
+    if (this.index > this.photos.length - 8 && this.photos.length < this.total) this.load(false);
   }
 
   drawDetail() {
@@ -231,48 +238,48 @@ class Review {
     }
     const focused = document.activeElement?.dataset?.act;
     this.detail.replaceChildren(...drawDetail(this, photo));
-    if (focused) [...this.detail.querySelectorAll("[data-act]")].find((own) => own.dataset.act === focused)?.focus();
-    for (const next of this.photos.slice(this.place + 1, this.place + 4)) if (next.id) this.pictures.load(next.id);
+    if (focused) [...this.detail.querySelectorAll("[data-act]")].find((button) => button.dataset.act === focused)?.focus();
+    for (const next of this.photos.slice(this.index + 1, this.index + 4)) if (next.id) this.pictures.load(next.id);
   }
 
   hear(key) {
-    const number = Number(key);
-    if (number >= 1 && number <= this.keys?.length) this.change("label", this.keys[number - 1]);
+    const chosen = this.keys?.find((one) => one.key === key);
+    if (chosen) this.change("label", chosen.name);
     else if (key === "c") this.change("confirm");
     else if (key === "x") this.change("quarantine");
     else if (key === "z") this.undo();
     else if (key === "?" || key === "d") this.help();
-    else if (key === "ArrowRight" || key === "ArrowDown") this.go(this.place + 1);
-    else if (key === "ArrowLeft" || key === "ArrowUp") this.go(this.place - 1);
+    else if (key === "ArrowRight" || key === "ArrowDown") this.go(this.index + 1);
+    else if (key === "ArrowLeft" || key === "ArrowUp") this.go(this.index - 1);
     else return false;
     return true;
   }
 
-  /** One change after the other; the next photo is there at once. */
+  /** Change the current photo and show the next one; the change is saved in the background. */
   change(action, className) {
     const { t } = this.app;
     const photo = this.photo;
     if (!photo?.id) return;
     const state = action === "label" ? this.name(className) : t(action === "confirm" ? "confirmed" : "quarantined");
     if (action === "label" && className === photo.now) return this.change("confirm");
-    if (action === "confirm" && photo.confirmed) return this.go(this.place + 1);
+    if (action === "confirm" && photo.confirmed) return this.go(this.index + 1);
     this.notice.hidden = true;
-    const place = this.place;
+    const index = this.index;
     const url = this.url;
-    if (place < this.photos.length - 1) this.go(place + 1);
-    this.app.announce(t("said", { name: photo.path, state }));
+    if (index < this.photos.length - 1) this.go(index + 1);
+    this.app.announce(t("decided", { name: photo.path, state }));
     return this.after(async () => {
-      // As the last answer to this photo left it: a change to it may have been under way.
-      const seen = (this.photos.find((own) => own.path === photo.path) ?? photo).seen;
+      // The version after the latest response: an earlier change may just have been saved.
+      const seen = (this.photos.find((one) => one.path === photo.path) ?? photo).seen;
       try {
         const answer = await this.app.api(`${url}/change`, { json: { path: photo.path, action, class_name: className ?? "", seen } });
-        this.made.push({ number: answer.number, url });
+        this.changes.push({ number: answer.number, url });
         this.keep(answer.photo);
         if (this.pending === 1) await this.recount();
       } catch (problem) {
         if (problem.state) this.keep(problem.state);
-        this.tell(problem.code === "conflict" ? t("elsewhere", { name: photo.path }) : t("not_saved", { name: photo.path, state, message: problem.message }));
-        if (problem.code !== "conflict") this.go(this.photos.findIndex((own) => own.path === photo.path));
+        this.showNotice(problem.code === "conflict" ? t("elsewhere", { name: photo.path }) : t("not_saved", { name: photo.path, state, message: problem.message }));
+        if (problem.code !== "conflict") this.go(this.photos.findIndex((one) => one.path === photo.path));
       }
     });
   }
@@ -281,19 +288,19 @@ class Review {
     const { t } = this.app;
     this.notice.hidden = true;
     return this.after(async () => {
-      const last = this.made.findLastIndex((own) => own.url === this.url);
+      const last = this.changes.findLastIndex((one) => one.url === this.url);
       try {
-        const answer = await this.app.api(`${this.url}/undo`, { json: { number: last >= 0 ? this.made[last].number : 0 } });
-        if (last >= 0) this.made.splice(last, 1);
+        const answer = await this.app.api(`${this.url}/undo`, { json: { number: last >= 0 ? this.changes[last].number : 0 } });
+        if (last >= 0) this.changes.splice(last, 1);
         if (!answer.photo) return this.app.announce(t("undo_none"));
         this.keep(answer.photo);
-        const place = this.photos.findIndex((own) => own.path === answer.photo.path);
-        if (place >= 0) this.go(place);
+        const index = this.photos.findIndex((one) => one.path === answer.photo.path);
+        if (index >= 0) this.go(index);
         this.app.announce(t("undone", { name: answer.photo.path }));
         if (this.pending === 1) await this.recount();
       } catch (problem) {
-        if (problem.code === "conflict" && last >= 0) this.made.splice(last, 1);
-        this.tell(problem.message);
+        if (problem.code === "conflict" && last >= 0) this.changes.splice(last, 1);
+        this.showNotice(problem.message);
       }
     });
   }
@@ -308,10 +315,10 @@ class Review {
     const summary = await this.app.api(url).catch(() => null);
     if (!summary || url !== this.url || this.ended) return;
     this.summary = summary;
-    this.drawWays();
+    this.drawFilters();
   }
 
-  tell(text) {
+  showNotice(text) {
     this.notice.replaceChildren(this.app.el("p", {}, text));
     this.notice.hidden = false;
   }

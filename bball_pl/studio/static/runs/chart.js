@@ -1,4 +1,4 @@
-// A chart of figures by epoch, as SVG in the colours of the page; the legend tells the values under the pointer.
+// Line chart by epoch, as SVG in the colours of the page; the legend shows the values under the pointer.
 
 const MARGIN = { left: 52, right: 14, top: 18, bottom: 42 };
 const NEAR = 40;
@@ -10,7 +10,7 @@ const NEAR = 40;
 export function chart(app, { title, lines, flats = [], stands = [], band = null, share, lastEpoch }) {
   const { el, svg, t } = app;
   const drawn = lines.filter((line) => line.curve.values.some((value) => value !== null));
-  const said = (value) => (value === null || value === undefined ? "–" : share ? t("percent", { n: (100 * value).toFixed(1) }) : value.toFixed(3));
+  const format = (value) => (value === null || value === undefined ? "–" : share ? t("percent", { n: (100 * value).toFixed(1) }) : value.toFixed(3));
   const values = el("b", {}, "");
   const items = [...drawn, ...flats].map((line) => {
     const value = el("b");
@@ -60,9 +60,9 @@ export function chart(app, { title, lines, flats = [], stands = [], band = null,
 
   function path(curve) {
     let pen = "M";
-    // What was infinite or no number leaves a hole.
-    return curve.epochs.map((epoch, place) => {
-      const value = curve.values[place];
+    // Infinity and NaN leave a gap.
+    return curve.epochs.map((epoch, index) => {
+      const value = curve.values[index];
       if (value === null) { pen = "M"; return ""; }
       const part = `${pen}${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`;
       pen = "L";
@@ -76,12 +76,12 @@ export function chart(app, { title, lines, flats = [], stands = [], band = null,
     return up.length ? `M${[...up, ...down].join("L")}Z` : "";
   }
 
-  /** Put the values of an epoch into the legend; without one the last of each line. */
-  function tell(epoch = null) {
+  /** Show the values of an epoch in the legend; by default the last value of each line. */
+  function showValues(epoch = null) {
     values.textContent = epoch === null ? t("at_last") : t("at_epoch", { n: epoch });
     for (const { line, value } of items) {
-      const own = line.curve ? (epoch === null ? points(line.curve).at(-1)?.[1] : at(line.curve, epoch)) : line.value;
-      value.textContent = said(own);
+      const shown = line.curve ? (epoch === null ? points(line.curve).at(-1)?.[1] : at(line.curve, epoch)) : line.value;
+      value.textContent = format(shown);
     }
   }
 
@@ -92,20 +92,20 @@ export function chart(app, { title, lines, flats = [], stands = [], band = null,
     cursor.setAttribute("x1", x(epoch));
     cursor.setAttribute("x2", x(epoch));
     cursor.setAttribute("visibility", "visible");
-    tell(epoch);
+    showValues(epoch);
   }
 
   function details() {
     const epochs = [...new Set(drawn.flatMap((line) => line.curve.epochs))].sort((a, b) => a - b);
     const head = el("tr", {}, el("th", { scope: "col" }, t("epochs")), drawn.map((line) => el("th", { scope: "col" }, line.label)));
-    const rows = epochs.map((epoch) => el("tr", {}, el("th", { scope: "row" }, String(epoch)), drawn.map((line) => el("td", {}, said(at(line.curve, epoch))))));
+    const rows = epochs.map((epoch) => el("tr", {}, el("th", { scope: "row" }, String(epoch)), drawn.map((line) => el("td", {}, format(at(line.curve, epoch))))));
     return el("details", {}, el("summary", { class: "small" }, t("curve_table")),
       el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), el("tbody", {}, rows))));
   }
 
   plot.addEventListener("pointermove", follow);
   plot.addEventListener("pointerdown", follow);
-  plot.addEventListener("pointerleave", () => { cursor?.setAttribute("visibility", "hidden"); tell(); });
+  plot.addEventListener("pointerleave", () => { cursor?.setAttribute("visibility", "hidden"); showValues(); });
   new ResizeObserver(() => {
     const next = Math.floor(box.clientWidth);
     if (!next || next === width) return;
@@ -113,24 +113,24 @@ export function chart(app, { title, lines, flats = [], stands = [], band = null,
     height = Math.round(Math.min(300, Math.max(210, width * 0.55)));
     draw();
   }).observe(box);
-  tell();
+  showValues();
   return figure;
 }
 
 function points(curve) {
-  return curve.epochs.map((epoch, place) => [epoch, curve.values[place]]).filter(([, value]) => value !== null);
+  return curve.epochs.map((epoch, index) => [epoch, curve.values[index]]).filter(([, value]) => value !== null);
 }
 
 export function at(curve, epoch) {
-  const place = curve.epochs.indexOf(epoch);
-  return place < 0 ? null : curve.values[place];
+  const index = curve.epochs.indexOf(epoch);
+  return index < 0 ? null : curve.values[index];
 }
 
 function swatch(svg, className) {
   return svg("svg", { class: "swatch", viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("line", { class: `line ${className}`, x1: 0, x2: 24, y1: 5, y2: 5 }));
 }
 
-/** The ends of the axis and its round numbers. */
+/** Limits and ticks of the value axis. */
 function range(lines, flats, share) {
   const all = [...lines.flatMap((line) => line.curve.values), ...flats.map((flat) => flat.value)].filter((value) => value !== null);
   let low = share ? Math.min(...all) : 0;
@@ -148,7 +148,7 @@ function range(lines, flats, share) {
 
 function round(step) {
   const power = 10 ** Math.floor(Math.log10(step));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((own) => own >= step * 0.999);
+  return [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= step * 0.999);
 }
 
 function steps(last, room) {

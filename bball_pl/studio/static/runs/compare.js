@@ -1,4 +1,4 @@
-// Two runs compared: which is better by more than luck, which photos changed, curves and settings side by side.
+// Comparison of two runs: significance, photos with different predictions, curves and settings.
 
 import { chart } from "./chart.js";
 import { table } from "./parts.js";
@@ -26,46 +26,46 @@ function chooser(app, runs, a, b) {
   const { el, t } = app;
   const go = (first, second) => app.go(`#/runs/compare?${new URLSearchParams({ a: first, b: second })}`);
   const select = (id, value, label, chosen) => {
-    const own = el("select", { id, on: { change: () => chosen(own.value) } }, runs.map((run) => el("option", { value: run.id }, run.id)));
-    own.value = value;
-    return el("div", { class: "field" }, el("label", { for: id, class: "soft small" }, label), own);
+    const control = el("select", { id, on: { change: () => chosen(control.value) } }, runs.map((run) => el("option", { value: run.id }, run.id)));
+    control.value = value;
+    return el("div", { class: "field" }, el("label", { for: id, class: "soft small" }, label), control);
   };
-  return el("div", { class: "row chooser" }, select("runs-a", a, t("choose_a"), (own) => go(own, b)),
-    el("button", { "aria-label": t("swap"), on: { click: () => go(b, a) } }, "⇄"), select("runs-b", b, t("choose_b"), (own) => go(a, own)));
+  return el("div", { class: "row chooser" }, select("runs-a", a, t("choose_a"), (name) => go(name, b)),
+    el("button", { "aria-label": t("swap"), on: { click: () => go(b, a) } }, "⇄"), select("runs-b", b, t("choose_b"), (name) => go(a, name)));
 }
 
 function answers(app, found) {
   const { el, t } = app;
-  const own = found.comparison;
-  if (!own) return el("p", { class: "notice bad" }, t("not_compared", { reason: found.reason }));
+  const comparison = found.comparison;
+  if (!comparison) return el("p", { class: "notice bad" }, t("not_compared", { reason: found.reason }));
   const signed = (value, digits) => { const text = (value + 0).toFixed(digits); return Number(text) === 0 ? `+${(0).toFixed(digits)}` : `${value > 0 ? "+" : ""}${text}`.replace("-", "−"); };
   const between = (figure, scale, digits) => (figure.interval95 ? figure.interval95.map((end) => signed(scale * end, digits)) : null);
-  const points = between(own.accuracy, 100, 1);
+  const points = between(comparison.accuracy, 100, 1);
   const verdict = t("better_sentence", {
-    who: own.winner ? t("better", { name: `${own.winner} (${own.winner === "A" ? found.a : found.b})` }) : t("no_difference"),
-    points: signed(100 * own.accuracy.difference, 1),
+    who: comparison.winner ? t("better", { name: `${comparison.winner} (${comparison.winner === "A" ? found.a : found.b})` }) : t("no_difference"),
+    points: signed(100 * comparison.accuracy.difference, 1),
     interval: points ? t("interval95", { low: points[0], high: points[1] }) : t("no_interval"),
-    p: own.p_value >= 0.001 ? t("p_is", { p: Number(own.p_value.toPrecision(2)) }) : t("p_less"),
+    p: comparison.p_value >= 0.001 ? t("p_is", { p: Number(comparison.p_value.toPrecision(2)) }) : t("p_less"),
   });
   const row = (name, figure, scale, digits) => [name, (scale * figure.a).toFixed(digits), (scale * figure.b).toFixed(digits), signed(scale * figure.difference, digits),
     between(figure, scale, digits)?.join(" … ") ?? "–"];
   const names = found.uncalibrated.map((side) => side.toUpperCase()).join(", ");
-  return el("section", {}, el("p", { class: "verdict" }, verdict, own.agrees ? null : ` ${t("disagree")}`),
+  return el("section", {}, el("p", { class: "verdict" }, verdict, comparison.agrees ? null : ` ${t("disagree")}`),
     table(app, [t("figure"), t("a"), t("b"), t("difference"), t("interval_head")],
-      [row(t("accuracy_pct"), own.accuracy, 100, 1), row(t("macro_f1"), own.macro_f1, 1, 3), row(t("nll"), own.nll, 1, 3)], "figures"),
-    el("p", { class: "soft small" }, t("b_minus_a", { n: own.n }), own.groups ? ` ${t("drawn", { n: own.groups })}` : null),
+      [row(t("accuracy_pct"), comparison.accuracy, 100, 1), row(t("macro_f1"), comparison.macro_f1, 1, 3), row(t("nll"), comparison.nll, 1, 3)], "figures"),
+    el("p", { class: "soft small" }, t("b_minus_a", { n: comparison.n }), comparison.groups ? ` ${t("drawn", { n: comparison.groups })}` : null),
     names ? el("p", { class: "notice small" }, t("uncalibrated", { names })) : null);
 }
 
-/** The photos with another answer, by which of the two is right. */
-function changed(app, own) {
+/** Photos with different predictions, filtered by which run is right. */
+function changed(app, comparison) {
   const { el, t } = app;
-  const { photos } = own;
+  const { photos } = comparison;
   const list = el("div", { class: "changed" });
   const more = el("button", { on: { click: () => draw(true) } });
   let kind = "";
   const buttons = ["", ...Object.keys(KINDS)].map((name) => {
-    const n = name ? own.changed[name] : photos.length;
+    const n = name ? comparison.changed[name] : photos.length;
     return el("button", { disabled: n === 0, value: name, "aria-pressed": "false", on: { click: () => { kind = name; draw(); } } }, t(name ? KINDS[name] : "all_changes", { n }));
   });
 
@@ -73,7 +73,7 @@ function changed(app, own) {
     const says = (who, name, confidence) => el("p", { class: name === photo.class_name ? "right" : "wrong" },
       t("says", { who, name: app.className(name) }), " ", el("span", { class: "soft" }, app.percent(confidence)));
     return el("article", { class: "card" }, photo.photo ? el("img", { src: app.imageUrl(`/api/photos/${photo.photo}/thumb`), alt: photo.path, loading: "lazy" })
-      : el("p", { class: "soft small gone" }, t("no_photo")),
+      : el("p", { class: "soft small missing" }, t("no_photo")),
     el("div", {}, el("h3", {}, app.className(photo.class_name)), says("A", photo.predicted_a, photo.confidence_a), says("B", photo.predicted_b, photo.confidence_b),
       el("p", { class: "soft tiny path" }, photo.path)));
   }
@@ -111,7 +111,7 @@ function settings(app, found) {
   let body = el("p", { class: "soft" }, t("same_settings"));
   if (found.settings === null) body = el("p", { class: "soft" }, t("unreadable", { reason: found.settings_reason }));
   else if (found.settings.length) {
-    body = table(app, [t("setting"), t("a"), t("b")], found.settings.map((own) => [el("code", {}, own.name), el("code", {}, own.a || "–"), el("code", {}, own.b || "–")]), "settings");
+    body = table(app, [t("setting"), t("a"), t("b")], found.settings.map((item) => [el("code", {}, item.name), el("code", {}, item.a || "–"), el("code", {}, item.b || "–")]), "settings");
   }
   return el("section", {}, el("h2", {}, t("settings_differ")), body);
 }

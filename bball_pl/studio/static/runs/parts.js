@@ -1,4 +1,4 @@
-// What the pages of Runs share: numbers in words, badges, commands, tables.
+// Shared parts of the Runs pages: numbers, badges, commands, tables.
 
 export const link = (name) => `#/runs/${name.split("/").map(encodeURIComponent).join("/")}`;
 export const percent1 = (share) => (100 * share).toFixed(1);
@@ -6,15 +6,15 @@ export const known = (value) => value !== null && value !== undefined;
 
 export function day(app, iso) {
   if (!iso) return "–";
-  const own = new Date(iso);
+  const date = new Date(iso);
   return new Intl.DateTimeFormat(app.language === "en" ? "en-GB" : "zh-TW",
-    { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false }).format(own);
+    { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false }).format(date);
 }
 
 export function badge(app, run) {
   const { el, t } = app;
   const broken = run.problems.length ? el("span", { class: "badge is-damaged" }, t("damaged")) : null;
-  // "finished" would say too much of a run whose figures cannot be read.
+  // A run with unreadable figures is not shown as finished.
   const state = broken && run.state === "finished" && !known(run.accuracy) ? null : el("span", { class: `badge is-${run.state}` }, t(`state_${run.state}`));
   return el("span", { class: "badges" }, state, broken);
 }
@@ -27,40 +27,40 @@ export function epochs(app, run) {
 /** An accuracy and its interval on a scale from `start` to 1. */
 export function whisker(app, value, [low, high], start) {
   const { svg } = app;
-  const place = (share) => `${(100 * (share - start)) / (1 - start)}%`;
+  const x = (share) => `${(100 * (share - start)) / (1 - start)}%`;
   return svg("svg", { class: "whisker", "aria-hidden": "true" },
     svg("rect", { class: "rail", y: "45%", width: "100%", height: "10%" }),
-    svg("rect", { class: "span", x: place(low), y: "20%", width: place(start + Math.max(high - low, 0.005)), height: "60%" }),
-    svg("circle", { class: "dot", cx: place(value), cy: "50%", r: "3.5" }));
+    svg("rect", { class: "span", x: x(low), y: "20%", width: x(start + Math.max(high - low, 0.005)), height: "60%" }),
+    svg("circle", { class: "dot", cx: x(value), cy: "50%", r: "3.5" }));
 }
 
 /** A command with a button that copies it. */
-export function command(app, what, text, more = null) {
+export function command(app, purpose, text, more = null) {
   const { el, t } = app;
   const code = el("code", {}, text);
-  const button = el("button", { class: "copy", "aria-label": t("copy_label", { what }), on: { click: async () => {
+  const button = el("button", { class: "copy", "aria-label": t("copy_label", { what: purpose }), on: { click: async () => {
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = t("copied");
       app.announce(t("copied"));
       setTimeout(() => { button.textContent = t("copy"); }, 2000);
     } catch {
-      // A page that is not on localhost may not write there: the text is marked instead, ready for Ctrl-C.
+      // Only secure pages may write to the clipboard: select the text for Ctrl-C instead.
       getSelection().selectAllChildren(code);
     }
   } } }, t("copy"));
-  return el("div", { class: "command" }, el("p", { class: "small" }, what, more && [" · ", more]), el("pre", {}, code), button);
+  return el("div", { class: "command" }, el("p", { class: "small" }, purpose, more && [" · ", more]), el("pre", {}, code), button);
 }
 
 export function table(app, heads, rows, className = "", caption = null) {
   const { el } = app;
   return el("div", { class: "scroll" }, el("table", { class: className }, caption && el("caption", {}, caption),
     el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, rows.map(([first, ...others]) => el("tr", {}, el("th", { scope: "row" }, first), others.map((cell) => el("td", {}, cell)))))));
+    el("tbody", {}, rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((cell) => el("td", {}, cell)))))));
 }
 
 export function emptyPage(app) {
   const { el, t } = app;
   return el("div", { class: "empty" }, el("h1", { tabindex: "-1" }, t("empty_title")), el("p", {}, t("empty_why")),
-    el("pre", {}, el("code", {}, "python scripts/fit.py --data.root data/photos")), el("pre", {}, el("code", {}, "make demo")));
+    el("pre", {}, el("code", {}, "bball fit --data.root data/photos")), el("pre", {}, el("code", {}, "bball demo && bball fit --config demo")));
 }

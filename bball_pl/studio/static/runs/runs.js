@@ -1,4 +1,4 @@
-// Runs: the table, the page of a run, and two runs compared; which one is shown stands in the address.
+// Runs: the table, the page of a run, and the comparison of two runs, selected by the address.
 
 import { mountCompare } from "./compare.js";
 import { mountRun } from "./run.js";
@@ -9,8 +9,8 @@ export { strings };
 
 const POLL_EVERY = 10_000;
 
-/** What stands behind #/runs: {page, ...}. */
-function place() {
+/** The page in the address, behind #/runs: {page, ...}. */
+function route() {
   const [path, query] = location.hash.replace(/^#\/runs\/?/, "").split("?");
   const parts = path.split("/").filter(Boolean).map((part) => {
     try { return decodeURIComponent(part); } catch { return part; }
@@ -27,20 +27,20 @@ export async function mount(root, app) {
   let turn = 0;
 
   async function show() {
-    const own = ++turn;
-    const where = place();
-    const shown = app.el("div", { class: where.page });
+    const request = ++turn;
+    const target = route();
+    const shown = app.el("div", { class: target.page });
     let next;
     try {
-      if (where.page === "run") next = await mountRun(shown, app, where.name);
-      else if (where.page === "compare") next = await mountCompare(shown, app, where);
+      if (target.page === "run") next = await mountRun(shown, app, target.name);
+      else if (target.page === "compare") next = await mountCompare(shown, app, target);
       else next = await mountTable(shown, app);
     } catch (problem) {
       next = {};
       shown.replaceChildren(app.el("p", {}, app.el("a", { href: "#/runs" }, "← ", app.t("all"))),
         app.el("p", { class: "notice bad" }, problem.message));
     }
-    if (own !== turn) { next.leave?.(); return; }
+    if (request !== turn) { next.leave?.(); return; }
     current?.leave?.();
     current = next;
     root.replaceChildren(shown);
@@ -54,7 +54,7 @@ export async function mount(root, app) {
     root.querySelector("h1")?.focus({ preventScroll: true });
   }
 
-  // A run that trains now goes on while one looks; nobody looks at a hidden page.
+  // Follows a run in training while the page is visible.
   const poll = setInterval(() => { if (document.visibilityState === "visible") current?.refresh?.(); }, POLL_EVERY);
   addEventListener("hashchange", moved);
   await show();

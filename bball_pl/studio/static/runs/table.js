@@ -1,13 +1,13 @@
-// The table of all runs: sorted by any column, two of them ticked to be compared.
+// Table of all runs: sortable by any column, with two ticked runs to compare.
 
 import { badge, command, day, emptyPage, epochs, known, link, percent1, whisker } from "./parts.js";
 
 const COLUMNS = ["id", "started", "backbone", "dataset", "accuracy", "macro_f1", "ece", "epoch", "state"];
 const HEADS = { id: "run" };
-// Names from A; the newest and the best first; a calibration error is better when it is small.
+// Names in ascending order, dates and figures with the newest and best first; a small ECE is best.
 const RISING = new Set(["id", "backbone", "dataset", "ece", "state"]);
 
-// The order and the ticks hold until the page is closed.
+// Order and ticks are kept until the page is closed.
 const kept = { by: "started", rising: false, ticks: [] };
 
 export async function mountTable(root, app) {
@@ -31,11 +31,11 @@ export async function mountTable(root, app) {
 
   function sorted() {
     const value = (run) => run[kept.by];
-    const there = found.runs.filter((run) => known(value(run)) && value(run) !== "");
+    const sortable = found.runs.filter((run) => known(value(run)) && value(run) !== "");
     const compared = (a, b) => (typeof value(a) === "string" ? value(a).localeCompare(value(b), app.language, { numeric: true }) : value(a) - value(b));
-    there.sort((a, b) => (kept.rising ? 1 : -1) * compared(a, b) || a.id.localeCompare(b.id, "en", { numeric: true }));
-    // What is not known is neither the best nor the worst.
-    return [...there, ...found.runs.filter((run) => !there.includes(run))];
+    sortable.sort((a, b) => (kept.rising ? 1 : -1) * compared(a, b) || a.id.localeCompare(b.id, "en", { numeric: true }));
+    // Unknown values come last in both orders.
+    return [...sortable, ...found.runs.filter((run) => !sortable.includes(run))];
   }
 
   function row(run, start) {
@@ -53,9 +53,9 @@ export async function mountTable(root, app) {
   }
 
   function tick(name, on) {
-    kept.ticks = kept.ticks.filter((own) => own !== name);
+    kept.ticks = kept.ticks.filter((id) => id !== name);
     if (on) kept.ticks.push(name);
-    // Two at most: the one that was ticked first gives way.
+    // Two at most: the first tick is removed.
     kept.ticks = kept.ticks.slice(-2);
     draw();
   }
@@ -63,7 +63,7 @@ export async function mountTable(root, app) {
   function draw() {
     const focus = document.activeElement?.dataset?.key;
     kept.ticks = kept.ticks.filter((name) => found.runs.some((run) => run.id === name));
-    // One scale for all rows, from the lowest interval on: differences are small beside 0 to 100 %.
+    // One scale for all rows that starts at the lowest interval, since differences are small.
     const lows = found.runs.filter((run) => run.accuracy_ci95).map((run) => run.accuracy_ci95[0]);
     const start = Math.min(0.9, Math.floor(10 * Math.min(1, ...lows)) / 10);
     body.replaceChildren(...sorted().map((run) => row(run, start)));
@@ -75,7 +75,7 @@ export async function mountTable(root, app) {
     compare.disabled = kept.ticks.length !== 2;
     hint.textContent = ["compare_hint", "compare_more"][kept.ticks.length] ? t(["compare_hint", "compare_more"][kept.ticks.length]) : kept.ticks.join(" · ");
     count.textContent = t("count", { n: found.runs.length, logs: found.logs });
-    if (focus) [...body.querySelectorAll("[data-key]")].find((own) => own.dataset.key === focus)?.focus();
+    if (focus) [...body.querySelectorAll("[data-key]")].find((item) => item.dataset.key === focus)?.focus();
   }
 
   function page() {
@@ -100,7 +100,7 @@ export async function mountTable(root, app) {
       if (wasEmpty || !found.runs.length) page();
       else draw();
     } catch {
-      // The server may be restarting; what is shown stays, and the next try is soon.
+      // The server may be restarting; the page keeps its content until the next poll.
     }
   }
 

@@ -1,14 +1,14 @@
-// The course of sorting, without anything to be seen: photos ahead, decisions behind, and an ordered queue to the server.
+// State of the sorting, without display: photos ahead, decisions behind, and the ordered requests to the server.
 
 const AHEAD = 10;
 
 export class Flow {
-  /** hears: {changed(), failed(problem, unsaved), told(key, values)} */
-  constructor(api, tab, order, hears) {
+  /** listener: {changed(), failed(problem, unsaved), message(key, values)} */
+  constructor(api, tab, order, listener) {
     this.api = api;
     this.tab = tab;
     this.order = order;
-    this.hears = hears;
+    this.listener = listener;
     this.known = new Map();
     this.ahead = [];
     this.behind = [];
@@ -30,7 +30,7 @@ export class Flow {
     return this.queue.length;
   }
 
-  /** Photos left, as the user sees it: what was decided counts at once. */
+  /** Number of photos left; unsaved decisions count. */
   get left() {
     const pending = this.queue.reduce((sum, op) => sum + op.takes, 0);
     return Math.max(0, this.progress.left - pending);
@@ -41,10 +41,10 @@ export class Flow {
     return (this.progress.counts[name] ?? 0) + pending;
   }
 
-  /** The one object for a photo, brought up to date. */
+  /** The shared object of a photo, updated. */
   take(photo) {
-    const own = this.known.get(photo.id);
-    if (own) return Object.assign(own, photo);
+    const known = this.known.get(photo.id);
+    if (known) return Object.assign(known, photo);
     this.known.set(photo.id, photo);
     return photo;
   }
@@ -58,28 +58,28 @@ export class Flow {
         const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: AHEAD - this.ahead.length, order } });
         if (this.ended) return;
         this.progress = answer;
-        const there = new Set([...this.ahead, ...this.queue.map((op) => op.photo).filter(Boolean)].map((photo) => photo.id));
-        if (order === this.order) this.ahead.push(...answer.photos.filter((photo) => !there.has(photo.id)).map((photo) => this.take(photo)));
+        const present = new Set([...this.ahead, ...this.queue.map((op) => op.photo).filter(Boolean)].map((photo) => photo.id));
+        if (order === this.order) this.ahead.push(...answer.photos.filter((photo) => !present.has(photo.id)).map((photo) => this.take(photo)));
         this.dry = answer.photos.length === 0;
       } catch (problem) {
-        if (!this.ended && this.ahead.length === 0) this.hears.failed(problem, []);
+        if (!this.ended && this.ahead.length === 0) this.listener.failed(problem, []);
       } finally {
         this.filling = null;
-        if (!this.ended) this.hears.changed();
+        if (!this.ended) this.listener.changed();
       }
     })();
     return this.filling;
   }
 
-  /** Say that this tab is still there, and hear how far others are. */
+  /** Renew the leases of this tab's photos, and fetch the progress of other tabs. */
   async beat() {
     const have = this.ahead.map((photo) => photo.id);
     try {
       const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: 0 } });
       if (!this.queue.length) this.progress = answer;
-      if (!this.ended) this.hears.changed();
+      if (!this.ended) this.listener.changed();
     } catch {
-      // The next key will say so.
+      // The next decision reports the problem.
     }
   }
 
@@ -92,9 +92,9 @@ export class Flow {
 
   async skipped() {
     const answer = await this.api("/api/sort/skipped");
-    const there = new Set(this.ahead.map((photo) => photo.id));
-    this.ahead.push(...answer.photos.filter((photo) => !there.has(photo.id)).map((photo) => this.take(photo)));
-    this.hears.changed();
+    const present = new Set(this.ahead.map((photo) => photo.id));
+    this.ahead.push(...answer.photos.filter((photo) => !present.has(photo.id)).map((photo) => this.take(photo)));
+    this.listener.changed();
   }
 
   look(step) {
@@ -102,7 +102,7 @@ export class Flow {
     const from = this.looking < 0 ? this.behind.length : this.looking;
     const to = from + step;
     this.looking = to >= this.behind.length ? -1 : Math.max(0, to);
-    this.hears.changed();
+    this.listener.changed();
   }
 
   decide(action, className) {
@@ -113,7 +113,7 @@ export class Flow {
     const before = photo.state;
     if (looked && before === state) {
       this.looking = -1;
-      this.hears.changed();
+      this.listener.changed();
       return;
     }
     const item = { photo, state, number: 0, revision: looked };
@@ -131,11 +131,11 @@ export class Flow {
         if (!looked) this.ahead.unshift(photo);
       },
       again: () => {
-        if (looked) this.looking = this.behind.findLastIndex((own) => own.photo === photo);
+        if (looked) this.looking = this.behind.findLastIndex((one) => one.photo === photo);
         if (this.current === photo) this.decide(action, className);
       },
       conflict: (present) => {
-        this.behind = this.behind.filter((own) => own !== item);
+        this.behind = this.behind.filter((one) => one !== item);
         this.looking = -1;
         if (present) this.take(present);
       },
@@ -150,19 +150,19 @@ export class Flow {
         kind: "undo", photo: null, takes: 0,
         run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: 0 } }),
         done: (answer) => {
-          if (!answer.photo) return this.hears.told("undo_none", {});
+          if (!answer.photo) return this.listener.message("undo_none", {});
           const photo = this.take(answer.photo);
           if (photo.state === "" || photo.state === "skip") {
-            this.ahead = [photo, ...this.ahead.filter((own) => own !== photo)];
+            this.ahead = [photo, ...this.ahead.filter((one) => one !== photo)];
           }
-          this.hears.told("undone", { name: photo.name });
+          this.listener.message("undone", { name: photo.name });
         },
         back: () => {}, again: () => this.undo(), conflict: () => {},
       });
       return;
     }
     const { photo, state } = item;
-    const earlier = this.behind.findLastIndex((own) => own.photo === photo);
+    const earlier = this.behind.findLastIndex((one) => one.photo === photo);
     const before = earlier >= 0 ? this.behind[earlier].state : "";
     photo.state = before;
     if (earlier >= 0) this.looking = earlier;
@@ -170,17 +170,17 @@ export class Flow {
     this.put({
       kind: "undo", photo, takes: earlier >= 0 ? 0 : -1,
       run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: item.number } }),
-      done: (answer) => { this.take(answer.photo); this.hears.told("undone", { name: photo.name }); },
+      done: (answer) => { this.take(answer.photo); this.listener.message("undone", { name: photo.name }); },
       back: () => {
         photo.state = state;
         this.looking = -1;
-        if (earlier < 0) this.ahead = this.ahead.filter((own) => own !== photo);
+        if (earlier < 0) this.ahead = this.ahead.filter((one) => one !== photo);
         this.behind.push(item);
       },
       again: () => this.undo(),
       conflict: (present) => {
         if (present) this.take(present);
-        if (photo.state !== "" && photo.state !== "skip") this.ahead = this.ahead.filter((own) => own !== photo);
+        if (photo.state !== "" && photo.state !== "skip") this.ahead = this.ahead.filter((one) => one !== photo);
       },
     });
   }
@@ -188,7 +188,7 @@ export class Flow {
   put(op) {
     this.failed = [];
     this.queue.push(op);
-    this.hears.changed();
+    this.listener.changed();
     this.work();
     this.fill();
   }
@@ -208,20 +208,20 @@ export class Flow {
           this.queue.shift();
           this.meet(op, problem);
         } else {
-          // From the last to the first: every step back is the mirror of a step made.
+          // Reverted from the last to the first.
           const unsaved = this.queue.splice(0);
           for (const one of [...unsaved].reverse()) one.back();
           this.failed = unsaved;
-          this.hears.failed(problem, unsaved);
+          this.listener.failed(problem, unsaved);
         }
       }
-      this.hears.changed();
+      this.listener.changed();
     }
     this.busy = false;
     this.fill();
   }
 
-  /** A change that was made already: by another tab, or by this one when the answer was lost. */
+  /** Handle a conflict: the change was made by another tab, or by this one and its response was lost. */
   meet(op, problem) {
     const present = problem.state;
     if (op.repeated && present && op.kind === "decide" && present.state === op.state) {
@@ -230,10 +230,10 @@ export class Flow {
     }
     op.conflict(present);
     const name = present?.name ?? op.photo?.name ?? "";
-    this.hears.told(present && present.there ? "elsewhere" : "gone", { name, state: present?.state ?? "" });
+    this.listener.message(present && present.exists ? "elsewhere" : "missing", { name, state: present?.state ?? "" });
   }
 
-  /** Do again what was not saved. */
+  /** Repeat the unsaved changes. */
   retry() {
     const ops = this.failed;
     this.failed = [];

@@ -1,6 +1,6 @@
-// How fast the user sorts.
+// Sorting speed.
 
-/** The pace of the last minute. */
+/** Decisions per minute over the last minute. */
 export class Pace {
   constructor() {
     this.times = [];

@@ -1,22 +1,22 @@
-// Parts of Sort's page: how far it is, and what was not saved.
+// Parts of the Sort page: progress and unsaved changes.
 
-/** A line whose coloured parts are the sorted photos of each class. */
+/** Progress bar with a coloured part for each class. */
 export function drawLine({ svg, classes }, flow, sorted) {
   const all = Math.max(1, sorted + flow.left + flow.progress.skipped);
   let from = 0;
-  const parts = classes.map((own, place) => {
-    const width = (100 * flow.count(own.name)) / all;
-    const part = svg("rect", { class: `class-${place + 1}`, x: `${from}%`, width: `${width}%`, height: "100%" });
+  const parts = classes.map((item) => {
+    const width = (100 * flow.count(item.name)) / all;
+    const part = svg("rect", { class: `class-${item.key}`, x: `${from}%`, width: `${width}%`, height: "100%" });
     from += width;
     return part;
   });
   return svg("svg", { class: "progress", "aria-hidden": "true" }, svg("rect", { class: "rail", width: "100%", height: "100%" }), parts);
 }
 
-/** Rows of a list: how many photos are in each class, and how many are in none. */
+/** Rows of a list: number of photos in each class, quarantined and skipped. */
 export function drawCounts(app, flow, sorted) {
   const rows = [
-    ...app.classes.map((own, place) => [app.className(own.name), flow.count(own.name), `class-${place + 1}`]),
+    ...app.classes.map((item) => [app.className(item.name), flow.count(item.name), `class-${item.key}`]),
     [app.t("quarantined"), flow.progress.quarantined, ""],
     [app.t("skipped"), flow.progress.skipped, ""],
   ];
@@ -27,7 +27,7 @@ export function drawCounts(app, flow, sorted) {
   ]);
 }
 
-/** What was not saved, and what can be done about it. */
+/** The unsaved changes, with buttons to save or drop them. */
 export function drawFailure({ el, t }, problem, unsaved, stateName, retry, drop) {
   const names = unsaved.map((op) => (op.kind === "undo"
     ? t("undo_of", { name: op.photo?.name ?? "" }) : t("as", { name: op.photo.name, state: stateName(op.state) })));

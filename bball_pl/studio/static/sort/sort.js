@@ -29,7 +29,7 @@ class SortView {
     this.flow = new Flow(app.api, tab, start.suggests ? order : "album", {
       changed: () => this.draw(),
       failed: (problem, unsaved) => this.fail(problem, unsaved),
-      told: (key, values) => this.tell(key, values),
+      message: (key, values) => this.showMessage(key, values),
     });
     this.flow.progress = start;
   }
@@ -41,7 +41,7 @@ class SortView {
     const hold = (event) => { if (this.flow.unsaved) event.preventDefault(); };
     addEventListener("pagehide", leave);
     addEventListener("beforeunload", hold);
-    // Keeps this tab's photos its own while the user thinks about one.
+    // Keeps the leases of this tab's photos while the user looks at one.
     const beat = setInterval(() => { if (!document.hidden && !this.done) this.flow.beat(); }, 20_000);
     await this.flow.fill();
     this.draw();
@@ -71,12 +71,12 @@ class SortView {
     this.stage = el("div", { class: "stage", role: "group", "aria-label": t("photo") });
     this.caption = el("p", { class: "caption small" });
     this.looking = el("p", { class: "looking", hidden: true });
-    this.keys = app.classes.map((own, place) => {
+    this.keys = app.classes.map((item) => {
       const meter = app.meter(0);
       const share = el("span", { class: "share small" });
-      const button = el("button", { class: `answer class-${place + 1}`, "aria-keyshortcuts": String(place + 1), dataset: { name: own.name }, on: { click: () => this.decide("label", own.name) } },
-        el("span", { class: "top" }, el("kbd", {}, String(place + 1)), el("span", { class: "name" }, app.classPieces(own.name)), share), meter);
-      return { name: own.name, button, meter: meter.querySelector(".fill"), share };
+      const button = el("button", { class: `answer class-${item.key}`, "aria-keyshortcuts": item.key, dataset: { name: item.name }, on: { click: () => this.decide("label", item.name) } },
+        el("span", { class: "top" }, el("kbd", {}, item.key), el("span", { class: "name" }, app.classPieces(item.name)), share), meter);
+      return { name: item.name, key: item.key, button, meter: meter.querySelector(".fill"), share };
     });
     const action = (key, text, act) => el("button", { class: "act", "aria-keyshortcuts": key, on: { click: act } }, el("kbd", {}, key), t(text));
     this.undoButton = action("z", "undo", () => this.undo());
@@ -92,7 +92,7 @@ class SortView {
       this.line,
       el("div", { class: "desk" },
         el("div", { class: "middle" }, this.stage, this.caption, this.looking,
-          el("div", { class: "answers", role: "group", "aria-label": t("classes") }, this.keys.map((own) => own.button)),
+          el("div", { class: "answers", role: "group", "aria-label": t("classes") }, this.keys.map((key) => key.button)),
           el("div", { class: "acts", role: "group", "aria-label": t("more") },
             action("x", "not_usable", () => this.decide("quarantine")),
             action("s", "skip", () => this.decide("skip")),
@@ -109,8 +109,8 @@ class SortView {
 
   hear(key) {
     if (this.done && !["z", "ArrowLeft", "?"].includes(key)) return false;
-    const number = Number(key);
-    if (number >= 1 && number <= this.keys.length) this.decide("label", this.keys[number - 1].name);
+    const chosen = this.keys.find((one) => one.key === key);
+    if (chosen) this.decide("label", chosen.name);
     else if (key === "x") this.decide("quarantine");
     else if (key === "s") this.decide("skip");
     else if (key === "z") this.undo();
@@ -133,10 +133,10 @@ class SortView {
     this.notice.hidden = true;
     this.pace.step();
     this.flow.decide(action, name);
-    this.app.announce(this.app.t("said", { state: this.stateName(action === "label" ? name : action), left: this.flow.left }));
+    this.app.announce(this.app.t("decided", { state: this.stateName(action === "label" ? name : action), left: this.flow.left }));
   }
 
-  /** Whether keys must wait: what was pressed before was not saved, and they were meant for other photos. */
+  /** Whether unsaved changes block the keys, which were meant for other photos. */
   halted() {
     if (!this.flow.failed.length) return false;
     this.notice.querySelector("button")?.focus();
@@ -169,10 +169,10 @@ class SortView {
     this.draw();
   }
 
-  tell(key, values) {
+  showMessage(key, values) {
     const text = this.app.t(key, { ...values, state: values.state === undefined ? "" : this.stateName(values.state) });
     this.app.announce(text);
-    if (key === "elsewhere" || key === "gone") {
+    if (key === "elsewhere" || key === "missing") {
       this.notice.replaceChildren(this.app.el("p", {}, text));
       this.notice.hidden = false;
     }
@@ -219,14 +219,14 @@ class SortView {
 
   drawPhoto(photo) {
     const { el, t } = this.app;
-    const own = this.pictures.load(photo.id);
-    if (this.shown !== photo.id || this.shownState !== `${own.ready}${own.problem}`) {
+    const picture = this.pictures.load(photo.id);
+    if (this.shown !== photo.id || this.shownState !== `${picture.ready}${picture.problem}`) {
       this.shown = photo.id;
-      this.shownState = `${own.ready}${own.problem}`;
-      own.image.alt = photo.name;
-      this.stage.replaceChildren(own.problem ? el("p", { class: "broken" }, t("unreadable", { reason: own.problem })) : own.image);
-      this.stage.classList.toggle("loading", !own.ready && !own.problem);
-      if (!own.ready && !own.problem) own.done.then(() => { if (this.flow.current === photo) this.draw(); });
+      this.shownState = `${picture.ready}${picture.problem}`;
+      picture.image.alt = photo.name;
+      this.stage.replaceChildren(picture.problem ? el("p", { class: "broken" }, t("unreadable", { reason: picture.problem })) : picture.image);
+      this.stage.classList.toggle("loading", !picture.ready && !picture.problem);
+      if (!picture.ready && !picture.problem) picture.done.then(() => { if (this.flow.current === photo) this.draw(); });
     }
     this.caption.replaceChildren(el("span", { class: "file" }, photo.name), el("span", { class: "soft" }, photo.album));
     const looking = this.flow.looking >= 0;
@@ -244,21 +244,21 @@ class SortView {
     const best = shares ? Object.entries(shares).sort((a, b) => b[1] - a[1])[0][0] : "";
     for (const key of this.keys) {
       key.meter.setAttribute("width", `${100 * (shares?.[key.name] ?? 0)}%`);
-      key.share.textContent = shares ? app.percent(shares[key.name]) : "";
+      key.share.textContent = shares && key.name in shares ? app.percent(shares[key.name]) : "";
       key.button.classList.toggle("best", key.name === best);
     }
     this.work.classList.toggle("suggesting", Boolean(this.suggests && this.start.suggests));
     if (this.besideOf !== photo.id) {
       this.besideOf = photo.id;
       clearTimeout(this.besideTimer);
-      // Who presses a key at once does not look beside the photo.
+      // A photo that is decided at once needs no similar photos.
       this.besideTimer = setTimeout(() => this.lookBeside(photo), found ? 0 : 40);
     }
     const similar = found?.similar ?? [];
     const shape = similar.map((one) => one.id + one.class).join();
     if (found && this.similarShape !== shape) {
       this.similarShape = shape;
-      this.similar.replaceChildren(...similar.map((one) => el("li", { class: `class-${app.classNumber(one.class)}` },
+      this.similar.replaceChildren(...similar.map((one) => el("li", { class: app.classStyle(one.class) },
         el("img", { src: `/api/photos/${one.id}/thumb`, alt: "", loading: "lazy", width: 160, height: 120 }), el("p", {}, app.classPieces(one.class)))));
     }
     this.similar.hidden = !similar.length && Boolean(found);
@@ -276,7 +276,7 @@ class SortView {
       this.drawPhoto(photo);
       if (found.waiting && again < 20) this.besideTimer = setTimeout(() => this.lookBeside(photo, again + 1), 1_000);
     } catch {
-      // What stands beside a photo is no reason to stop.
+      // Sorting works without suggestions and similar photos.
     }
   }
 

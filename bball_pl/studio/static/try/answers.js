@@ -1,14 +1,14 @@
-// The answers of the engines: what the phone would say, and a column for each engine.
+// Answers: that of the phone, and a column for each engine.
 
-/** What the phone would say, and why: an element. */
+/** The answer of the phone, with its reason. */
 export function phone(app, answer) {
   const { el, t } = app;
   const name = app.className(answer.predicted);
-  const said = answer.unsure
+  const words = answer.unsure
     ? [t("perhaps"), el("span", { class: "rather" }, t("perhaps_what", { name }))]
     : [name];
   return el("div", { class: `phone ${answer.unsure ? "unsure" : ""}` }, el("p", { class: "soft small" }, t("phone_says")),
-    el("p", { class: `said class-${app.classNumber(answer.predicted)}` }, said), el("p", { class: "soft small" }, why(app, answer)));
+    el("p", { class: `said ${app.classStyle(answer.predicted, answer.probabilities.map((one) => one.name))}` }, words), el("p", { class: "soft small" }, why(app, answer)));
 }
 
 function why(app, answer) {
@@ -26,17 +26,17 @@ export function bars(app, answer) {
   return el("dl", { class: "probability" }, answer.probabilities.map(({ name, share }) => {
     const best = name === answer.predicted ? "best" : "";
     return [el("dt", { class: best }, app.className(name)),
-      el("dd", { class: `class-${app.classNumber(name)}` }, app.meter(share)),
+      el("dd", { class: app.classStyle(name, answer.probabilities.map((one) => one.name)) }, app.meter(share)),
       el("dd", { class: `share ${best}` }, app.percent(share))];
   }));
 }
 
-/** A column: an engine's name, bars, and how it differs from the checkpoint, whose answer is `reference`. */
+/** Column of an engine: name, bars, timings, and difference from `reference`, the checkpoint's answer. */
 export function column(app, answer, title, reference, decodeMs) {
   const { el, t } = app;
   const [name, runtime, listed] = title;
-  const doubt = listed || (answer.own === false ? t("other_checkpoint") : "");
-  // A long file name breaks before its ending.
+  const doubt = listed || (answer.matches === false ? t("other_checkpoint") : "");
+  // A long file name wraps before its suffix.
   const [stem, ...ending] = name.split(/(?=\.[a-z]+$)/);
   const head = [el("h4", {}, stem, ending.length ? [el("wbr"), ending] : null), el("p", { class: "soft small" }, runtime), doubt ? el("p", { class: "doubt small" }, doubt) : null];
   if (answer.error) return el("section", { class: "engine" }, head, el("p", { class: "notice bad small" }, t("failed", { reason: answer.error })));
@@ -53,10 +53,10 @@ export function column(app, answer, title, reference, decodeMs) {
   }
   return el("section", { class: "engine" }, head, bars(app, answer),
     other ? el("p", { class: "doubt" }, answer.unsure ? t("says_unsure") : t("says", { name: app.className(answer.predicted) })) : null,
-    el("dl", { class: "facts" }, facts.map(([what, value, kind]) => el("div", { class: kind }, el("dt", {}, what), el("dd", {}, value)))));
+    el("dl", { class: "facts" }, facts.map(([name, value, kind]) => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, value)))));
 }
 
-/** A difference of shares in percentage points, with the digits that say something. */
+/** A difference of probabilities in percentage points, with its significant digits. */
 function points(difference) {
   const value = 100 * difference;
   if (value === 0) return "0";

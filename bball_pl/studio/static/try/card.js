@@ -1,4 +1,4 @@
-// One photo: the picture with what the network looked at, what it was given to see, and the answers.
+// Card of one photo: the picture with a heat map, the network's input, and the answers.
 
 import { column, phone } from "./answers.js";
 
@@ -26,11 +26,11 @@ export function makeCard(app, shot, { engines, remove }) {
     }
     if (!shot.answer) return;
     const { answer } = shot;
-    const [own] = answer.answers;
-    // An overlay of another model would be a lie; one of the same model stays when an engine is ticked.
-    if (heat?.model !== engines.model() || own.error) heat = makeHeat(app, shot, own, engines);
+    const [first] = answer.answers;
+    // The overlay belongs to one model; it stays when an engine is ticked.
+    if (heat?.model !== engines.model() || first.error) heat = makeHeat(app, shot, first, engines);
     heat.picture.src = answer.pictures.photo;
-    // The frame has the photo's proportions, so that photo and overlay fill it to the pixel.
+    // With the photo's proportions, photo and overlay align exactly.
     const shape = answer.width / answer.height;
     heat.frame.style.aspectRatio = String(shape);
     heat.frame.style.maxWidth = `${26 * shape}rem`;
@@ -38,10 +38,10 @@ export function makeCard(app, shot, { engines, remove }) {
     const seen = el("figure", { class: "seen" },
       el("img", { src: answer.pictures.input, alt: t("sees"), width: answer.input.size, height: answer.input.size }),
       el("figcaption", { class: "small" }, el("b", {}, t("sees")), el("span", { class: "soft" }, fit)));
-    const columns = answer.answers.map((one) => column(app, one, engines.title(one.engine), own, answer.decode_ms));
+    const columns = answer.answers.map((one) => column(app, one, engines.title(one.engine), first, answer.decode_ms));
     body.replaceChildren(
       el("div", { class: "pictures" }, heat.frame, heat.tools, seen),
-      el("div", { class: "told" }, own.error ? null : phone(app, own), el("div", { class: "columns" }, columns)));
+      el("div", { class: "result" }, first.error ? null : phone(app, first), el("div", { class: "columns" }, columns)));
   }
 
   function about(answer) {
@@ -53,8 +53,8 @@ export function makeCard(app, shot, { engines, remove }) {
   return { element, draw, wait, remove: close };
 }
 
-/** The picture with an overlay that is asked for when it is wanted. */
-function makeHeat(app, shot, own, engines) {
+/** The picture with a heat map that is loaded on demand. */
+function makeHeat(app, shot, reference, engines) {
   const { el, t } = app;
   const model = engines.model();
   const picture = el("img", { alt: shot.name });
@@ -63,10 +63,10 @@ function makeHeat(app, shot, own, engines) {
   const note = el("p", { class: "soft small", role: "status" });
   const strength = el("input", { type: "range", min: "0", max: "100", value: "65", "aria-label": t("strength"),
     on: { input: () => { overlay.style.opacity = strength.value / 100; } } });
-  const names = own.error ? [] : own.probabilities.map(({ name }) => name);
+  const names = reference.error ? [] : reference.probabilities.map(({ name }) => name);
   const select = el("select", { "aria-label": t("look_for"), on: { change: explain } },
     names.map((name) => el("option", { value: name }, app.className(name))));
-  select.value = own.predicted;
+  select.value = reference.predicted;
   const more = el("div", { class: "row more", hidden: true }, select, strength);
   const toggle = el("button", { "aria-pressed": "false", on: { click: () => {
     const on = toggle.getAttribute("aria-pressed") !== "true";
@@ -80,19 +80,19 @@ function makeHeat(app, shot, own, engines) {
   let turn = 0;
 
   async function explain() {
-    const asked = ++turn;
+    const request = ++turn;
     note.textContent = t("looking");
     try {
       const query = new URLSearchParams({ model, class_name: select.value });
       const found = await app.api(`/api/try/explain?${query}`, { method: "POST", body: shot.blob });
-      if (asked !== turn) return;
+      if (request !== turn) return;
       overlay.src = found.overlay;
       overlay.style.opacity = strength.value / 100;
       overlay.hidden = toggle.getAttribute("aria-pressed") !== "true";
-      const said = { name: app.className(found.class), n: found.ms.toFixed(0) };
-      note.textContent = t(found.nothing ? "look_nothing" : "look_note", said);
+      const values = { name: app.className(found.class), n: found.ms.toFixed(0) };
+      note.textContent = t(found.nothing ? "look_nothing" : "look_note", values);
     } catch (problem) {
-      if (asked === turn) note.textContent = problem.message;
+      if (request === turn) note.textContent = problem.message;
     }
   }
 

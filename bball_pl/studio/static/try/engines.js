@@ -1,13 +1,13 @@
-// Which model answers, and which exported files beside it.
+// Choice of the model and of the exported files that answer.
 
-// The choice holds until the page is closed.
+// Kept until the page is closed.
 const chosen = { model: null, ticks: new Set() };
 
-/** Return {element, load, query, model, title}: `changed` is called when another answer would come. */
+/** Return {element, load, query, model, title}; `changed` is called when the choice changes the answers. */
 export function makeEngines(app, found, changed) {
   const { el, t } = app;
   const names = found.models.map((model) => model.id);
-  // A link from a run's page says which one; afterwards the choice is the reader's.
+  // A link from a run's page selects its model once.
   const wanted = new URLSearchParams(location.hash.split("?")[1]).get("model");
   if (wanted !== null) history.replaceState(null, "", "#/try");
   if (names.includes(wanted)) chosen.model = wanted;
@@ -39,9 +39,9 @@ export function makeEngines(app, found, changed) {
       boxes.replaceChildren(el("p", { class: "notice bad" }, problem.message));
       return;
     }
-    const own = el("label", { class: "tick" }, el("input", { type: "checkbox", checked: true, disabled: true }),
+    const checkpoint = el("label", { class: "tick" }, el("input", { type: "checkbox", checked: true, disabled: true }),
       el("span", {}, el("b", {}, t("checkpoint")), " ", el("span", { class: "soft small" }, t("runtime_torch"))));
-    boxes.replaceChildren(own, ...files.map(box));
+    boxes.replaceChildren(checkpoint, ...files.map(box));
     if (!files.length) {
       boxes.append(el("p", { class: "soft small none" }, t("no_exports"), " ",
         el("code", {}, command)));
@@ -51,7 +51,7 @@ export function makeEngines(app, found, changed) {
   function box(file) {
     const input = el("input", { type: "checkbox", checked: file.available && chosen.ticks.has(file.id), disabled: !file.available, value: file.id,
       on: { change: () => { chosen.ticks[input.checked ? "add" : "delete"](file.id); changed(); } } });
-    const doubts = [file.own === false && t("other_checkpoint"), file.own === null && t("unknown_checkpoint"),
+    const doubts = [file.matches === false && t("other_checkpoint"), file.matches === null && t("unknown_checkpoint"),
       !file.proven && t("unproven"), !file.available && t("not_installed")].filter(Boolean);
     return el("label", { class: "tick" }, input, el("span", {}, el("b", {}, file.file), " ",
       el("span", { class: "soft small" }, [file.export, t(`runtime_${file.runtime}`), file.fp16 && t("fp16")].filter(Boolean).join(" · ")),
@@ -67,11 +67,11 @@ export function makeEngines(app, found, changed) {
   return {
     element, load, query,
     model: () => chosen.model,
-    /** What an engine is called, in two parts. */
+    /** Name, runtime and warning of an engine. */
     title: (id) => {
       const file = files.find((one) => one.id === id);
       if (!file) return id === "checkpoint" ? [t("checkpoint"), t("runtime_torch"), ""] : [id.split("/").pop(), id.split("/")[0], ""];
-      const doubt = file.own === false ? t("other_checkpoint") : file.own === null ? t("unknown_checkpoint") : file.proven ? "" : t("unproven");
+      const doubt = file.matches === false ? t("other_checkpoint") : file.matches === null ? t("unknown_checkpoint") : file.proven ? "" : t("unproven");
       return [file.file, [t(`runtime_${file.runtime}`), file.fp16 && t("fp16")].filter(Boolean).join(" · "), doubt];
     },
   };

@@ -1,4 +1,4 @@
-// Try: photos and the webcam, answered by the checkpoint and by exported files side by side.
+// Try: the checkpoint and exported files answer photos and webcam frames side by side.
 
 import { makeCard } from "./card.js";
 import { makeEngines } from "./engines.js";
@@ -10,7 +10,7 @@ export { strings };
 const MOST_CARDS = 40;
 const MOST_BYTES = 30_000_000;
 
-// Outlives the view: a look into Runs, or another language, does not throw the photos away. The page's end does.
+// Kept until the page is closed, across views and languages.
 const shots = [];
 let frames = 0;
 
@@ -66,19 +66,19 @@ export async function mount(root, app) {
   function show(shot) {
     const card = makeCard(app, shot, { engines, remove: () => remove(shot, true) });
     cards.set(shot, card);
-    // The newest first, as they stand in shots.
+    // Newest first, as in shots.
     const next = shots[shots.indexOf(shot) + 1];
     list.insertBefore(card.element, cards.get(next)?.element ?? null);
   }
 
   function remove(shot, byHand = false) {
-    const place = shots.indexOf(shot);
-    if (place < 0) return;
-    shots.splice(place, 1);
+    const index = shots.indexOf(shot);
+    if (index < 0) return;
+    shots.splice(index, 1);
     cards.get(shot).element.remove();
     cards.delete(shot);
-    // The keyboard must not fall off the page with the card.
-    if (byHand) (cards.get(shots[Math.min(place, shots.length - 1)])?.remove ?? input).focus();
+    // Keeps the keyboard focus on the page.
+    if (byHand) (cards.get(shots[Math.min(index, shots.length - 1)])?.remove ?? input).focus();
     refresh();
   }
 
@@ -98,7 +98,7 @@ export async function mount(root, app) {
     work();
   }
 
-  // One photo at a time: the engines share the cores, and times would mean nothing otherwise.
+  // One photo at a time, so that timings are comparable.
   async function work() {
     if (busy) return;
     busy = true;
@@ -125,10 +125,10 @@ export async function mount(root, app) {
   }
 
   function announce(shot) {
-    const [own] = shot.answer.answers;
-    if (own.error) return;
-    const said = { photo: shot.name, answer: app.className(own.predicted), share: app.percent(own.confidence) };
-    app.announce(t(own.unsure ? "announce_unsure" : "announce_answer", said));
+    const [answer] = shot.answer.answers;
+    if (answer.error) return;
+    const values = { photo: shot.name, answer: app.className(answer.predicted), share: app.percent(answer.confidence) };
+    app.announce(t(answer.unsure ? "announce_unsure" : "announce_answer", values));
   }
 
   let over = 0;
@@ -160,7 +160,7 @@ export async function mount(root, app) {
   };
 }
 
-/** There is no model: say how to get one. */
+/** Page without a model. */
 function mountEmpty(root, app) {
   const { el, t } = app;
   const command = (text) => el("pre", {}, el("code", {}, text));
@@ -170,7 +170,7 @@ function mountEmpty(root, app) {
   } } }, t("look_again"));
   let leave = null;
   root.append(el("div", { class: "empty" }, el("h1", {}, t("empty_title")), el("p", {}, t("empty_why")),
-    command("python scripts/fit.py --data.root data/photos"), command("make demo"),
+    command("bball fit --data.root data/photos"), command("bball demo && bball fit --config demo"),
     el("p", { class: "soft" }, t("empty_after")), again));
   return () => leave?.();
 }

@@ -1,10 +1,10 @@
-// The webcam: one frame at a time goes to the server; those that come meanwhile are dropped, never queued.
+// Webcam: one frame at a time is sent to the server; frames in between are dropped.
 
 import { bars, phone } from "./answers.js";
 
 const LONG_SIDE = 640;
 const PAUSE_AFTER_ERROR = 1500;
-const SAID_AT_MOST_EVERY = 4000;
+const ANNOUNCE_INTERVAL = 4000;
 
 /** Return {button, panel, stop}: `keep` takes a frame as a blob. */
 export function makeWebcam(app, { engines, keep, signal }) {
@@ -18,7 +18,7 @@ export function makeWebcam(app, { engines, keep, signal }) {
     on: { click: () => { facing = side; start(); } } }, t(side === "user" ? "front" : "back")));
   const kept = el("button", { disabled: true, on: { click: keepFrame } }, t("keep"));
   const stage = el("div", { class: "card stage" }, el("div", { class: "frame" }, video),
-    el("div", { class: "told" }, answer, rate, el("div", { class: "row" }, kept,
+    el("div", { class: "result" }, answer, rate, el("div", { class: "row" }, kept,
       el("div", { class: "row sides", role: "group", "aria-label": t("camera") }, sides))));
   const panel = el("section", { class: "webcam", "aria-label": t("webcam"), hidden: true }, note, stage);
   const button = el("button", { "aria-pressed": "false", on: { click: () => (stream || starting ? stop() : start()) } }, t("webcam"));
@@ -26,12 +26,12 @@ export function makeWebcam(app, { engines, keep, signal }) {
   let stream = null;
   let starting = false;
   let run = 0;
-  let lastSaid = "";
+  let lastName = "";
   let lastTime = 0;
 
   async function start() {
     release();
-    const own = ++run;
+    const current = ++run;
     starting = true;
     panel.hidden = false;
     note.hidden = true;
@@ -45,10 +45,10 @@ export function makeWebcam(app, { engines, keep, signal }) {
     try {
       opened = await navigator.mediaDevices.getUserMedia({ audio: false, video: { facingMode: { ideal: facing }, width: { ideal: 1280 } } });
     } catch (error) {
-      if (own === run) fail(reason(error));
+      if (current === run) fail(reason(error));
       return undefined;
     }
-    if (own !== run || signal.aborted) {
+    if (current !== run || signal.aborted) {
       for (const track of opened.getTracks()) track.stop();
       return undefined;
     }
@@ -56,13 +56,13 @@ export function makeWebcam(app, { engines, keep, signal }) {
     starting = false;
     mark();
     const [track] = stream.getVideoTracks();
-    track.addEventListener("ended", () => { if (own === run) fail(t("camera_gone")); });
-    // A mirror is what people expect of a camera that looks at them; the network gets the frame as it is.
+    track.addEventListener("ended", () => { if (current === run) fail(t("camera_gone")); });
+    // People expect a mirror image of the front camera; the network gets the original frame.
     const side = track.getSettings?.().facingMode;
     video.classList.toggle("mirror", (side ?? facing) === "user");
     video.srcObject = stream;
     await video.play().catch(() => {});
-    if (own === run) loop(own);
+    if (current === run) loop(current);
     return undefined;
   }
 
@@ -71,26 +71,26 @@ export function makeWebcam(app, { engines, keep, signal }) {
     return known[error.name] ? t(known[error.name]) : t("camera_failed", { reason: error.message });
   }
 
-  async function loop(own) {
+  async function loop(current) {
     let times = [];
-    while (own === run && !signal.aborted) {
+    while (current === run && !signal.aborted) {
       await nextFrame();
-      if (own !== run || document.hidden || !video.videoWidth) continue;
+      if (current !== run || document.hidden || !video.videoWidth) continue;
       try {
         const blob = await frame();
         const found = await app.api(`/api/try/answer?${engines.query()}&pictures=false`, { method: "POST", body: blob, signal });
-        if (own !== run) return;
+        if (current !== run) return;
         times = [...times.filter((time) => performance.now() - time < 3000), performance.now()];
         draw(found, times);
       } catch (problem) {
-        if (problem.name === "AbortError" || own !== run) return;
+        if (problem.name === "AbortError" || current !== run) return;
         answer.replaceChildren(el("p", { class: "notice bad" }, problem.message));
         await new Promise((resolve) => { setTimeout(resolve, PAUSE_AFTER_ERROR); });
       }
     }
   }
 
-  /** Wait for a frame that is new, but not for ever: a hidden page draws none. */
+  /** Wait for a new frame, with a time-out: a hidden page has none. */
   function nextFrame() {
     return new Promise((resolve) => {
       const late = setTimeout(resolve, 500);
@@ -112,24 +112,24 @@ export function makeWebcam(app, { engines, keep, signal }) {
 
   function draw(found, times) {
     kept.disabled = false;
-    const [own, ...others] = found.answers;
-    const rows = others.map((one) => el("div", {}, el("h4", {}, engines.title(one.engine)[0]),
+    const [first, ...rest] = found.answers;
+    const rows = rest.map((one) => el("div", {}, el("h4", {}, engines.title(one.engine)[0]),
       one.error ? el("p", { class: "notice bad small" }, one.error) : bars(app, one)));
-    if (own.error) {
-      answer.replaceChildren(el("p", { class: "notice bad" }, own.error));
+    if (first.error) {
+      answer.replaceChildren(el("p", { class: "notice bad" }, first.error));
       return;
     }
-    answer.replaceChildren(phone(app, own), bars(app, own), ...rows);
+    answer.replaceChildren(phone(app, first), bars(app, first), ...rows);
     const spent = times.length > 1 ? (times.at(-1) - times[0]) / 1000 : 0;
-    const took = found.decode_ms + own.preprocess_ms + own.forward_ms;
+    const took = found.decode_ms + first.preprocess_ms + first.forward_ms;
     rate.textContent = [t("ms", { n: took.toFixed(0) }), spent > 0 && t("rate", { n: ((times.length - 1) / spent).toFixed(1) })]
       .filter(Boolean).join(" · ");
-    const said = own.unsure ? t("perhaps") : app.className(own.predicted);
-    // A voice that says every frame says nothing.
-    if (said !== lastSaid && performance.now() - lastTime > SAID_AT_MOST_EVERY) {
-      lastSaid = said;
+    const name = first.unsure ? t("perhaps") : app.className(first.predicted);
+    // Screen readers could not follow every frame.
+    if (name !== lastName && performance.now() - lastTime > ANNOUNCE_INTERVAL) {
+      lastName = name;
       lastTime = performance.now();
-      app.announce(said);
+      app.announce(name);
     }
   }
 

@@ -1,0 +1,558 @@
+"""Commands of the program; `bball_pl.cli` makes each one's options of its signature and docstring.
+
+Each is a recipe: check what does not go together, call, print the result and the next command. Heavy libraries are
+imported inside, because the help of every command imports this module.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bball_pl import project
+from bball_pl.cli import Command
+from bball_pl.collect_commands import SOURCES
+from bball_pl.errors import ConfigError, DatasetError, RunError
+from bball_pl.export.options import ExportSettings
+from bball_pl.model.pretrain import pretrain
+from bball_pl.project import next_step
+
+if TYPE_CHECKING:
+    from bball_pl.photos.tree import PhotoTree
+
+#: Exit status of `predict` if some photos or videos failed.
+SOME_FAILED = 1
+#: Exit status of an export that is not proven: 1 is a bug of the program, 2 an error of the user.
+NOT_PROVEN = 3
+
+
+def demo(
+    *,
+    train: int = 900,
+    test: int = 300,
+    seed: int = 7,
+    out: Path = project.ROOT / "data" / "demo",
+    workers: int | None = None,
+    force: bool = False,
+    contact_sheet: Path | None = None,
+    court: Literal["demo", "teaching"] = "demo",
+) -> None:
+    """Render the demo court, a dataset of basketball scenes to try everything with before the first real photo.
+
+    Args:
+        train: number of training photos, shared evenly by the classes.
+        test: number of test photos, from other games than the training photos.
+        seed: random seed; the same seed gives the same bytes.
+        out: folder of the dataset; it must not hold anything else.
+        workers: number of processes (default: one per core); it changes no byte.
+        force: replace another demo in that folder; nothing but a demo is ever replaced.
+        contact_sheet: JPEG file for a sheet of sample photos.
+        court: demo is an album of the three moves; teaching is for training before there are real photos, with
+            framings, halls and light of all kinds and a class none.
+    """
+    from bball_pl.court.contact_sheet import write_contact_sheet
+    from bball_pl.court.demo_dataset import write_demo
+    from bball_pl.terminal import say, say_next
+
+    result = write_demo(out, train, test, seed, workers, force, court=court)
+    if result.written:
+        say(f"{result.photos} photos in {result.root}")
+    else:
+        say(f"{result.root} already holds this demo ({result.photos} photos): nothing to do")
+    if contact_sheet is not None:
+        say(f"contact sheet: {write_contact_sheet(result.root, contact_sheet)}")
+    say_next(next_step("fit", "--config", "demo", "--data.root", result.root.absolute()))
+
+
+def audit(
+    root: Path,
+    /,
+    *,
+    class_names: list[str] | None = None,
+    labels: bool = True,
+    fix: bool = False,
+    kinds: list[str] | None = None,
+    undo: bool = False,
+    min_side: int | None = None,
+    max_blur: float | None = None,
+    min_light: float | None = None,
+    imbalance: float = 3.0,
+    seed: int = 0,
+    out: Path | None = None,
+    home: Path | None = None,
+    cache_dir: Path = project.ROOT / "data" / ".cache",
+) -> None:
+    """Check photos before training: bad files, copies, leaks, doubtful labels, licences; move the bad ones away.
+
+    Args:
+        root: a dataset with its splits, an inbox, or any tree of photos.
+        class_names: class folder names (default: detected).
+        labels: check the labels, which takes longer than all the rest the first time.
+        fix: move what --kinds names to quarantine, and print how to undo it.
+        kinds: kinds of findings that --fix moves: unreadable leak_copy exact_duplicate (default), near_duplicate
+            leak_group two_classes doubtful_label tiny blurred dark.
+        undo: take back the newest fix of this tree, and do nothing else.
+        min_side: shorter side in pixels below which a photo is reported as tiny (default: 128).
+        max_blur: blur, 0-1, above which a photo is reported as blurred (default: 0.6).
+        min_light: brightness of the bright parts, 0-255, below which a photo is reported as dark (default: 60).
+        imbalance: report a class imbalance above this ratio of largest to smallest class.
+        seed: random seed of the cross-validation folds.
+        out: folder for report, table and record (default: data/audits/NAME, or audits/ beside the tree).
+        home: folder of the journal labels.csv and of quarantine/ (default: data/, or the folder above the tree).
+        cache_dir: folder of the cache of measurements.
+    """
+    from bball_pl.audit.audit import Audit
+    from bball_pl.audit.checks import FIXED
+    from bball_pl.audit.fix import apply_fix, check_kinds, fix_lines
+    from bball_pl.audit.outputs import audit_table, write_outputs
+    from bball_pl.photos.audit_record import PAGE, TABLE
+    from bball_pl.photos.measurements import Limits
+    from bball_pl.photos.store import PhotoStore
+    from bball_pl.photos.tree import PhotoTree
+    from bball_pl.terminal import console, log, say, say_next
+
+    if undo and fix:
+        raise ConfigError("--fix and --undo are both given; pass one of them")
+    chosen = kinds or list(FIXED)
+    check_kinds(chosen)
+    if undo:
+        _undo(PhotoTree.at(root, home))
+        return
+    given: dict[str, Any] = {"side": min_side, "blur": max_blur, "light": min_light}
+    limits = replace(Limits(), **{name: value for name, value in given.items() if value is not None})
+    store = PhotoStore(cache_dir)
+    try:
+        tree = PhotoTree.scan(root, class_names, home)
+        folder = out if out is not None else project.audit_folder(root)
+        audited = Audit.of(tree, store, labels, limits, imbalance, seed, log)
+    finally:
+        store.close()
+    undo_command = next_step("audit", root, *(["--home", home] if home is not None else []), "--undo")
+    try:
+        moved = apply_fix(audited, chosen) if fix else []
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}\nFiles that were moved before the error are restored by:\n  {undo_command}"
+        ) from error
+    if fix:
+        say(*fix_lines(moved))
+    if moved:
+        say("undo:", f"  {undo_command}")
+    commands = [("To audit again:", next_step("audit", root))]
+    commands += [("To undo the moves:", undo_command)] if moved else []
+    console.print(audit_table(audited))
+    paths = write_outputs(folder, audited, commands)
+    following = next_step("split", root, "--out", project.ROOT / "data" / "NAME")
+    if tree.unsorted == len(tree.photos):
+        following = next_step("studio", root)
+    elif tree.has_splits:
+        following = next_step("fit", "--data.root", root)
+    say(*audited.remarks, f"report: {paths[PAGE]}", f"table: {paths[TABLE]}")
+    if tree.unsorted == len(tree.photos):
+        say("sort the photos, then audit again")
+    say_next(following)
+
+
+def _undo(tree: PhotoTree) -> None:
+    from bball_pl.audit.fix import undo_fix
+    from bball_pl.terminal import say
+
+    undone = undo_fix(tree)
+    say(*undone.lines)
+    if undone.refused:
+        raise DatasetError(f"{len(undone.refused)} moves were not taken back:\n  " + "\n  ".join(undone.refused))
+
+
+def split(
+    root: Path,
+    /,
+    *,
+    out: Path,
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    how: Literal["link", "copy"] = "link",
+    groups: Literal["table", "folder"] = "table",
+    near_duplicates: bool = True,
+    class_names: list[str] | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Make a dataset of sorted photos: train, val and test, with no game and no picture in two of them.
+
+    The same command again adds new photos; none changes its split.
+
+    Args:
+        root: an inbox, or class folders of photos.
+        out: folder of the dataset; if it exists, new photos are added to it.
+        val: share of the photos for validation, 0-1; 0 leaves the validation split to fit.
+        test: share of the photos for testing, 0-1.
+        seed: random seed of the split.
+        how: hard links take no space and are the same file under two names; copies are independent.
+        groups: source of the groups that stay in one split: the column group of photos.csv, or for photos without one
+            the folder as well.
+        near_duplicates: keep cropped, resized, mirrored and re-encoded copies in one split.
+        class_names: class folder names (default: detected).
+        dry_run: print the plan; write nothing.
+    """
+    from bball_pl.photos.store import PhotoStore
+    from bball_pl.split.write import SplitSettings, make_split, split_lines, split_table
+    from bball_pl.terminal import console, log, say, say_next
+
+    settings = SplitSettings(root, out, val, test, seed, how, groups, near_duplicates, class_names, dry_run)
+    store = PhotoStore(project.ROOT / "data" / ".cache")
+    try:
+        made = make_split(settings, store, log)
+    finally:
+        store.close()
+    console.print(split_table(made))
+    say(*split_lines(made, settings))
+    if not dry_run:
+        say_next(next_step("audit", out), next_step("fit", "--data.root", out))
+
+
+def fit(words: list[str], /) -> None:
+    """Fine-tune a classifier on a folder of photos, and test its best checkpoint."""
+    from bball_pl.model.fit_help import fit_help, fit_words
+
+    if (help_text := fit_help(words)) is not None:
+        print(help_text)
+        return
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from bball_pl.evaluate.results import show_results, write_results
+    from bball_pl.model.checkpoints import FitInterrupted, model_checkpoint
+    from bball_pl.model.classifier import MoveClassifier
+    from bball_pl.model.fit_cli import FitCLI
+
+    cli = FitCLI(fit_words(words))
+    data, trainer = cli.datamodule, cli.trainer
+    # Before the trainer starts anything: whatever is wrong with the photos ends the run here.
+    rank_zero_only(data.prepare_data)()
+    try:
+        trainer.fit(cli.model, data, ckpt_path=cli.config.ckpt_path, weights_only=True)
+    except FitInterrupted as stop:
+        if trainer.is_global_zero:
+            print(cli.how_to_resume(stop), file=sys.stderr)
+        sys.exit(128 + stop.signum)
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return
+    run = Path(trainer.log_dir or trainer.default_root_dir)
+    # Without checkpoints the weights of the end are the best ones.
+    best = MoveClassifier.from_checkpoint(project.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
+    final = dict(trainer.callback_metrics)  # testing clears them
+    metrics = None
+    if data.photos["test"]:
+        trainer.test(best, data, verbose=False)
+        metrics = write_results(run, "test", data.photos["test"], best.outcomes["test"], best.class_names)
+    cli.log_final(final, metrics)
+    show_results(run, metrics)
+
+
+def evaluate(
+    run: Path | None = None,
+    /,
+    *,
+    ckpt: Path | None = None,
+    split: Literal["train", "val", "test"] = "test",
+    root: Path | None = None,
+    tta: Literal["none", "flip", "scales"] = "none",
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: Literal["32", "bf16", "auto"] = "32",
+    target_accuracy: float = 0.95,
+    recalibrate: bool = False,
+    report: bool = True,
+    grad_cam: bool = True,
+    format: Literal["html", "md"] = "html",
+    compare: tuple[Path, Path] | None = None,
+    out: Path | None = None,
+) -> None:
+    """Measure a checkpoint on photos that it was not trained on: metrics, calibration, a report with pictures.
+
+    Args:
+        run: folder of a run, whose best checkpoint is evaluated (default: the newest run), or a checkpoint file.
+        ckpt: a checkpoint file instead of a run.
+        split: split to evaluate on.
+        root: folder of another dataset, or the new folder of the run's dataset.
+        tta: test-time augmentation: none, flip (the mirror image as well) or scales (three sizes of both).
+        batch_size: photos per forward pass.
+        device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
+        precision: 32 gives the same figures everywhere; bf16 is faster on hardware that has it; auto uses it there.
+        target_accuracy: accuracy, 0-1, that answers above the threshold of "unsure" should have.
+        recalibrate: fit temperature and threshold again even if they are known.
+        report: write the report.
+        grad_cam: show in the report the regions that the answers rest on.
+        format: format of the report.
+        compare: compare two runs on the same photos instead: the baseline and the candidate run.
+        out: folder for the results (default: the run's folder).
+    """
+    if compare is not None:
+        _compare(compare[0], compare[1], split, out)
+        return
+    from bball_pl.evaluate import evaluation as evaluations
+    from bball_pl.evaluate.results import evaluation_summary, write_evaluation
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.terminal import console, say, say_next
+
+    model = TrainedModel.open(
+        project.chosen_checkpoint(run, ckpt), tta=tta, batch_size=batch_size, device=device, precision=precision
+    )
+    # "The newest run" is another one tomorrow.
+    named = run is not None or ckpt is not None or model.run is None
+    command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(model.run), project.ROOT)])
+    evaluation = evaluations.evaluate(
+        model, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
+    )
+    folder = out if out is not None else evaluations.results_folder(model, split, root)
+    write_evaluation(folder, evaluation)
+    console.print(evaluation_summary(evaluation))
+    if report:
+        from bball_pl.evaluate.report import gallery_rows, write_report
+
+        rows = gallery_rows(evaluation.answers)
+        heat_maps = evaluations.heat_maps(model, evaluation, rows) if grad_cam else None
+        say(f"report: {write_report(evaluation, folder / f'report.{format}', heat_maps, format)}")
+    else:
+        say(f"results: {folder}")
+    if folder == evaluation.run:
+        say_next(next_step("export", "--run", folder))
+
+
+def _compare(baseline: Path, candidate: Path, split: Literal["train", "val", "test"], out: Path | None) -> None:
+    """Compare two runs, or two folders with predictions; a run that was not evaluated is evaluated first."""
+    from bball_pl.evaluate.compare import compare_answers, comparison_table, write_comparison
+    from bball_pl.evaluate.predictions import read_answers
+    from bball_pl.evaluate.results import is_evaluated
+    from bball_pl.terminal import console, say
+
+    for run in (baseline, candidate):
+        if (run / project.CHECKPOINTS / project.BEST).is_file() and not is_evaluated(run, split):
+            evaluate(run, split=split, report=False)
+    a, b = (read_answers(run / project.predictions_file(split)) for run in (baseline, candidate))
+    name_a, name_b = (str(Path(run.absolute().parent.name, run.absolute().name)) for run in (baseline, candidate))
+    comparison = compare_answers(a, b, name_a, name_b)
+    folder = out if out is not None else candidate / "comparisons" / name_a.replace("/", "-")
+    write_comparison(folder, comparison)
+    console.print(comparison_table(comparison))
+    say(f"results: {folder}")
+
+
+def _typed(command: str, more: list[str]) -> str:
+    """Return the command line of this process for a report, with further words, as it works in the project's folder."""
+    words = sys.argv[1:]
+    if Path(sys.argv[0]).name == f"{command}.py":
+        return shlex.join(["python", f"scripts/{command}.py", *more, *words])
+    return shlex.join(["bball", command, *more, *words[1:]])
+
+
+def predict(
+    sources: list[str],
+    /,
+    *,
+    run: Path | None = None,
+    ckpt: Path | None = None,
+    format: Literal["table", "csv", "jsonl"] | None = None,
+    out: Path | None = None,
+    annotate: Path | None = None,
+    threshold: float | None = None,
+    fps: float = 4.0,
+    smooth: float = 0.75,
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: Literal["32", "bf16", "auto"] = "32",
+) -> None:
+    """Classify photos and videos with a trained checkpoint.
+
+    Exit status: 0 if all were classified, 1 if some failed (they are listed at the end), 2 if nothing could be done.
+
+    CSV has the columns path, answer, predicted, confidence, prob_<class> for every class, frame, seconds, smoothed;
+    JSON lines have the same keys, with the probabilities as an object. The answer is "unsure" if the confidence is
+    below the threshold; predicted is the most probable class all the same. The last three columns are for videos, one
+    row per classified frame, and empty for photos: the frame's number, its time, and the answer after smoothing.
+
+    Args:
+        sources: photos, videos, folders, patterns in quotes, or - for a list on standard input.
+        run: folder of a run, whose best checkpoint is used (default: the newest run; before the first run the model
+            that comes with the program, which was trained on rendered scenes only).
+        ckpt: a checkpoint file instead of a run.
+        format: output format (default: by the suffix of --out; else a table on a terminal and CSV elsewhere).
+        out: file for the answers, or a folder for predictions.csv; written when all are there.
+        annotate: folder for annotated copies of the photos (JPEG) and videos (MP4, without sound).
+        threshold: confidence, 0-1, below which the answer is "unsure" (default: from the calibration).
+        fps: frames of a video to classify per second.
+        smooth: seconds before and after a frame over which a video's answers are averaged; 0 for none.
+        batch_size: photos per forward pass.
+        device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
+        precision: 32 gives the same figures everywhere; bf16 is faster on hardware that has it; auto uses it there.
+    """
+    from bball_pl.predict.sources import find_sources
+
+    if run is not None and ckpt is not None:
+        raise ConfigError("--run and --ckpt are both given; pass one of them")
+    if not 0 < fps < float("inf") or not 0 <= smooth < float("inf"):
+        raise ConfigError(f"--fps is {fps} and --smooth is {smooth}; expected numbers above 0, and 0 or above")
+    found = find_sources(sources, sys.stdin.buffer, leave_out=annotate)
+    if not found.sources:
+        raise ConfigError("\n".join(["there is nothing to classify:", *list(found.failure_lines())[1:]]))
+    # Not above: torch takes seconds, and a misspelt name should be reported at once.
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.predict.predict import predict_all
+
+    model = TrainedModel.open(
+        ckpt or run, threshold=threshold, batch_size=batch_size, device=device, precision=precision
+    )
+    summary = predict_all(model, found, format, out, annotate, fps, smooth)
+    for line in (summary, *found.failure_lines()):
+        print(line, file=sys.stderr)
+    if found.failures:
+        sys.exit(SOME_FAILED)
+
+
+def export(
+    run: Path | None = None,
+    /,
+    *,
+    ckpt: Path | None = None,
+    name: str | None = None,
+    out: Path = project.ROOT / "exports",
+    settings: ExportSettings,
+    root: Path | None = None,
+    ios: bool = False,
+    inspect: Path | None = None,
+) -> None:
+    """Write a checkpoint as ONNX and Core ML files, and prove here that each answers as the trained model does.
+
+    Exit status: 0 if every file is proven, 3 if one is not: then the folder is called NAME.rejected.
+
+    Args:
+        run: folder of a run, whose best checkpoint is exported, or a checkpoint file (default: the newest run; before
+            the first run the model that comes with the program, which was trained on rendered scenes only).
+        ckpt: a checkpoint file instead of a run.
+        name: name of the export's folder (default: the run's experiment).
+        out: folder that the export's folder is made in.
+        settings: options of the files.
+        root: folder of the dataset with the test photos (default: the run's).
+        ios: put the proven ML Program and its contract into the app of ios/ as well.
+        inspect: describe a .onnx, .mlpackage or .mlmodel file instead.
+    """
+    from bball_pl.terminal import console, say
+
+    if inspect is not None:
+        from bball_pl.verify.describe import describe
+
+        console.print(describe(inspect))
+        return
+    if ios and "mlpackage" not in settings.formats:
+        raise ConfigError("--ios puts the ML Program into the app; add mlpackage to --formats")
+    if name is not None and (Path(name).name != name or name in {".", ".."}):
+        raise ConfigError(f"--name {name!r} is not the name of a folder; use --out DIR for its place")
+    chosen = None if run is None and ckpt is None else project.chosen_checkpoint(run, ckpt)
+    from bball_pl.court.demo_dataset import write_demo
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.export.export import export_model, export_summary
+    from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
+
+    model = TrainedModel.open(chosen, device="cpu")
+    folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
+    if is_court_checkpoint(model.checkpoint):
+        say(f"{model.checkpoint.name}: {CAUTION}")
+        folder = name or "court"
+        # Scenes of a seed that it was not trained on: the proof needs photos, and there may be none yet.
+        root = root or write_demo(project.ROOT / "data" / "court_proof", 4, 64, 2018, court="teaching").root
+    result = export_model(model, out.absolute() / folder, settings, root)
+    console.print(export_summary(result))
+    say(f"export: {result.folder}")
+    if not result.passed:
+        print("error: the export is not proven: see the lines above", file=sys.stderr)
+        sys.exit(NOT_PROVEN)
+    if ios:
+        from bball_pl.export.ios import install_in_app
+
+        say(f"app: {install_in_app(result.folder, result.about, result.interface)}")
+
+
+def studio(
+    inbox: Path | None = None,
+    /,
+    *,
+    run: Path | None = None,
+    ckpt: Path | None = None,
+    logs: Path = project.ROOT / project.LOGS,
+    data: Path = project.ROOT / "data",
+    exports: Path = project.ROOT / "exports",
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    class_names: list[str] | None = None,
+    language: Literal["auto", "en", "zh-Hant"] = "auto",
+    suggest: bool = True,
+    open: bool = False,
+) -> None:
+    """Sort photos, try the model and correct its errors in a browser; the address of the page is printed.
+
+    Every change is a line in labels.csv before a file moves, and can be undone, also after a restart. Only this machine
+    can open the page. With another --host it is open to whoever has the token, which is printed with the address unless
+    the variable BBALL_STUDIO_TOKEN holds one.
+
+    Args:
+        inbox: folder of the photos to sort, <source>/unsorted/<album>/ or any other (default: data/inbox).
+        run: folder of a run, whose best checkpoint suggests and answers (default: the newest run, if there is one).
+        ckpt: a checkpoint file instead of a run.
+        logs: folder of the runs.
+        data: folder of the datasets.
+        exports: folder of the exports, whose files can answer in Try.
+        host: address to listen on; 0.0.0.0 admits other machines of the network, with a token.
+        port: port to listen on; the next free one if it is taken, any free one for 0.
+        class_names: classes of the keys 1, 2, 3 … (default: shoot dribble layup).
+        language: language of the page; auto takes the browser's.
+        suggest: run the model over the inbox in the background, for suggestions and similar photos.
+        open: open the page in the browser.
+    """
+    from bball_pl.moves import MOVES
+    from bball_pl.studio.guard import new_token
+    from bball_pl.studio.server import serve
+    from bball_pl.studio.state import TOKEN_VARIABLE, Settings, is_loopback
+
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port is {port}; expected 0 to 65535")
+    try:
+        checkpoint = project.chosen_checkpoint(run, ckpt, logs)
+    except RunError:
+        if run is not None or ckpt is not None:
+            raise
+        checkpoint = None  # sorting comes before the first run
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    settings = Settings(
+        inbox=(inbox or data / "inbox").absolute(),
+        logs=logs.absolute(),
+        data=data.absolute(),
+        exports=exports.absolute(),
+        checkpoint=checkpoint,
+        host=host,
+        port=port,
+        token=given or ("" if is_loopback(host) else new_token()),
+        language="" if language == "auto" else language,
+        suggest=suggest,
+        class_names=tuple(class_names or (move.name for move in MOVES)),
+    )
+    if inbox is not None and not inbox.is_dir():
+        raise ConfigError(f"there is no folder {inbox}; pass a folder of photos")
+    serve(settings, open, show_token=not given)
+
+
+#: The commands by name, in the order in which photos pass through them.
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "collect": SOURCES,
+    "audit": audit,
+    "split": split,
+    "fit": fit,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
+    "studio": studio,
+    "pretrain": pretrain,
+}

@@ -1,0 +1,156 @@
+"""The layout of a dataset for training, `{train,test[,val]}/<class>/…`, and the refusal of everything else."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from bball_pl.errors import DatasetError
+from bball_pl.moves import UNSORTED, display_name, sort_class_names
+from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE
+from bball_pl.photos.tree import (
+    IMAGE_SUFFIXES,
+    SPLITS,
+    NoPhotosError,
+    Photo,
+    PhotoTree,
+    class_folders,
+    is_litter,
+    nfc,
+    walk,
+)
+
+
+def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> list[str]:
+    """Return the class names of a dataset in the order of the targets, looking at the names in `train` only.
+
+    Args:
+        root: The dataset's folder.
+        given: The class names in the order that is wanted. Default: every folder in `train`.
+
+    Raises:
+        DatasetError: If the root or `train` is missing, there are fewer than two classes, or a given class is double
+            or has no folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(
+            f"there is no dataset at {root}. Make the demo's with `bball demo`, or pass --data.root DIR."
+        )
+    if not (root / "train").is_dir():
+        raise DatasetError(
+            f"{root} has no folder 'train' (found: {_listing(class_folders(root))}). Expected "
+            "{train,test}/<class>/*.jpg. Sort the photos into train/<class>/ and test/<class>/, or pass --data.root "
+            "DIR."
+        )
+    found = class_folders(root / "train")
+    if given is None:
+        if len(found) < 2:
+            raise DatasetError(
+                f"{root / 'train'} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
+                "one per move, such as shoot, dribble and layup. Add the missing ones, or pass --data.root DIR."
+            )
+        return sort_class_names(found)
+    if len(given) < 2:
+        raise DatasetError(f"--data.class_names gives {len(given)} classes; expected two or more.")
+    if doubles := [name for name, times in Counter(map(nfc, given)).items() if times > 1]:
+        raise DatasetError(f"--data.class_names names {_listing(doubles)} twice. Give each class once.")
+    _require_folders(root / "train", given)
+    return list(given)
+
+
+def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> PhotoTree:
+    """List the photos of a dataset for training: those in the class folders of its splits.
+
+    Files without the name of an image, classes that are left out, and folders of photos beside the splits are noted in
+    `ignored`; files that systems and people leave behind (`.DS_Store`, `Thumbs.db`, README, text) are not.
+
+    Args:
+        root: The dataset's folder, `{train,test[,val]}/<class>/*.jpg`.
+        given: As in `find_class_names`.
+
+    Raises:
+        DatasetError: As in `find_class_names` and `PhotoTree.scan`; if `test` or `val` lacks a class or has one that
+            `train` lacks; if `photos.csv` names a file that is not there or contradicts a photo's folder.
+    """
+    root = Path(root)
+    names = find_class_names(root, given)
+    beside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not is_litter(folder.name)]
+    beside = [folder for folder in beside if folder.name not in {*SPLITS, QUARANTINE}]
+    ignored = [
+        f"{folder.name}/" for folder in beside if any(path.suffix.lower() in IMAGE_SUFFIXES for path in walk(folder))
+    ]
+    for folder in (root / split for split in SPLITS if (root / split).is_dir()):
+        _require_folders(folder, names)
+        extra = sorted(set(class_folders(folder)) - set(map(nfc, names)))
+        if extra and given is None:
+            raise DatasetError(
+                f"{folder} has the folder {_listing(extra)}, and {root / 'train'} has not. Add photos of that class "
+                "to train, remove the folder, or pass --data.class_names."
+            )
+        unsorted = [UNSORTED] if (folder / UNSORTED).is_dir() else []
+        ignored += [f"{folder.name}/{name}/" for name in (*extra, *unsorted)]
+    try:
+        tree = PhotoTree.scan(root, names)
+    except NoPhotosError:
+        tree = PhotoTree(root, names, [], True)  # the check before training names the class that lacks photos
+    in_classes = [photo for photo in tree.photos if tree.class_folder(photo.relative.split("/")) is not None]
+    tree.ignored = sorted(
+        [*ignored, *(name for name in tree.ignored if tree.class_folder(name.split("/")) is not None)]
+    )
+    _refuse_contradictions(tree, in_classes)
+    tree.photos = [photo for photo in in_classes if photo.class_name]
+    return tree
+
+
+def count_table(photos: Mapping[str, Sequence[Photo]], class_names: Sequence[str]) -> Table:
+    """Return a table of photos per class and split, with the number of groups where they are known."""
+    splits = [split for split in SPLITS if photos.get(split)]
+    table = Table()
+    table.add_column("class")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for name in class_names:
+        counts = [sum(photo.class_name == name for photo in photos[split]) for split in splits]
+        table.add_row(display_name(name), *map(str, counts))
+    table.add_section()
+    table.add_row("all", *(str(len(photos[split])) for split in splits))
+    groups = [len({photo.group for photo in photos[split] if photo.group}) for split in splits]
+    if any(groups):
+        table.add_row("groups", *map(str, groups))
+    return table
+
+
+def _refuse_contradictions(tree: PhotoTree, photos: Sequence[Photo]) -> None:
+    """Refuse rows that contradict the class folders: one of the two is wrong, and training must not guess which."""
+    folders = {photo.relative: photo.relative.split("/")[1] for photo in photos}
+    problems = []
+    for number, (relative, row) in enumerate(tree.table.items(), start=2):
+        if relative not in folders:
+            # Photos outside the splits and of classes that are left out are no contradiction.
+            if not (tree.root / relative).exists():
+                problems.append(f"row {number}: {relative} is not there")
+        elif nfc(row["class"]) != nfc(folders[relative]):
+            problems.append(f"row {number}: {relative} has the class '{row['class']}'")
+    if problems:
+        raise DatasetError(
+            f"{tree.root / PHOTOS_CSV} does not agree with the folders:\n  " + "\n  ".join(problems) + "\n"
+            "Each row's path and class must be those of a file below the root. Mend the rows, or move the photos."
+        )
+
+
+def _require_folders(folder: Path, class_names: Sequence[str]) -> None:
+    found = class_folders(folder)
+    for name in class_names:
+        if nfc(name) not in found:
+            raise DatasetError(
+                f"{folder} has no folder '{name}' (found: {_listing(found)}). Add it, or pass --data.class_names."
+            )
+
+
+def _listing(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"
