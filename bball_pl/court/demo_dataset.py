@@ -115,8 +115,8 @@ def _clear_way(root: Path, demo: _Demo, force: bool) -> bool:
     if not force:
         state = "an incomplete demo" if found == demo else "another demo"
         raise DatasetError(
-            f"{root} holds {state} (train {found.train}, test {found.test}, seed {found.seed}, {found.court} court). "
-            "Add --force to replace it, or give another --out."
+            f"{root} holds {state} (train {found.train}, test {found.test}, seed {found.seed}) of the {found.court} "
+            "court. Add --force to replace it, or give another --out."
         )
     return False
 
