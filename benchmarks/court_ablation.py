@@ -49,7 +49,7 @@ class Row:
         says: how it differs from the first row of the teaching court.
         court: which court renders the scenes.
         scenes: number of them.
-        options: for fit, beside configs/pretrain.yaml.
+        options: Options of fit, beside --config pretrain.
     """
 
     says: str
@@ -137,6 +137,8 @@ def figures(classifier: MoveClassifier, photos: Photos, flip: bool = True, marke
     # Of the three moves: whether it is one at all is the other question.
     predicted = np.array(NAMES)[moves.argmax(1)]
     right = predicted == photos.classes
+    # As predict answers: "none" is an answer as well, and wrong for a move.
+    answered = np.array(classifier.class_names)[probabilities.argmax(1)]
     one = of_move & np.array([name.startswith(marked) for name in photos.names])
     result: dict[str, float] = {}
     for label, chosen in (("all", of_move), (marked.strip("_"), one)):
@@ -146,6 +148,10 @@ def figures(classifier: MoveClassifier, photos: Photos, flip: bool = True, marke
             result |= {
                 f"{label}_n": number, f"{label}_accuracy": hits / number, f"{label}_low": low, f"{label}_high": high,
                 f"{label}_balanced": float(balanced_accuracy_score(photos.classes[chosen], predicted[chosen])),
+                f"{label}_answered": float(np.mean(answered[chosen] == photos.classes[chosen])),
+                f"{label}_answered_balanced": float(
+                    np.mean([np.mean(answered[chosen & (photos.classes == name)] == name) for name in NAMES])
+                ),
             }  # fmt: skip
     if (~of_move).any():
         confidence = moves.max(1)
@@ -189,14 +195,15 @@ def line(says: str, got: dict[str, float]) -> str:
     interval = f" ({got['all_low']:.2f}–{got['all_high']:.2f})" if "all_low" in got else ""
     rest = f"{got['auroc']:.2f} | {100 * got['none_sure']:.0f} %" if "auroc" in got else "– | –"
     return (
-        f"| {says} | {pair('all_accuracy', 'all_balanced')}{interval} | {pair('a_accuracy', 'a_balanced')} | {rest} | "
+        f"| {says} | {pair('all_accuracy', 'all_balanced')}{interval} | {pair('a_accuracy', 'a_balanced')} "
+        f"| {pair('all_answered', 'all_answered_balanced')} | {rest} | "
         f"{pair('probe_accuracy', 'probe_balanced')} |"
     )
 
 
 HEADER = (
-    "| | accuracy / balanced, all (95 % interval) | source a alone | AUROC moves against none "
-    "| none answered with ≥ 0.9 | regression on features, 5 folds |\n|---|---|---|---|---|---|"
+    "| | accuracy / balanced, all (95 % interval) | source a alone | none counted as wrong | AUROC moves against none "
+    "| none answered with ≥ 0.9 | regression on features, 5 folds |\n|---|---|---|---|---|---|---|"
 )
 
 
@@ -209,12 +216,12 @@ def train(name: str, row: Row, folder: Path) -> Path:
     scenes = folder / f"{row.court}_{row.scenes}"
     write_demo(scenes, row.scenes, max(60, row.scenes // 20), SEED, court=row.court)
     command = [
-        sys.executable, str(project.ROOT / "scripts" / "fit.py"), "--config",
-        str(project.ROOT / "configs" / "pretrain.yaml"), "--name", f"ablation_{name}", "--data.root", str(scenes),
+        sys.executable, "-m", "bball_pl", "fit", "--config", "pretrain", "--name", f"ablation_{name}",
+        "--data.root", str(scenes),
         "--seed_everything", str(SEED), "--pictures", "false", *row.options,
     ]  # fmt: skip
     subprocess.run(command, check=True)
-    return project.newest_run(logs.parent)
+    return project.newest_run(project.ROOT / project.LOGS)
 
 
 def court_ablation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,13 @@ def answering_checkpoint(run: Path | None = None, ckpt: Path | None = None) -> P
         return court_checkpoint()
 
 
-def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], temperature: float = 1.0) -> None:
+def write_weights(
+    checkpoint: dict[str, Any],
+    out: Path,
+    facts: dict[str, Any],
+    temperature: float = 1.0,
+    offsets: Mapping[str, float] | None = None,
+) -> None:
     """Write a checkpoint as a safetensors file: float16 weights, classes and preprocessing as metadata.
 
     Tensors of one dimension (norms, biases) stay float32: they are small, and variances can exceed the float16 range.
@@ -68,6 +75,7 @@ def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], 
         out: File to write, .safetensors.
         facts: Origin of the weights (command, seed, scenes), JSON values.
         temperature: Divides the logits; folded into the head, so that the file needs no calibration.
+        offsets: class name -> number added to its logit, before the temperature.
 
     Raises:
         WeightsError: if the head is not one linear layer of the network.
@@ -88,15 +96,16 @@ def write_weights(checkpoint: dict[str, Any], out: Path, facts: dict[str, Any], 
         raise WeightsError(
             f"{out.name}: the network has no linear head for {classes} classes to write the temperature to"
         )
-    for name in (f"{head[0]}.weight", f"{head[0]}.bias"):
-        state[name] = state[name].float() / temperature
+    added = torch.tensor([(offsets or {}).get(name, 0.0) for name in about["class_names"]])
+    state[f"{head[0]}.weight"] = state[f"{head[0]}.weight"].float() / temperature
+    state[f"{head[0]}.bias"] = (state[f"{head[0]}.bias"].float() + added) / temperature
     tensors = {
         name: (value.to(torch.float16) if value.ndim > 1 else value).contiguous() for name, value in state.items()
     }
-    metadata = {
-        _KEY: json.dumps(about, sort_keys=True),
-        "hyper_parameters": json.dumps(checkpoint["hyper_parameters"], sort_keys=True, default=str),
-    }
+    # The file that training started from is not part of the model, and its path means nothing elsewhere.
+    about["hyper_parameters"] = {**checkpoint["hyper_parameters"], "weights": "none"}
+    # One entry: safetensors writes several in any order, and the same weights are to give the same bytes.
+    metadata = {_KEY: json.dumps(about, sort_keys=True)}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, save(tensors, metadata))
 
@@ -114,7 +123,8 @@ def read_weights(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        about, parameters = json.loads(metadata[_KEY]), json.loads(metadata["hyper_parameters"])
+        about = json.loads(metadata[_KEY])
+        parameters = about.pop("hyper_parameters")
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]}); is it whole?") from error
     except (KeyError, ValueError) as error:

@@ -29,6 +29,7 @@ def pretrain(
     name: str = "pretrain",
     out: Path | None = None,
     temperature: float = 1.0,
+    none_offset: float = 0.0,
     workers: int | None = None,
     options: tuple[str, ...] = (),
 ) -> Path:
@@ -48,6 +49,7 @@ def pretrain(
         name: experiment name; a stage is lightning_logs/NAME_SIZE/version_N.
         out: file to write (default: exports/BACKBONE.court.safetensors).
         temperature: softmax temperature, folded into the head of the written file.
+        none_offset: number added to the logit of the class none; below 0 the written file answers none less often.
         workers: number of rendering processes (default: one per core).
         options: further options of fit for every stage, in quotes: "--trainer.devices 4 --trainer.strategy ddp".
 
@@ -82,19 +84,22 @@ def pretrain(
         if best is not None:
             arguments += ["--model.probe", "false"]  # the stage before knows the classes already
         arguments += [word for option in options for word in shlex.split(option)]
-        commands.append(shlex.join(["fit", *arguments]).replace(str(project.ROOT), "."))
+        command = shlex.join(["fit", *arguments]).replace(str(project.CONFIGS / "pretrain.yaml"), "pretrain")
+        commands.append(command.replace(str(project.ROOT), "."))
         best = _stage(f"{name}_{size}", arguments)
     if best is None:
         raise RunError("no stage was run")
     target = out or project.ROOT / "exports" / f"{backbone}.court.safetensors"
     facts: dict[str, Any] = {
         "scenes": scenes, "seed": seed, "renderer": RENDERER, "version": __version__, "starting_from": start,
-        "sizes": list(sizes), "epochs": list(epochs), "temperature": temperature, "commands": commands,
+        "sizes": list(sizes), "epochs": list(epochs), "temperature": temperature,
+        "none_offset": none_offset, "commands": commands,
         "command": f"pretrain --scenes {scenes} --seed {seed} --backbone {backbone} "
-        f"--sizes {' '.join(map(str, sizes))} --epochs {' '.join(map(str, epochs))}", "caution": CAUTION,
+        f"--sizes {' '.join(map(str, sizes))} --epochs {' '.join(map(str, epochs))} --temperature {temperature} "
+        f"--none_offset {none_offset}", "caution": CAUTION,
         "licence": "Apache-2.0",
     }  # fmt: skip
-    write_weights(read_checkpoint(best), target, facts, temperature)
+    write_weights(read_checkpoint(best), target, facts, temperature, {"none": none_offset})
     print(f"weights: {target} ({target.stat().st_size / 1e6:.1f} MB); {CAUTION}")
     return target
 

@@ -61,6 +61,7 @@ def test_a_written_file_is_read_as_a_checkpoint(tmp_path: Path, tiny: MoveClassi
         assert file.get_tensor("fc.weight").dtype == torch.float16
         assert file.get_tensor("bn1.running_var").dtype == torch.float32
     assert about["court"] == {"scenes": 8, "seed": 7}
+    assert about["hyper_parameters"]["weights"] == "none"
 
 
 def test_the_temperature_goes_into_the_head(tmp_path: Path, tiny: MoveClassifier) -> None:
@@ -69,6 +70,9 @@ def test_the_temperature_goes_into_the_head(tmp_path: Path, tiny: MoveClassifier
     photos = torch.randn(2, 3, 32, 32)
     plain, calm = (MoveClassifier.from_checkpoint(tmp_path / f"{name}.safetensors") for name in ("plain", "calm"))
     assert torch.allclose(plain(photos), 2 * calm(photos), atol=0.01, rtol=0.01)
+    write_weights(checkpoint_of(tiny), tmp_path / "moved.safetensors", {}, 2.0, {"none": -1.0})
+    moved = MoveClassifier.from_checkpoint(tmp_path / "moved.safetensors")
+    assert torch.allclose(moved(photos), calm(photos) - torch.tensor([0, 0, 0, 0.5]), atol=0.01)
 
 
 def test_a_file_of_somebody_else_is_not_a_checkpoint(tmp_path: Path) -> None:
@@ -104,6 +108,7 @@ def test_the_shipped_model_knows_the_moves_and_says_what_it_is() -> None:
     assert about["class_names"] == list(CLASSES)
     assert about["backbone"] == BACKBONE
     assert {"scenes", "seed", "renderer", "version", "command", "sizes", "epochs", "temperature"} <= set(about["court"])
+    assert "--none_offset" in about["court"]["command"]
     assert about["court"]["caution"] == CAUTION
     assert TrainedModel.open(path, device="cpu").rule.note == CAUTION
     first, again = (MoveClassifier.from_checkpoint(path) for _ in range(2))
