@@ -475,6 +475,32 @@ def export(
         say(f"app: {install_in_app(result.folder, result.about, result.interface)}")
 
 
+def verify(folder: Path, /, *, verbose: bool = False) -> None:
+    """Check, without a checkpoint, that an export contains exactly the files that were proven.
+
+    Every changed, missing or added file is listed, and the exit status is 3 then.
+
+    Args:
+        folder: folder of the export, with its parity.json.
+        verbose: list the unchanged files and their SHA-256 as well.
+    """
+    from bball_pl.terminal import say
+    from bball_pl.verify.proof import verify_folder
+
+    gates = verify_folder(folder)
+    failed = [gate for gate in gates if not gate.passed]
+    for gate in gates if verbose else failed:
+        say(
+            f"{gate.name}: {gate.found}"
+            if gate.passed
+            else f"{gate.name}: found {gate.found}, expected {gate.expected}"
+        )
+    if failed:
+        print("error: this is not the export that was proven: see the lines above", file=sys.stderr)
+        sys.exit(NOT_PROVEN)
+    say(f"all {len(gates) - 2} files are those that were proven")
+
+
 def studio(
     inbox: Path | None = None,
     /,
@@ -553,6 +579,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "verify": verify,
     "studio": studio,
     "pretrain": pretrain,
 }

@@ -20,7 +20,7 @@ Signature = tuple[int, int]
 
 
 def signature(path: Path) -> Signature:
-    """Return size and time of the last change of a file; (-1, -1) if it cannot be looked at."""
+    """Return size and time of the last change of a file; (-1, -1) if it cannot be read."""
     try:
         found = path.stat()
     except OSError:
@@ -30,11 +30,11 @@ def signature(path: Path) -> Signature:
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the body ends without an exception.
+    """Yield a temporary path beside `path`, which replaces `path` when the body ends without an exception.
 
     The temporary file lies in the same folder, because a rename is atomic only within one file system. It is flushed
     to disk before the rename: otherwise a power cut can leave the new name on an empty file. On an exception, Ctrl-C
-    included, it is removed and `path` stays as it was. The folder is made if it is not there.
+    included, it is removed and `path` stays as it was. A missing folder is created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +78,13 @@ class Staging:
 
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Staging]:
-    """Yield a temporary folder beside `target` that takes its place when the body ends without an exception.
+    """Yield a temporary folder beside `target`, which replaces `target` when the body ends without an exception.
 
-    An older folder at that place is replaced at once and as a whole. On an exception, Ctrl-C included, what was written
+    An older folder of that name is replaced as a whole. On an exception, Ctrl-C included, what was written
     is removed and the older folder stays.
 
     Raises:
-        RunError: if the disk is full or the place cannot be written.
+        RunError: if the disk is full or the folder cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,8 @@ def next_step(command: str, *words: object) -> str:
     """Return a command of this program as one line to paste into a shell.
 
     It starts as the running command was started: with the Python and the script of a clone in full, so that it works
-    in any folder and environment, or with `bball`, in full where that is not the `bball` that a shell would find.
+    in any folder and environment, or with `bball`, in full where that is not the `bball` that a shell would find. A
+    project that was named by an option is named again.
 
     Args:
         command: Name of the command, such as `audit`.
@@ -87,7 +88,9 @@ def next_step(command: str, *words: object) -> str:
         front = [str(started), command]
     else:
         front = ["bball", command]
-    return shlex.join([*front, *map(str, words)])
+    # Without it the next command would be about the project of the working folder.
+    chosen = any(word.partition("=")[0] == "--project" for word in sys.argv[1:])
+    return shlex.join([*front, *map(str, words), *(["--project", str(ROOT)] if chosen else [])])
 
 
 def config_file(name: str | os.PathLike[str]) -> Path:

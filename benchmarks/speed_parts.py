@@ -28,10 +28,9 @@ from torchvision.datasets import ImageFolder
 
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import BballError
-from bball_pl.model.batch_norm import apply_policy
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.fit_cli import FitCLI
-from bball_pl.model.recipe import parameter_groups
+from bball_pl.model.recipe import apply_policy, parameter_groups
 from bball_pl.moves import MOVES
 
 BACKBONE = "inception_v3"

@@ -256,6 +256,8 @@ def test_the_next_step_starts_as_this_command_did(monkeypatch: pytest.MonkeyPatc
     assert next_step("audit", "my photos") == f"{sys.executable} {CLONE}/scripts/audit.py 'my photos'"
     monkeypatch.setattr(sys, "argv", ["/odd/bball"])
     assert next_step("audit", "photos") == "/odd/bball audit photos"
+    monkeypatch.setattr(sys, "argv", ["/odd/bball", "split", "--project", "league"])
+    assert next_step("audit", "photos") == f"/odd/bball audit photos --project {project.ROOT}"
     monkeypatch.setattr(sys, "argv", ["notebook"])
     assert next_step("audit", "photos") == "bball audit photos"
 

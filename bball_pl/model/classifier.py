@@ -21,13 +21,14 @@ from bball_pl import __version__
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
-from bball_pl.model.batch_norm import BatchNormPolicy, apply_policy
 from bball_pl.model.linear_probe import ClassWeights
 from bball_pl.model.network import MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
 from bball_pl.model.probe_start import LinearProbe
 from bball_pl.model.recipe import (
+    BatchNormPolicy,
     WeightEma,
+    apply_policy,
     check_ranges,
     freeze_lowest,
     learning_rate_schedule,

@@ -84,11 +84,11 @@ class FitCLI(LightningCLI):
         parser.add_argument("--pictures", action=ActionYesNo, nargs="?", default=True, help=RUN_OPTIONS["pictures"])
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse the arguments; Lightning would warn that the process has a command line of its own."""
+        """Parse the arguments; Lightning would warn about the command line of the process."""
         self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link what data and model must agree on, so that it is said once."""
+        """Link what data and model must agree on, so that it is given once."""
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
         parser.link_arguments(
@@ -174,7 +174,7 @@ class FitCLI(LightningCLI):
         figures = {name: float(value) for name, value in final.items() if name in _FINAL}
         if metrics is not None:
             figures |= {"test/acc": metrics["accuracy"], "test/f1": metrics["macro_f1"], "test/loss": metrics["nll"]}
-        # Under names of their own: TensorBoard writes them as points at step 0, which no curve should have.
+        # Under separate names: TensorBoard writes them as points at step 0, which no curve should have.
         figures = {f"final/{name}": value for name, value in figures.items()}
         settings = {f"model/{name}": value for name, value in self.config["model"].items()}
         settings |= {f"data/{name}": self.config["data"][name] for name in ("augment", "batch_size", "root")}

@@ -14,7 +14,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from bball_pl.model.batch_norm import SyncBatchNormPlugin
+from bball_pl.model.recipe import SyncBatchNormPlugin
 
 
 class FitTrainer(L.Trainer):

@@ -199,7 +199,7 @@ def test_an_inbox_that_nobody_has_sorted(tmp_path: Path, cache: Path) -> None:
     write_table(root, [row(name, "unsorted", "game", validator="", collected="2026-01-01") for name in names])
     done = run(root, cache=cache)
     assert "no photo is sorted into a class yet: doubtful labels and imbalance are left out" in done.stdout
-    assert "studio.py --inbox" in done.stdout
+    assert f"studio.py {root}" in done.stdout
     out = tmp_path / "audits" / "inbox" / "local"
     assert {(own["kind"], own["path"]) for own in table(out / "audit.csv")} == {
         ("near_duplicate", "unsorted/game/copy.jpg"),

@@ -140,7 +140,7 @@ def visit(browser: Browser, own: Studio, place: str, **options: Any) -> Iterator
     assert seen.outside == []
 
 
-def wait_until(page: Page, expression: str, seconds: float = 15) -> None:
+def wait_until(page: Page, expression: str, seconds: float = 60) -> None:
     """Wait until JavaScript holds; Playwright's own wait evaluates a text in the page, which its policy forbids."""
     ends = time.monotonic() + seconds
     while not page.evaluate(expression):

@@ -15,7 +15,7 @@ class Visit:
         self.context = browser.new_context(
             **({"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | options)
         )
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(60_000)
         self.page = self.context.new_page()
         self.url = url
         self.said: list[str] = []

@@ -11,14 +11,14 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from bball_pl.model.batch_norm import (
+from bball_pl.model.network import MoveNet
+from bball_pl.model.recipe import (
     BatchNormPolicy,
     SyncBatchNorm,
     SyncBatchNormPlugin,
     apply_policy,
     batch_norm_layers,
 )
-from bball_pl.model.network import MoveNet
 
 
 def example() -> nn.Sequential:

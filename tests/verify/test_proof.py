@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bball_pl import cli
 from bball_pl.errors import VerificationError
 from bball_pl.verify.inspection import Gate
 from bball_pl.verify.proof import verify_folder, write_proof
@@ -70,3 +71,15 @@ def test_what_is_no_proof_is_refused(folder: Path, content: str) -> None:
     (folder / "parity.json").unlink()
     with pytest.raises(VerificationError, match=r"has no parity\.json"):
         verify_folder(folder)
+
+
+def test_the_command_lists_what_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(words=["verify", str(folder)])
+    assert "all 2 files" in capsys.readouterr().out
+    (folder / "model.onnx").write_bytes(b"Graph")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words=["verify", str(folder)])
+    assert ended.value.code == 3
+    captured = capsys.readouterr()
+    assert captured.out.startswith("model.onnx: found ")
+    assert "not the export that was proven" in captured.err
