@@ -18,7 +18,7 @@ from bball_pl.cli import Command
 from bball_pl.collect_commands import SOURCES
 from bball_pl.errors import ConfigError, DatasetError, RunError
 from bball_pl.export.options import ExportSettings
-from bball_pl.model.pretrain import pretrain
+from bball_pl.model.court_weights import pretrain
 from bball_pl.project import next_step
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def demo(
         court: demo is an album of the three moves; teaching is for training before there are real photos, with
             framings, halls and light of all kinds and a class none.
     """
-    from bball_pl.court.contact_sheet import write_contact_sheet
-    from bball_pl.court.demo_dataset import write_demo
+    from bball_pl.court.demo_dataset import write_contact_sheet, write_demo
     from bball_pl.terminal import say, say_next
 
     result = write_demo(out, train, test, seed, workers, force, court=court)
@@ -485,7 +484,7 @@ def verify(folder: Path, /, *, verbose: bool = False) -> None:
         verbose: list the unchanged files and their SHA-256 as well.
     """
     from bball_pl.terminal import say
-    from bball_pl.verify.proof import verify_folder
+    from bball_pl.verify.parity import verify_folder
 
     gates = verify_folder(folder)
     failed = [gate for gate in gates if not gate.passed]

@@ -28,8 +28,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.export.coreml import write_coreml
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, interface_for
+from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.moves import MOVES
 from bball_pl.verify.mil_program import MilProgram

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from bball_pl.court.camera import Camera, Image, Plane, paint_plane
-from bball_pl.court.palette import Colour, times
+from bball_pl.court.hall import Colour, times
 from bball_pl.court.people import strong_colour
 
 STYLES = ("arena", "crowd", "dark", "wall", "street", "plain", "noise", "hall")

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from bball_pl.court.camera import Array, Camera
-from bball_pl.court.framing import box_around, is_in_picture
+from bball_pl.court.framing import (
+    box_around,
+    draw_framing,
+    frame,
+    is_in_picture,
+    look,
+    points_of,
+    sample_position,
+    sample_size,
+)
 from bball_pl.court.hoop import RING_X, RING_Z
-from bball_pl.court.move_poses import BALL_RADIUS
 from bball_pl.court.outfit import Outfit
 from bball_pl.court.people import Player, civilian, sample_outfit, sample_player
-from bball_pl.court.pose import ROW, Skeleton, placed
+from bball_pl.court.pose import BALL_RADIUS, ROW, Skeleton, placed
 from bball_pl.court.stances import HOLDING, draw_phase, hand_on_ball, sample_stance
-from bball_pl.court.viewpoints import draw_framing, frame, look, points_of, sample_position, sample_size
 
 #: Attempts to find a camera position with a visible ball.
 _TRIES = 14

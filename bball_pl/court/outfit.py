@@ -9,7 +9,7 @@ import numpy as np
 
 from bball_pl.court.body import PART_ROW, PARTS, Detail, Mesh, surface
 from bball_pl.court.camera import Array
-from bball_pl.court.palette import Colour, between
+from bball_pl.court.hall import Colour, between
 
 
 @dataclass(frozen=True)

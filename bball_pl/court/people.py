@@ -9,8 +9,8 @@ import numpy as np
 from bball_pl.court.body import PART_ROW, Detail, Mesh
 from bball_pl.court.camera import Array, Camera
 from bball_pl.court.figure import Light, Soup, patch_soup
+from bball_pl.court.hall import STRONG, Colour, between, times
 from bball_pl.court.outfit import Looks, Outfit, paint_body
-from bball_pl.court.palette import STRONG, Colour, between, times
 
 _SKINS: tuple[Colour, ...] = (
     (244, 212, 188), (236, 196, 166), (224, 178, 142), (206, 156, 118), (182, 130, 94), (150, 104, 74),

@@ -7,8 +7,21 @@ from dataclasses import replace
 import numpy as np
 
 from bball_pl.court.camera import Array
-from bball_pl.court.move_poses import BALL_RADIUS, RANGES, Action, Range, angle_range, palm_of, sample_action
-from bball_pl.court.pose import ANGLES, ROW, JointAngles, Skeleton, forward_kinematics, reach
+from bball_pl.court.pose import (
+    ANGLES,
+    BALL_RADIUS,
+    RANGES,
+    ROW,
+    Action,
+    JointAngles,
+    Range,
+    Skeleton,
+    angle_range,
+    forward_kinematics,
+    palm_of,
+    reach,
+    sample_action,
+)
 
 #: phase -> (parent phase, joint angle ranges in degrees); an angle that is not listed comes from the parent.
 _STANCES: dict[str, tuple[str, dict[str, Range]]] = {

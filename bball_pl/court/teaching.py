@@ -8,20 +8,18 @@ import cv2
 import numpy as np
 
 from bball_pl.court.backdrops import Backdrop, draw_style, paint_backdrop
-from bball_pl.court.balls import paint_make, print_on, sample_ball
 from bball_pl.court.body import COARSE, FINE, MIDDLE, Mesh, build_mesh
 from bball_pl.court.camera import Array, Camera, Image
 from bball_pl.court.figure import Event, Light, Soup, mesh_soup, paint_soup, patch_soup
-from bball_pl.court.floor import COURT_LENGTH
 from bball_pl.court.framing import is_in_picture, is_inside
-from bball_pl.court.game import Game
-from bball_pl.court.hoop import RING_X, hoop_soup
+from bball_pl.court.hall import COURT_LENGTH
+from bball_pl.court.hoop import RING_X, hoop_soup, paint_make, print_on, sample_ball
 from bball_pl.court.lesson import Lesson, Somebody, sample_lesson, tall_in_pixels
-from bball_pl.court.move_poses import BALL_RADIUS
 from bball_pl.court.outfit import patches
 from bball_pl.court.people import paint_player, shape_body, strong_colour, tail_soup
-from bball_pl.court.photograph import darken_and_mirror, develop, paint_hall, streak
-from bball_pl.court.press import finish
+from bball_pl.court.photograph import darken_and_mirror, develop, finish, paint_hall, streak
+from bball_pl.court.pose import BALL_RADIUS
+from bball_pl.court.scene import Game
 from bball_pl.court.stills import paint_still
 
 #: The classes of a teaching dataset.

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface
+from bball_pl.export.onnx import DeployModel
 from bball_pl.verify.runners import quietly, require_coreai, start_deep_thread
 
 

@@ -14,15 +14,14 @@ from rich.text import Text
 from bball_pl.errors import ConfigError
 from bball_pl.evaluate.evaluation import split_photos
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.formats import STEM, Export, VerifiedFiles
 from bball_pl.export.handover import write_card, write_kit
 from bball_pl.export.metadata import About, interface_for
+from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
 from bball_pl.terminal import log
-from bball_pl.verify.parity import choose_photos, reference_answers
-from bball_pl.verify.proof import write_proof
+from bball_pl.verify.parity import choose_photos, reference_answers, write_proof
 
 
 def export_summary(export: Export) -> Group:

@@ -9,11 +9,9 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bball_pl.export.compress import write_compressed
-from bball_pl.export.coreml import Form, remove_file_or_package, write_coreml
-from bball_pl.export.deploy import DeployModel
+from bball_pl.export.coreml import Form, remove_file_or_package, write_compressed, write_coreml
 from bball_pl.export.metadata import About, Interface
-from bball_pl.export.onnx import write_onnx
+from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import Compression, Compute, ExportSettings, Target
 from bball_pl.verify.inspection import Expected, Gate, inspect_coreml, inspect_onnx
 from bball_pl.verify.mil_program import MilProgram

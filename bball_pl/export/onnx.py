@@ -1,4 +1,4 @@
-"""A classifier as one ONNX file."""
+"""The network as it is shipped, from a photo of 0–255 to probabilities, and its ONNX file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,99 @@ from pathlib import Path
 
 import onnx
 import torch
+from timm.layers import Conv2dSame
+from timm.layers.padding import get_same_padding
+from torch import Tensor, nn
 
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, Interface
 from bball_pl.files import atomic_path
+from bball_pl.model.classifier import MoveClassifier
 from bball_pl.verify.runners import quietly
+
+
+class DeployModel(nn.Module):
+    """A classifier with normalisation, temperature and softmax inside, so that an app needs to know none of them.
+
+    Args:
+        classifier: taken over, on the CPU, in evaluation mode.
+        temperature: the logits are divided by it before the softmax.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, classifier: MoveClassifier, temperature: float = 1.0) -> None:
+        super().__init__()
+        # Training's channels_last would be in the exported graph as operations on strides.
+        self.network = classifier.network.cpu().eval().to(memory_format=torch.contiguous_format)
+        self.class_names, self.spec = list(classifier.class_names), classifier.spec
+        self.temperature = temperature
+        _fix_padding(self.network, self.spec.size)
+        # Inside the graph: Core ML's image scaling has one scale for all channels.
+        self.register_buffer("mean", torch.tensor(self.spec.mean).mul(255).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor(self.spec.std).mul(255).reciprocal().view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return probabilities: RGB float `[B, 3, S, S]`, 0–255 → float `[B, classes]`, rows sum to 1."""
+        logits = self.network((image - self.mean) * self.scale)
+        return torch.softmax(logits / self.temperature, dim=1)
+
+    @property
+    def example(self) -> Tensor:
+        """A grey photo to trace with, float32 `[1, 3, S, S]`."""
+        return torch.full((1, 3, self.spec.size, self.spec.size), 127.0)
+
+
+@torch.no_grad()
+def _fix_padding(network: nn.Module, size: int) -> None:
+    """Give convolutions with TensorFlow's padding the constant padding that one input size needs, in place.
+
+    timm computes it from the shape in every forward. That is the same answer, but the arithmetic on shapes would be in
+    the traced graph, and coremltools 9.0 cannot read it with numpy 2.4.
+    """
+    found = {name: module for name, module in network.named_modules() if isinstance(module, Conv2dSame)}
+    sides: dict[str, tuple[int, int]] = {}
+
+    def remember(name: str) -> None:
+        def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            height, width = arguments[0].shape[-2:]
+            sides[name] = (height, width)
+
+        handles.append(found[name].register_forward_pre_hook(hook))
+
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    for name in found:
+        remember(name)
+    network(torch.zeros(1, 3, size, size))
+    for handle in handles:
+        handle.remove()
+    for name, convolution in found.items():
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, _padded(convolution, sides[name]))
+
+
+def _padded(convolution: Conv2dSame, sides: tuple[int, int]) -> nn.Module:
+    pairs = [
+        get_same_padding(side, kernel, stride, dilation)
+        for side, kernel, stride, dilation in zip(
+            sides, convolution.kernel_size, convolution.stride, convolution.dilation, strict=True
+        )
+    ]
+    (top, bottom), (left, right) = ((pad // 2, pad - pad // 2) for pad in pairs)
+    plain = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        (convolution.kernel_size[0], convolution.kernel_size[1]),
+        (convolution.stride[0], convolution.stride[1]),
+        dilation=(convolution.dilation[0], convolution.dilation[1]),
+        groups=convolution.groups,
+        bias=convolution.bias is not None,
+    )
+    plain.weight, plain.bias = convolution.weight, convolution.bias
+    if (top, left) == (bottom, right):
+        plain.padding = (top, left)
+        return plain.eval()
+    return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain).eval()
 
 
 def write_onnx(model: DeployModel, path: Path, interface: Interface, about: About) -> Path:

@@ -20,14 +20,23 @@ from hypothesis import strategies as st
 from bball_pl.court.album import PHOTOS_PER_GAME, difference_hash
 from bball_pl.court.body import COARSE, MIDDLE, PARTS, build_mesh, surface
 from bball_pl.court.camera import Plane, look_at, visible_polygon
-from bball_pl.court.contact_sheet import write_contact_sheet
-from bball_pl.court.demo_dataset import write_demo
+from bball_pl.court.demo_dataset import write_contact_sheet, write_demo
 from bball_pl.court.framing import is_in_picture
-from bball_pl.court.game import sample_game
 from bball_pl.court.hoop import RING_X, RING_Z
-from bball_pl.court.move_poses import BALL_RADIUS, PHASES, RANGES, angle_range, palm_of, sample_action
-from bball_pl.court.pose import ANGLES, BONES, forward_kinematics, placed, reach
-from bball_pl.court.scene import sample_scene, tall_in_pixels
+from bball_pl.court.pose import (
+    ANGLES,
+    BALL_RADIUS,
+    BONES,
+    PHASES,
+    RANGES,
+    angle_range,
+    forward_kinematics,
+    palm_of,
+    placed,
+    reach,
+    sample_action,
+)
+from bball_pl.court.scene import sample_game, sample_scene, tall_in_pixels
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.moves import MOVES
 from bball_pl.photos.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv

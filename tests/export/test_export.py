@@ -17,18 +17,17 @@ import pytest
 
 from bball_pl.errors import RunError
 from bball_pl.evaluate.predictions import read_answers
-from bball_pl.export import compress
+from bball_pl.export import coreml
 from bball_pl.export.coreml import write_coreml
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.export import export_model
 from bball_pl.export.metadata import About, interface_for
-from bball_pl.export.onnx import write_onnx
+from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
 from bball_pl.verify.mil_program import read_program
-from bball_pl.verify.proof import verify_folder
+from bball_pl.verify.parity import verify_folder
 from bball_pl.verify.runners import CoreAIRunner, runner_for
 
 from helpers.export_files import Exported, digest, edge_photos, exported_run, script
@@ -163,11 +162,11 @@ def test_compression_spares_the_layer_that_makes_the_logits(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: Any
 ) -> None:
     # The head of the small network counts as small; that of inception_v3 does not.
-    monkeypatch.setattr(compress, "_SMALL", 0)
+    monkeypatch.setattr(coreml, "_SMALL", 0)
     program = exported.folder / "BasketballMoves.mlpackage"
     about = About.of_model(exported.model(), "", "", "")
     interface = interface_for(about.class_names)
-    path = compress.write_compressed(program, tmp_path / "small.mlpackage", compression, interface, about)
+    path = coreml.write_compressed(program, tmp_path / "small.mlpackage", compression, interface, about)
     weighty = [own for own in read_program(path).operations if own.op_type in {"conv", "linear"}]
     stored = [own.weight.op.op_type for own in weighty]
     assert all(kind.startswith("constexpr_") for kind in stored[:-1])

@@ -17,9 +17,9 @@ import pytest
 from bball_pl.errors import BballError, ConfigError, RunError, VerificationError
 from bball_pl.export import ios
 from bball_pl.export.coreml import write_coreml
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.ios import CONTRACT, MODEL_FOLDER, contract, install_in_app, package_sha256
 from bball_pl.export.metadata import About, interface_for
+from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.preprocess import PreprocessSpec
 

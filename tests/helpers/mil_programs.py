@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bball_pl.export.deploy import DeployModel
+from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.verify.mil_program import MilProgram
 from bball_pl.verify.runners import quietly

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from bball_pl.court.teaching import CLASSES
 from bball_pl.errors import ConfigError, RunError, WeightsError
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.model import court_weights, pretrain
+from bball_pl.model import court_weights
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.court_weights import (
     BACKBONE,
@@ -137,12 +137,12 @@ def test_without_a_run_the_shipped_model_answers(tmp_path: Path, monkeypatch: py
 
 def test_pretraining_wants_as_many_sizes_as_epochs() -> None:
     with pytest.raises(ConfigError, match="for each size a number of epochs"):
-        pretrain.pretrain(scenes=8, sizes=(160, 224), epochs=(1,))
+        court_weights.pretrain(scenes=8, sizes=(160, 224), epochs=(1,))
 
 
 def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bball_pl.project.ROOT", tmp_path)
-    root = Path(pretrain.__file__).resolve().parents[2]
+    root = Path(court_weights.__file__).resolve().parents[2]
     for folder in ("scripts", "configs"):
         (tmp_path / folder).symlink_to(root / folder)
     options = ("--trainer.default_root_dir", str(tmp_path), "--pictures", "false", "--data.val_fraction", "0.4")
@@ -151,12 +151,12 @@ def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: py
         "scenes": 34, "backbone": TINY, "weights": "none", "sizes": (32, 40), "epochs": (1, 1),
         "data": tmp_path / "scenes", "out": out, "workers": 1, "options": options,
     }  # fmt: skip
-    assert pretrain.pretrain(**arguments) == out
+    assert court_weights.pretrain(**arguments) == out
     about = read_checkpoint(out)["bball_pl"]
     assert about["spec"]["size"] == 40
     assert len(about["court"]["commands"]) == 2
     written = out.read_bytes()
     # What is finished is taken as it is.
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a stage was run again"))
-    pretrain.pretrain(**arguments)
+    court_weights.pretrain(**arguments)
     assert out.read_bytes() == written

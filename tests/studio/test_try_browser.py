@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, interface_for
-from bball_pl.export.onnx import write_onnx
+from bball_pl.export.onnx import DeployModel, write_onnx
 
 from helpers.browser import chromium
 from helpers.predict_runs import calibrated

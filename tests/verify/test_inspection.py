@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from bball_pl.errors import VerificationError
 from bball_pl.export.coreml import finish, write_coreml
-from bball_pl.export.deploy import DeployModel
 from bball_pl.export.metadata import About, interface_for
-from bball_pl.export.onnx import write_onnx
+from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.describe import describe
 from bball_pl.verify.graph import onnx_graph

@@ -18,7 +18,7 @@ from coremltools.converters.mil import Builder as mb  # noqa: N813
 from torch import Tensor
 
 from bball_pl.errors import VerificationError
-from bball_pl.export.deploy import DeployModel
+from bball_pl.export.onnx import DeployModel
 from bball_pl.verify.mil_ops import OPS
 from bball_pl.verify.mil_program import MilProgram
 

@@ -14,7 +14,7 @@ import torch
 from coremltools.models.neural_network import quantization_utils
 
 from bball_pl.errors import VerificationError
-from bball_pl.export.deploy import DeployModel
+from bball_pl.export.onnx import DeployModel
 from bball_pl.verify.graph import network_graph
 from bball_pl.verify.model_file import read_spec
 from bball_pl.verify.neuralnetwork import NeuralNetwork

@@ -19,11 +19,9 @@ from torch import Tensor
 from bball_pl.errors import VerificationError
 from bball_pl.evaluate.calibration import DecisionRule
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.export.compress import write_compressed
-from bball_pl.export.coreml import write_coreml
-from bball_pl.export.deploy import DeployModel
+from bball_pl.export.coreml import write_compressed, write_coreml
 from bball_pl.export.metadata import About, Interface, interface_for
-from bball_pl.export.onnx import write_onnx
+from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import Compression, Compute
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.linear_probe import fit_regressions
@@ -39,8 +37,9 @@ from bball_pl.verify.parity import (
     compression_gates,
     reference_answers,
     rounding_gate,
+    verify_folder,
+    write_proof,
 )
-from bball_pl.verify.proof import verify_folder, write_proof
 from bball_pl.verify.runners import runner_for
 
 from helpers.export_files import edge_photos
