@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 from helpers.painting import COLOURS, paint_photo
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+# A suite that starts in the background ignores Ctrl-C, and so would every process that a test sends it to.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bball_pl.court.camera import Image
+from bball_pl.court.game import Game, sample_game
 from bball_pl.court.photograph import encode, encode_for_web, take_photo
-from bball_pl.court.scene import Game, sample_game
 from bball_pl.court.teaching import CLASSES, take_lesson_photo
 from bball_pl.errors import PhotoError
 from bball_pl.moves import MOVES

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bball_pl.court.camera import Array, Camera, look_at
+from bball_pl.court.game import Game
 from bball_pl.court.hall import X0, X1, Y0, Y1
 from bball_pl.court.hoop import RING_X, RING_Z
 from bball_pl.court.pose import BALL_RADIUS, ROW, Skeleton
-from bball_pl.court.scene import Game
 
 #: Long and short side of a photo in pixels, as albums on the web have them.
 LONG, SHORT = 640, 427

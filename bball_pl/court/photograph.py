@@ -21,11 +21,12 @@ from bball_pl.court.figure import (
     patch_soup,
 )
 from bball_pl.court.framing import is_in_picture
+from bball_pl.court.game import Game
 from bball_pl.court.hall import COURT_LENGTH, Colour
 from bball_pl.court.hoop import RING_X, hoop_soup, paint_ball
 from bball_pl.court.outfit import paint_body, patches
 from bball_pl.court.pose import BALL_RADIUS
-from bball_pl.court.scene import Game, Person, Scene, sample_scene, tall_in_pixels
+from bball_pl.court.scene import Person, Scene, sample_scene, tall_in_pixels
 
 #: JPEG qualities of photos that were saved more than once.
 PRESS_QUALITIES = (45, 96)

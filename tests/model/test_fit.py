@@ -183,7 +183,7 @@ def test_the_terminal_shows_what_matters_in_80_columns(fitted: Fitted) -> None:
 
 
 def test_help_and_print_config(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    helped, _ = here(["--help"], 0, monkeypatch, capsys)
+    helped = fit(["--help", "all"]).stdout
     for option in ("--data.root", "--model.backbone", "--model.lr", "--trainer.max_epochs", "--name", "--ckpt_path"):
         assert option in helped, option
     assert "timm name" in helped

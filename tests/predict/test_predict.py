@@ -243,7 +243,7 @@ def test_bad_files_are_listed_and_counted_and_the_rest_is_answered(run: Run, alb
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["nix.jpg", "*.nix"], "there is nothing to answer:\n  nix.jpg: there is no such file\n  *.nix: no photo"),
+        (["nix.jpg", "*.nix"], "there is nothing to classify:\n  nix.jpg: there is no such file\n  *.nix: no photo"),
         (["-"], "standard input lists nothing"),
         (["a.png", "--run", "somewhere"], "--run and --ckpt are both given"),
         (["a.png", "--threshold", "1.5"], "expected a number from 0 to 1"),
@@ -254,7 +254,7 @@ def test_bad_files_are_listed_and_counted_and_the_rest_is_answered(run: Run, alb
         (["a.png", "--out", "a.png"], "one of the sources"),
         (["a.png", "--annotate", "."], "not annotated copies"),
         (["a.png", "--annotate", "a.png"], "is a file"),
-        ([], "sources"),
+        ([], "SOURCES"),
     ],
 )
 def test_what_cannot_be_done_ends_with_status_2(

@@ -144,7 +144,7 @@ def test_a_checkpoint_is_read_again_when_it_changes(tmp_path: Path) -> None:
     second = models.load()
     assert second.sha256 != first.sha256
     path.unlink()
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="there is no checkpoint"):
         models.load()
 
 
