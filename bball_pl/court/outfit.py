@@ -1,4 +1,4 @@
-"""What a player wears and looks like: skin, hair, jersey, number; as colours of a body's quads and patches on them."""
+"""Looks of a player: skin, hair, jersey, number; as colours of a body's quads and patches on them."""
 
 from __future__ import annotations
 
