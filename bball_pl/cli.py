@@ -47,6 +47,7 @@ _EXTRAS = {
     "fastapi": "studio",
     "starlette": "studio",
     "uvicorn": "studio",
+    "python_multipart": "studio",
     "coreai": "coreai",
     "coreai_torch": "coreai",
     "onnx2coreml": "onnx2coreml",
