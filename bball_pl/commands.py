@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from bball_pl import project
 from bball_pl.cli import Command
 from bball_pl.collect_commands import SOURCES
-from bball_pl.errors import ConfigError, DatasetError, RunError
+from bball_pl.errors import ConfigError, DatasetError, RunError, exit_on_sigterm
 from bball_pl.export.options import ExportSettings
+from bball_pl.files import has_control
 from bball_pl.model.court_weights import pretrain
 from bball_pl.project import next_step
 
@@ -411,6 +412,7 @@ def predict(
         sys.exit(SOME_FAILED)
 
 
+@exit_on_sigterm()
 def export(
     run: Path | None = None,
     /,
@@ -447,8 +449,10 @@ def export(
         return
     if ios and "mlpackage" not in settings.formats:
         raise ConfigError("--ios puts the ML Program into the app; add mlpackage to --formats")
-    if name is not None and (Path(name).name != name or name in {".", ".."}):
-        raise ConfigError(f"--name {name!r} is not the name of a folder; use --out DIR for its place")
+    if name is not None and (Path(name).name != name or name.startswith(".") or not name.strip() or has_control(name)):
+        raise ConfigError(
+            f"--name is {name!r}; expected the name of a folder that is not hidden. Use --out DIR for its place."
+        )
     chosen = None if run is None and ckpt is None else project.chosen_checkpoint(run, ckpt)
     from bball_pl.court.demo_dataset import write_demo
     from bball_pl.evaluate.trained_model import TrainedModel
@@ -457,6 +461,8 @@ def export(
 
     model = TrainedModel.open(chosen, device="cpu")
     folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
+    # Hidden files count for nothing in a proof.
+    folder = folder.lstrip(".") or "export"
     if is_court_checkpoint(model.checkpoint):
         say(f"{model.checkpoint.name}: {CAUTION}")
         folder = name or "court"

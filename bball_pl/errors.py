@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 #: Exit status of a program that a closed pipe ends, as a shell reports it: 128 and SIGPIPE's number.
 PIPE_CLOSED = 141
@@ -60,3 +64,29 @@ def exit_on_error() -> Iterator[None]:
         # The interpreter flushes standard output once more at its end, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(PIPE_CLOSED)
+
+
+#: Exit status of a program that SIGTERM ends, as a shell reports it: 128 and the signal's number.
+TERMINATED = 143
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the body as Ctrl-C does: what the body cleans up is cleaned up, and the exit status is 143.
+
+    Without it the process ends at once, and temporary files stay. In another thread than the main one, which gets no
+    signals, it does nothing.
+    """
+
+    def end(_: int, __: FrameType | None) -> NoReturn:
+        print("terminated", file=sys.stderr)
+        sys.exit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

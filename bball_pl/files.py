@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,11 @@ def signature(path: Path) -> Signature:
     except OSError:
         return -1, -1
     return found.st_size, found.st_mtime_ns
+
+
+def has_control(name: str) -> bool:
+    """Return whether a name or other text has a line break or another control character."""
+    return any(unicodedata.category(sign) in {"Cc", "Zl", "Zp"} for sign in name)
 
 
 @contextmanager
@@ -105,12 +112,34 @@ def staged_folder(target: Path) -> Iterator[Staging]:
                     os.close(descriptor)
         folder.chmod(0o755)
         _replace(folder, staging.target)
-    except OSError as error:
+    except Exception as error:
+        reason = write_problem(error, folder)
+        if reason is None:
+            raise
         raise RunError(
-            f"the export cannot be written ({error}). Make room, or pass --out DIR on another disk."
+            f"the export cannot be written: {reason}; make room, or pass --out DIR on another disk"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_problem(error: Exception, folder: Path) -> str | None:
+    """Return why files could not be written, in one clause; None if the error is of another kind.
+
+    Converters copy packages from the folder of temporary files, and report a full disk as an exception of their own:
+    the disk is the fuller one of the two.
+
+    Args:
+        error: what was raised.
+        folder: where the files were being written, with what was written so far.
+    """
+    full = any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
+    if full:
+        free, place = min((shutil.disk_usage(path).free, path) for path in (folder, Path(tempfile.gettempdir())))
+        name = place.parent if place == folder else f"{place} (temporary files)"
+        written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return f"the disk of {name} is full ({free / 1e6:.1f} MB free after {written / 1e6:.1f} MB of the files)"
+    return str(error) if isinstance(error, OSError) else None
 
 
 def _replace(folder: Path, target: Path) -> None:

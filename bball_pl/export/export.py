@@ -11,7 +11,6 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bball_pl.errors import ConfigError
 from bball_pl.evaluate.evaluation import split_photos
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.formats import STEM, Export, VerifiedFiles
@@ -83,13 +82,12 @@ def export_model(
     Raises:
         RunError: if the disk is full.
         DatasetError: if there are no test photos to verify on.
-        ConfigError: if the settings contradict each other.
+        ConfigError: if two classes have the same label.
     """
     if model.calibration is None:
         console.print(f"note: {model.rule.note}", markup=False, soft_wrap=True)
     about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
-    _check(settings)
     photos = choose_photos(split_photos(model, "test", root)[0], settings.photos)
     # First the answers: the deployed model changes the network's padding and memory format.
     reference = reference_answers(model, photos)
@@ -109,17 +107,6 @@ def export_model(
         # A rejected folder of an earlier attempt would be taken for the result of this one.
         shutil.rmtree(target.with_name(target.name + REJECTED), ignore_errors=True)
     return export
-
-
-def _check(settings: ExportSettings) -> None:
-    if not settings.formats:
-        raise ConfigError("--formats is empty; expected some of onnx, mlpackage, mlmodel, aimodel")
-    if settings.route == "onnx" and "onnx" not in settings.formats:
-        raise ConfigError("--route onnx starts from the ONNX file; add onnx to --formats")
-    if settings.compress and ("mlpackage" not in settings.formats or settings.target == "iOS15"):
-        raise ConfigError("--compress works on the ML Program for iOS16 or newer; add mlpackage to --formats")
-    if settings.compress and settings.compute == "fp32":
-        raise ConfigError("--compress and --compute fp32 contradict each other; leave one out")
 
 
 def _write_parity(folder: Path, model: TrainedModel, settings: ExportSettings, export: Export) -> None:

@@ -13,7 +13,7 @@ from bball_pl.errors import ConfigError, RunError, VerificationError
 from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.export.formats import STEM
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
-from bball_pl.files import staged_folder, write_text
+from bball_pl.files import staged_folder, write_problem, write_text
 from bball_pl.moves import MOVES
 from bball_pl.project import CLONE
 
@@ -69,8 +69,9 @@ def install_in_app(
             facts = contract(about, interface, package_sha256(package), proof, day)
             write_text(staging.folder / CONTRACT, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     except (RunError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, RunError) else error
-        raise RunError(f"the app {app} keeps its old model: {cause}. Free disk space or give write access.") from error
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        reason = write_problem(cause, target.parent) or str(cause)
+        raise RunError(f"the app {app} keeps its old model: {reason}. Free disk space or give write access.") from error
     return target
 
 

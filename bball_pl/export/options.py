@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bball_pl.errors import ConfigError
+from bball_pl.files import has_control
+
 Format = Literal["onnx", "mlpackage", "mlmodel", "aimodel"]
 Target = Literal["iOS13", "iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
 Route = Literal["trace", "export", "onnx"]
@@ -33,6 +36,9 @@ class ExportSettings:
         author: author of the model, for the file's metadata.
         licence: licence of the model, for the file's metadata.
         description: description of the model in one sentence, for the file's metadata.
+
+    Raises:
+        ConfigError: if options contradict each other, or author, licence or description is empty or has a line break.
     """
 
     formats: Sequence[Format] = ("onnx", "mlpackage", "mlmodel")
@@ -47,3 +53,23 @@ class ExportSettings:
     author: str = "not stated"
     licence: str = "not stated"
     description: str = "Says which basketball move a photo shows."
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise ConfigError("--formats is empty; expected some of onnx, mlpackage, mlmodel, aimodel")
+        if "mlpackage" in self.formats and self.target in {"iOS13", "iOS14"}:
+            raise ConfigError(
+                f"--target {self.target} does not take an ML Program; expected iOS15, iOS16, iOS17, iOS18 or iOS26, or "
+                "--formats mlmodel"
+            )
+        if self.route == "onnx" and "onnx" not in self.formats:
+            raise ConfigError("--route onnx starts from the ONNX file; add onnx to --formats")
+        if self.compress and ("mlpackage" not in self.formats or self.target == "iOS15"):
+            raise ConfigError("--compress works on the ML Program for iOS16 or newer; add mlpackage to --formats")
+        if self.compress and self.compute == "fp32":
+            raise ConfigError("--compress and --compute fp32 contradict each other; leave one out")
+        for name in ("author", "licence", "description"):
+            text = getattr(self, name)
+            # Core ML drops an empty field, and then the metadata would not be the expected one.
+            if not text.strip() or has_control(text):
+                raise ConfigError(f"--{name} is {text!r}; expected text on one line. Leave the option out, or give it.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from bball_pl.errors import DatasetError
+from bball_pl.files import has_control
 from bball_pl.moves import UNSORTED, display_name, sort_class_names
 from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE
 from bball_pl.photos.tree import (
@@ -34,7 +35,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
 
     Raises:
         DatasetError: If the root or `train` is missing, there are fewer than two classes, or a given class is double
-            or has no folder.
+            or has no folder, or a name has a line break or control character.
     """
     root = Path(root)
     if not root.is_dir():
@@ -48,6 +49,10 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
             "DIR."
         )
     found = class_folders(root / "train")
+    for name in given or found:
+        # It would be in every table and file as two lines, and in the labels of an app.
+        if has_control(name):
+            raise DatasetError(f"the class name {name!r} has a line break or control character. Rename the folder.")
     if given is None:
         if len(found) < 2:
             raise DatasetError(

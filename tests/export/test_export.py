@@ -30,15 +30,10 @@ from bball_pl.verify.mil_program import read_program
 from bball_pl.verify.parity import verify_folder
 from bball_pl.verify.runners import CoreAIRunner, runner_for
 
-from helpers.export_files import Exported, digest, edge_photos, exported_run, script
+from helpers.export_files import Exported, digest, edge_photos, script
 from helpers.fit_runs import ROOT
 
 FILES = ["BasketballMoves.onnx", "BasketballMoves.mlpackage", "BasketballMoves.mlmodel"]
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return exported_run(tmp_path_factory.mktemp("export"))
 
 
 def test_an_export_holds_every_format_and_its_proof(exported: Exported) -> None:
@@ -300,6 +295,12 @@ def test_inspecting_prints_the_interface(exported: Exported) -> None:
         (["--formats", "onnx", "--ios"], ["--ios", "mlpackage"]),
         (["--target", "iOS13"], ["iOS13", "iOS15"]),
         (["--name", "../away"], ["../away", "--out"]),
+        (["--name", ".hidden"], [".hidden", "--name"]),
+        (["--name", "two\nlines"], ["two\\nlines", "--name"]),
+        (["--name", ""], ["--name", "''"]),
+        (["--author", ""], ["--author", "''"]),
+        (["--licence", "  "], ["--licence"]),
+        (["--description", "two\nlines"], ["--description", "two\\nlines"]),
         (["--root", "nowhere"], ["nowhere"]),
         (["--compress", "int9"], ["int9"]),
     ],
@@ -310,6 +311,8 @@ def test_settings_that_do_not_go_together(
     done = script("--run", exported.run, "--out", tmp_path / "out", *options, expect=2)
     for word in words:
         assert word in done.stderr
+    assert done.stderr.startswith("error: "), "before the work"
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 

@@ -53,6 +53,14 @@ def test_given_class_names_that_do_not_fit(make_dataset: Make, given: list[str],
         find_class_names(make_dataset(), given)
 
 
+def test_a_class_name_of_two_lines_is_refused(make_dataset: Make) -> None:
+    root = make_dataset(class_names=("two\nlines", "b", "c"))
+    with pytest.raises(DatasetError, match=r"class name 'two\\nlines' has a line break") as raised:
+        scan_dataset(root)
+    assert "\n" not in str(raised.value)
+    assert scan_dataset(root, ["b", "c"]).class_names == ["b", "c"]
+
+
 def test_one_class_only(make_dataset: Make) -> None:
     with pytest.raises(DatasetError, match=r"1 class folders \(found: shoot\); expected two or more"):
         find_class_names(make_dataset(class_names=("shoot",)))
