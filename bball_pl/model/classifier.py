@@ -22,7 +22,7 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
 from bball_pl.model.linear_probe import ClassWeights
-from bball_pl.model.network import MoveNet, load_weights, spec_for
+from bball_pl.model.network import ChannelsLast, MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
 from bball_pl.model.probe_start import LinearProbe
 from bball_pl.model.recipe import (
@@ -75,10 +75,12 @@ class MoveClassifier(L.LightningModule):
         ema_decay: decay of the moving average of the weights, 0-1; 0 switches it off.
         patience: epochs without a better validation loss after which the run ends; 0 never ends it early.
         compile: compiles the network with torch.compile; worth its minutes of start-up on a GPU.
+        channels_last: memory format of weights and photos; auto takes true, the faster one, unless the backbone has a
+            convolution that would corrupt memory in it (fastvit, mobileone, repvgg).
         seed: random seed of order, dropout and mixing.
 
     Raises:
-        ConfigError: if the backbone is unknown or a number is out of its range.
+        ConfigError: if the backbone is unknown, has no linear head for the probe, or a number is out of its range.
         WeightsError: if the weights are not available or do not fit.
     """
 
@@ -110,6 +112,7 @@ class MoveClassifier(L.LightningModule):
         ema_decay: float = 0.998,
         patience: int = 10,
         compile: bool = False,
+        channels_last: ChannelsLast = "auto",
         seed: int = 0,
     ):
         super().__init__()
@@ -117,11 +120,14 @@ class MoveClassifier(L.LightningModule):
         self.save_hyperparameters()
         self.class_names = list(class_names)
         self.spec = spec_for(backbone, image_size, fit, mean, std)
-        self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary)
+        self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary, channels_last)
+        if probe and not isinstance(self.network.head, torch.nn.Linear):
+            raise ConfigError(
+                f"the linear probe needs a linear head, and {backbone} ends in {type(self.network.head).__name__}; "
+                "pass --model.probe false, or another --model.backbone"
+            )
         load_weights(self.network, backbone, weights, class_names)
         freeze_lowest(self.network.net, frozen)
-        # Convolutions on CPUs and tensor cores are fastest in this memory format.
-        self.network.to(memory_format=torch.channels_last)
         self.outcomes: dict[str, Outcomes] = {}
         self._collectors: dict[str, OutcomeCollector] = {}
         self._policy_epoch = -1
@@ -193,9 +199,12 @@ class MoveClassifier(L.LightningModule):
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def setup(self, stage: str) -> None:
-        """Compile the network if `compile` is true; in place, so that the names in the checkpoint stay."""
+        """Refuse a size that the backbone does not take; compile the network if `compile` is true."""
+        if stage == "fit" and not self.hparams["probe"]:  # the probe has tried its sizes before
+            self.network.check_size(self.spec.size)
         if self.hparams["compile"] and stage == "fit":
-            # Batches of an epoch differ by one photo; two compiled sizes are faster than one for any size.
+            # In place, so that the names in the checkpoint stay. Batches of an epoch differ by one photo; two compiled
+            # sizes are faster than one for any size.
             self.network.compile(dynamic=False)
 
     def on_fit_start(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 import timm
@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from bball_pl.errors import ConfigError, WeightsError
 from bball_pl.model.court_weights import court_state
 from bball_pl.photos.preprocess import Fit, PreprocessSpec, triple
+
+#: Memory format of a network; auto takes the fastest one that is safe.
+ChannelsLast = bool | Literal["auto"]
 
 #: Blocks of each stage of EfficientNet-Lite0 (B0 without squeeze-and-excitation), arXiv:1905.11946, table 1.
 _BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
@@ -121,6 +124,27 @@ def image_sizes(backbone: str, image_size: int | Sequence[int] | None = None) ->
     return sizes[:1] if description.fixed_input_size else sizes
 
 
+#: From this number of input channels on oneDNN has other code for the convolution that `suits_channels_last` looks for.
+_ONEDNN_BLOCK = 16
+
+
+def suits_channels_last(network: nn.Module) -> bool:
+    """Return whether a network can be trained in channels_last memory format on a CPU without corrupting memory.
+
+    The backward pass of an ungrouped 1 × 1 convolution with a stride and 2 to 15 input channels writes beyond its
+    buffer in torch 2.15 (oneDNN on AVX2 and AVX-512): the process ends with "double free" or SIGSEGV. The stems of
+    FastViT, MobileOne and RepVGG have one. In the contiguous format it is right.
+    """
+    return not any(
+        isinstance(module, nn.Conv2d)
+        and tuple(module.kernel_size) == (1, 1)
+        and max(module.stride) > 1
+        and module.groups == 1
+        and module.in_channels < _ONEDNN_BLOCK
+        for module in network.modules()
+    )
+
+
 class MoveNet(nn.Module):
     """A timm network that answers with one logit per class.
 
@@ -130,12 +154,22 @@ class MoveNet(nn.Module):
         image_size: side of the input in pixels; transformers fix their position embedding to it.
         dropout: probability of dropping a feature before the head, 0–1.
         auxiliary: adds Inception v3's auxiliary classifier, which is used in training only.
+        channels_last: memory format of weights and photos; auto takes contiguous where `suits_channels_last` is false.
 
     Raises:
-        ConfigError: if timm does not know the backbone, or `auxiliary` is true and the backbone has no auxiliary head.
+        ConfigError: if timm does not know the backbone or cannot build it for the size, or `auxiliary` is true and the
+            backbone has no auxiliary head.
     """
 
-    def __init__(self, backbone: str, classes: int, image_size: int, dropout: float = 0.0, auxiliary: bool = False):
+    def __init__(
+        self,
+        backbone: str,
+        classes: int,
+        image_size: int,
+        dropout: float = 0.0,
+        auxiliary: bool = False,
+        channels_last: ChannelsLast = "auto",
+    ):
         super().__init__()
         description = _description(backbone)
         options: dict[str, Any] = {"num_classes": classes, "drop_rate": dropout}
@@ -152,10 +186,32 @@ class MoveNet(nn.Module):
             options["aux_logits"] = True
         if description.fixed_input_size:
             options["img_size"] = image_size
-        self.net: Any = timm.create_model(backbone, pretrained=False, **options)
+        try:
+            self.net: Any = timm.create_model(backbone, pretrained=False, **options)
+        except _WRONG_SIZE as error:
+            raise _size_error(description, image_size, error) from error
         self.options = options
         self.description = description
         self.auxiliary = auxiliary
+        # Convolutions on CPUs and tensor cores are fastest in channels_last.
+        self.channels_last = suits_channels_last(self.net) if channels_last == "auto" else channels_last
+        self.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+
+    @torch.no_grad()
+    def check_size(self, size: int) -> None:
+        """Answer a blank photo of `size` pixels, so that a size that does not fit is refused before the work.
+
+        Raises:
+            ConfigError: if the network cannot answer it.
+        """
+        was_training, device = self.training, next(self.parameters()).device
+        self.eval()
+        try:
+            self(torch.zeros(1, 3, size, size, device=device))
+        except _WRONG_SIZE as error:
+            raise _size_error(self.description, size, error) from error
+        finally:
+            self.train(was_training)
 
     @property
     def head(self) -> nn.Module:
@@ -182,6 +238,7 @@ class MoveNet(nn.Module):
 
         Transformers return tokens or channels last, as in timm.
         """
+        images = self._in_format(images)
         # timm's forward of an Inception with an auxiliary head returns a tuple, in evaluation mode too.
         if self.auxiliary:
             return torch.as_tensor(self.net.forward_postaux(self.net.forward_preaux(images)))
@@ -195,8 +252,24 @@ class MoveNet(nn.Module):
         """
         if not self.auxiliary:
             raise ConfigError("this network was built without an auxiliary head")
-        maps, auxiliary_logits = self.net.forward_features(images)
+        maps, auxiliary_logits = self.net.forward_features(self._in_format(images))
         return self.net.forward_head(maps), auxiliary_logits
+
+    def _in_format(self, images: Tensor) -> Tensor:
+        # Photos come in channels_last, and a convolution takes the format of either of its inputs.
+        return images if self.channels_last or images.is_contiguous() else images.contiguous()
+
+
+#: What timm and torch raise for a size that a network does not take.
+_WRONG_SIZE = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
+
+
+def _size_error(description: PretrainedCfg, size: int, error: Exception) -> ConfigError:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return ConfigError(
+        f"{description.architecture} does not take photos of {size} × {size} px ({reason}); pass --model.image_size "
+        f"{description.input_size[-1]}, the size that its weights were trained at"
+    )
 
 
 def _description(backbone: str) -> PretrainedCfg:

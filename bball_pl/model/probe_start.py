@@ -91,6 +91,7 @@ class LinearProbe(Callback):
             folds, sizes = [(train, val)], sizes[:1]
         elif classifier.hparams["auxiliary"]:
             sizes = sizes[:1]
+        sizes = _accepted_sizes(classifier, sizes)
         rank_zero_info(
             f"linear probe: frozen {classifier.hparams['backbone']} features at {', '.join(map(str, sizes))} px …"
         )
@@ -205,6 +206,25 @@ class LinearProbe(Callback):
         return None if folder is None else folder / project.PROBE
 
 
+def _accepted_sizes(classifier: MoveClassifier, sizes: list[int]) -> list[int]:
+    """Return the sizes that the backbone takes.
+
+    Raises:
+        ConfigError: if it does not take one that the user asked for, or the one that it was trained at.
+    """
+    accepted = []
+    for size in sizes:
+        try:
+            classifier.network.check_size(size)
+        except ConfigError:
+            # The sizes beside the trained one are this program's idea.
+            if size == sizes[0] or classifier.hparams["image_size"] is not None:
+                raise
+        else:
+            accepted.append(size)
+    return accepted
+
+
 def _described(choice: ProbeChoice, targets: Tensor, folds: int) -> str:
     accuracy = float((choice.logits.argmax(1) == targets[choice.indices]).float().mean())
     where = (
@@ -260,12 +280,7 @@ def _answers(
 
 @torch.no_grad()
 def _set_head(classifier: MoveClassifier, probe: Regression) -> None:
-    head = classifier.network.head
-    if not isinstance(head, torch.nn.Linear):
-        raise ConfigError(
-            f"the linear probe needs a linear head, and {classifier.hparams['backbone']} ends in "
-            f"{type(head).__name__}; pass --model.probe false"
-        )
+    head: Any = classifier.network.head
     head.weight.copy_(probe.weight)
     head.bias.copy_(probe.bias)
 

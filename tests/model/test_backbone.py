@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.network import MoveNet, spec_for
+from bball_pl.model.network import ChannelsLast, MoveNet, spec_for, suits_channels_last
+
+from helpers.fit_runs import environment
 
 NAMES = ["shoot", "dribble", "layup"]
 
@@ -115,3 +119,83 @@ def test_numbers_out_of_range_are_refused_by_name(options: dict[str, Any], messa
     settings: dict[str, Any] = {"class_names": NAMES, "backbone": "test_resnet", "weights": "none", "image_size": 32}
     with pytest.raises(ConfigError, match=message):
         MoveClassifier(**(settings | options))
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnetv2_50x1_bit", "dla34", "efficientformerv2_s0", "deit_tiny_distilled_patch16_224"]
+)
+def test_a_backbone_without_a_linear_head_is_refused_unless_there_is_no_probe(backbone: str) -> None:
+    settings: dict[str, Any] = {"class_names": NAMES, "backbone": backbone, "weights": "none", "image_size": 224}
+    with torch.device("meta"):
+        with pytest.raises(ConfigError, match=f"linear head, and {backbone} ends in .*--model.probe false"):
+            MoveClassifier(**settings)
+        MoveClassifier(**settings, probe=False)
+
+
+class _Stem(nn.Module):
+    def __init__(self, channels: int, stride: int, kernel: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(channels, 48, kernel, stride, groups=groups))
+
+
+@pytest.mark.parametrize(
+    ("stem", "suits"),
+    [
+        (_Stem(3, 2), False),
+        (_Stem(15, 2), False),
+        (_Stem(16, 2), True),
+        (_Stem(3, 1), True),
+        (_Stem(3, 2, kernel=3), True),
+        (_Stem(8, 2, groups=8), True),
+    ],
+)
+def test_the_convolution_that_corrupts_memory_is_found(stem: nn.Module, suits: bool) -> None:
+    assert suits_channels_last(stem) is suits
+
+
+@pytest.mark.parametrize("switch", ["auto", True, False])
+@pytest.mark.parametrize("backbone", ["test_resnet", "mobileone_s0"])
+def test_photos_and_weights_are_in_one_memory_format(backbone: str, switch: ChannelsLast) -> None:
+    classifier = MoveClassifier(NAMES, backbone, "none", 32, channels_last=switch)
+    expected = backbone == "test_resnet" if switch == "auto" else switch
+    formats = {True: torch.channels_last, False: torch.contiguous_format}
+    seen = []
+    stem = next(module for module in classifier.modules() if isinstance(module, nn.Conv2d) and module.in_channels == 3)
+    stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    classifier.eval()(classifier.spec.normalise(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)))
+    assert seen[0].is_contiguous(memory_format=formats[expected])
+    assert not seen[0].is_contiguous(memory_format=formats[not expected])
+    weights = [module.weight for module in classifier.modules() if isinstance(module, nn.Conv2d)]
+    assert all(weight.is_contiguous(memory_format=formats[expected]) for weight in weights)
+
+
+_STEPS = """
+import sys, torch
+from bball_pl.model.classifier import MoveClassifier
+torch.set_num_threads(1)
+for backbone in sys.argv[1:]:
+    classifier = MoveClassifier(["a", "b"], backbone, "none", 96, probe=False).train()
+    optimiser = torch.optim.AdamW(classifier.parameters(), lr=1e-3)
+    photos = torch.randint(0, 256, (4, 96, 96, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    for _ in range(2):
+        logits = classifier(classifier.spec.normalise(photos))
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 0, 1]))
+        loss.backward()
+        optimiser.step()
+    print(backbone, loss.isfinite().item())
+"""
+
+
+def test_a_step_of_networks_with_a_strided_stem_ends_without_a_signal() -> None:
+    """In a process of its own: in channels_last these end in "double free" or SIGSEGV on AVX2 and AVX-512."""
+    names = ["fastvit_t8", "mobileone_s0", "repvgg_a0"]
+    done = subprocess.run(
+        [sys.executable, "-c", _STEPS, *names],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-500:]}"
+    assert done.stdout.split() == [word for name in names for word in (name, "True")]

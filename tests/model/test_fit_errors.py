@@ -58,6 +58,10 @@ def test_misspelt_options_and_wrong_types(refusal: Callable[..., str], option: s
         ("--model.dropout=2", ["--model.dropout"]),
         ("--model.image_size=5", ["5 px"]),
         ("--model.mean=[0.5]", ["expected 3"]),
+        ("--model.backbone=levit_128s", ["levit_128s", "linear head", "--model.probe false"]),
+        ("--model.backbone=repvit_m0_9", ["repvit_m0_9", "linear head", "--model.probe false"]),
+        ("--model.backbone=inception_v3", ["inception_v3", "32 × 32", "--model.image_size 299"]),
+        ("--model.channels_last=perhaps", ["channels_last", "perhaps"]),
         ("--model.auxiliary=true", ["auxiliary", "inception_v3"]),
         ("--model.weights=nowhere.pth", ["nowhere.pth", "--model.weights none"]),
         ("--model.weights=pip", ["tf_efficientnet_lite0"]),
@@ -77,6 +81,12 @@ def test_bad_values_are_refused_in_one_line(refusal: Callable[..., str], option:
     assert len(errors) == 1, message
     for word in words:
         assert word in errors[0], message
+
+
+def test_a_size_that_a_backbone_does_not_take_is_refused_without_a_probe_too(refusal: Callable[..., str]) -> None:
+    message = refusal("--model.backbone=crossvit_tiny_240", "--model.probe=false")
+    assert "crossvit_tiny_240 does not take photos of 32 × 32 px" in message
+    assert "--model.image_size 240" in message
 
 
 def test_an_unreachable_hub_names_the_ways_on(
