@@ -18,13 +18,13 @@ from bball_pl.errors import ConfigError, DatasetError, PhotoError
 from bball_pl.evaluate.calibration import TARGET_ACCURACY, Calibration, calibrate, operating_point, write_calibration
 from bball_pl.evaluate.explain import grad_cam
 from bball_pl.evaluate.metrics import compute_metrics, probability_figures
+from bball_pl.evaluate.origin import sources_of
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
 from bball_pl.photos.labels_csv import whereabouts
-from bball_pl.photos.photos_csv import read_photos_csv
 from bball_pl.photos.tree import Photo, PhotoTree
 from bball_pl.terminal import log, progress
 
@@ -129,7 +129,7 @@ def evaluate(
         root=dataset,
         calibration=calibration,
         uncalibrated=uncalibrated,
-        sources=_sources(dataset),
+        sources=sources_of(dataset),
         data=model.data,
         checkpoint_sha256=model.sha256,
         command=command,
@@ -213,13 +213,6 @@ def _relabelled(photos: Sequence[Photo], root: Path) -> list[Photo]:
         elif now is not None:
             found.append(replace(now_there.get(now, photo), split=photo.split, group=photo.group))
     return found
-
-
-def _sources(root: Path) -> dict[str, str]:
-    table = root / "photos.csv"
-    if not table.is_file():
-        return {}
-    return {record.path: record.source for record in read_photos_csv(table) if record.source}
 
 
 def _calibration(model: TrainedModel, target_accuracy: float, again: bool, console: Console) -> Calibration | None:

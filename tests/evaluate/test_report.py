@@ -25,6 +25,7 @@ from bball_pl.evaluate.report.content import collect
 from bball_pl.evaluate.report.curves import read_curves
 from bball_pl.evaluate.report.remarks import percent
 from bball_pl.evaluate.report.report_page import text as markdown_text
+from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 
 from helpers.report_evaluations import Page, calibrated, epochs, evaluation, log, paint_all
 
@@ -118,6 +119,24 @@ def test_2018_stands_beside_the_three_moves_only(tmp_path: Path) -> None:
     other = of_matrix(tmp_path, matrix, class_names=["a", "b", "c"])
     assert "result of 2018" not in words_of(other, tmp_path)
     assert "result of 2018" not in write_report(other, tmp_path / "report.md", form="md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_rendered_scenes_are_named_first(tmp_path: Path, form: Literal["html", "md"]) -> None:
+    paths = [f"test/{name}/{row:05}.png" for row, name in enumerate(["shoot", "dribble", "layup"])]
+    sources = dict.fromkeys(paths, "demo court")
+    rendered, partly = (
+        evaluation(tmp_path / "photos", [0, 1, 2], [0, 1, 2], sources=found)
+        for found in (sources, {**sources, paths[0]: "local"})
+    )
+    for own, first in ((rendered, "Tested on rendered scenes: the figures say nothing"), (partly, "67% of the test")):
+        text = write_report(own, tmp_path / f"report.{form}", form=form).read_text(encoding="utf-8")
+        assert first in text.partition('class="verdict"' if form == "html" else "| figure |")[0].replace("\\", "")
+    records = [PhotoRecord(path, path.split("/")[1], "game", source="demo court") for path in paths]
+    (tmp_path / "photos").mkdir(exist_ok=True)
+    write_photos_csv(tmp_path / "photos" / "photos.csv", records)
+    text = write_report(rendered, tmp_path / f"report.{form}", form=form).read_text(encoding="utf-8")
+    assert "Trained and tested on rendered scenes: this model has seen no real photo of a move" in text
 
 
 def test_names_stay_text(tmp_path: Path) -> None:

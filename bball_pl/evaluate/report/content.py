@@ -9,6 +9,7 @@ from typing import Any
 from bball_pl.evaluate.calibration import Bin, OperatingPoint, operating_point, reliability
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share, Slices, by_group, by_source
+from bball_pl.evaluate.origin import origin_of
 from bball_pl.evaluate.predictions import Selection, select
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
 from bball_pl.evaluate.report.facts import Baseline, Facts, baseline_2018, collect_facts
@@ -70,6 +71,7 @@ class Content:
         evaluation: the evaluation.
         title: name of the run or checkpoint.
         names: display names of the classes.
+        origin: sentences about rendered scenes among the photos, which come first.
         findings: sentences for a coach.
         tiles: key figures.
         baseline: comparison with the result of 2018; None unless the classes are the three moves.
@@ -91,6 +93,7 @@ class Content:
     evaluation: Evaluation
     title: str
     names: list[str]
+    origin: list[str]
     findings: Findings
     tiles: list[Tile]
     baseline: Baseline | None
@@ -121,6 +124,9 @@ def collect(evaluation: Evaluation) -> Content:
         evaluation=evaluation,
         title=_title(evaluation),
         names=[shown(name) for name in answers.class_names],
+        origin=origin_of(
+            evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
+        ).lines,
         findings=find(evaluation, selection, operating, curves, groups),
         tiles=_tiles(evaluation, operating),
         baseline=baseline_2018(answers),
