@@ -423,6 +423,7 @@ def export(
     settings: ExportSettings,
     root: Path | None = None,
     ios: bool = False,
+    device: list[Path] | None = None,
     inspect: Path | None = None,
 ) -> None:
     """Write a checkpoint as ONNX and Core ML files, and prove here that each answers as the trained model does.
@@ -438,6 +439,7 @@ def export(
         settings: options of the files.
         root: folder of the dataset with the test photos (default: the run's).
         ios: put the proven ML Program and its contract into the app of ios/ as well.
+        device: device.json files that the parity kit or the app wrote for this very export, for the model card.
         inspect: describe a .onnx, .mlpackage or .mlmodel file instead.
     """
     from bball_pl.terminal import console, say
@@ -453,6 +455,9 @@ def export(
         raise ConfigError(
             f"--name is {name!r}; expected the name of a folder that is not hidden. Use --out DIR for its place."
         )
+    from bball_pl.export.handover.device import read_device
+
+    records = {path: read_device(path) for path in device or ()}
     chosen = None if run is None and ckpt is None else project.chosen_checkpoint(run, ckpt)
     from bball_pl.court.demo_dataset import write_demo
     from bball_pl.evaluate.trained_model import TrainedModel
@@ -468,7 +473,7 @@ def export(
         folder = name or "court"
         # Scenes of a seed that it was not trained on: the proof needs photos, and there may be none yet.
         root = root or write_demo(project.ROOT / "data" / "court_proof", 4, 64, 2018, court="teaching").root
-    result = export_model(model, out.absolute() / folder, settings, root)
+    result = export_model(model, out.absolute() / folder, settings, root, records=records)
     console.print(export_summary(result))
     say(f"export: {result.folder}")
     if not result.passed:
@@ -477,7 +482,7 @@ def export(
     if ios:
         from bball_pl.export.ios import install_in_app
 
-        say(f"app: {install_in_app(result.folder, result.about, result.interface)}")
+        say(f"app: {install_in_app(result.folder)}")
 
 
 def verify(folder: Path, /, *, verbose: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,9 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bball_pl.evaluate.evaluation import split_photos
+from bball_pl.evaluate.origin import origin_of, sources_of
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.formats import STEM, Export, VerifiedFiles
-from bball_pl.export.handover import write_card, write_kit
+from bball_pl.export.handover.card import write_card
+from bball_pl.export.handover.contract import model_sha256, write_contract
+from bball_pl.export.handover.device import DeviceRecord, refuse_strangers
+from bball_pl.export.handover.kit import is_core_ml, write_kit
+from bball_pl.export.handover.readme import write_readme
+from bball_pl.export.handover.resizing import filter_costs
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import ExportSettings
@@ -59,6 +66,8 @@ def export_summary(export: Export) -> Group:
     return Group(table, *lines)
 
 
+#: Photos that the filters of resizing are compared on: enough to see a difference, and a tenth of the export's time.
+_FILTER_PHOTOS = 30
 #: Suffix of the folder of an export that is not proven.
 REJECTED = ".rejected"
 
@@ -69,6 +78,7 @@ def export_model(
     settings: ExportSettings,
     root: Path | None = None,
     console: Console = log,
+    records: Mapping[Path, DeviceRecord] | None = None,
 ) -> Export:
     """Write an export folder and verify every file in it; a failed export keeps a folder that ends in `.rejected`.
 
@@ -78,27 +88,40 @@ def export_model(
         settings: formats and options.
         root: dataset with the test photos. Default: the training dataset.
         console: for progress. Default: standard error.
+        records: measurements of the same export on devices, by their files, for the model card.
 
     Raises:
         RunError: if the disk is full.
         DatasetError: if there are no test photos to verify on.
-        ConfigError: if two classes have the same label.
+        ConfigError: if two classes have the same label, or a measurement is of another export.
     """
+    records = records or {}
     if model.calibration is None:
         console.print(f"note: {model.rule.note}", markup=False, soft_wrap=True)
     about = About.of_model(model, settings.author, settings.licence, settings.description)
     interface = interface_for(about.class_names, settings.interface, settings.labels)
-    photos = choose_photos(split_photos(model, "test", root)[0], settings.photos)
+    test_photos, dataset = split_photos(model, "test", root)
+    photos = choose_photos(test_photos, settings.photos)
     # First the answers: the deployed model changes the network's padding and memory format.
     reference = reference_answers(model, photos)
     deployed = DeployModel(model.classifier, about.temperature).eval()
     with staged_folder(target) as staging:
         work = VerifiedFiles(staging.folder, deployed, interface, about, reference, settings, console)
         work.write()
-        write_card(staging.folder / "MODEL_CARD.md", about, interface, work.files, model.data)
-        if "mlpackage" in settings.formats:
-            write_kit(staging.folder / "parity_kit", reference, about.spec, interface)
+        refuse_strangers(records, {file.name: model_sha256(staging.folder / file.name) for file in work.files})
+        console.print("resizing: comparing filters …", highlight=False)
+        costs = filter_costs(deployed, reference.first(_FILTER_PHOTOS))
+        sources = sources_of(dataset)
+        origin = origin_of(model.checkpoint, model.data, [sources.get(photo.relative, "") for photo in photos])
+        card = staging.folder / "MODEL_CARD.md"
+        write_card(card, about, interface, work.files, model.data, origin, costs, list(records.values()))
+        if any(is_core_ml(file.name) for file in work.files):
+            write_kit(staging.folder / "parity_kit", reference, about.spec, interface, work.files)
         export = Export(target, work.files, len(photos), about, interface, work.refused)
+        if export.passed:
+            # An app trusts its contract: there is none for files that are not proven.
+            write_contract(staging.folder, about, interface, work.files, len(photos))
+        write_readme(staging.folder, about, interface, work.files, origin.lines)
         _write_parity(staging.folder, model, settings, export)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import runpy
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ FILES = ["BasketballMoves.onnx", "BasketballMoves.mlpackage", "BasketballMoves.m
 
 def test_an_export_holds_every_format_and_its_proof(exported: Exported) -> None:
     found = {path.name for path in exported.folder.iterdir()}
-    assert found == {*FILES, "parity.json", "MODEL_CARD.md", "parity_kit"}
+    assert found == {*FILES, "parity.json", "README.md", "ModelContract.json", "MODEL_CARD.md", "parity_kit"}
     parity = json.loads((exported.folder / "parity.json").read_text())
     assert parity["passed"] is True
     assert parity["photos"] == 12
@@ -182,6 +181,8 @@ def test_what_is_not_proven_ends_with_status_3_and_another_name(
     assert ended.value.code == 3
     assert [path.name for path in tmp_path.iterdir()] == ["small.rejected"]
     assert json.loads((tmp_path / "small.rejected" / "parity.json").read_text())["passed"] is False
+    assert not (tmp_path / "small.rejected" / "ModelContract.json").exists(), "an app trusts it"
+    assert "Not proven: do not ship" in (tmp_path / "small.rejected" / "README.md").read_text(encoding="utf-8")
     captured = capsys.readouterr()
     assert "not proven" in captured.err
     assert "same answers" in captured.out
@@ -237,46 +238,6 @@ def test_an_export_that_breaks_off_leaves_the_older_one_alone(tmp_path: Path, fa
         (staging.folder / "new").write_text("whole")
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["demo"]
     assert [path.name for path in target.iterdir()] == ["new"]
-
-
-def test_the_parity_kit_passes_a_good_model_and_fails_a_bad_one(exported: Exported, tmp_path: Path) -> None:
-    """Core ML is played by the executor: what is tested is the kit's script and its expectations."""
-    stand_in = tmp_path / "coremltools.py"
-    stand_in.write_text(
-        "import sys, types, numpy as np\n"
-        "class MLModel:\n"
-        "    def __init__(self, path):\n"
-        "        self.path = path\n"
-        "    def predict(self, inputs):\n"
-        "        import json, os\n"
-        "        (name, photo), = inputs.items()\n"
-        "        shares = json.loads(os.environ['ANSWERS'])[str(int(np.asarray(photo).sum()))]\n"
-        "        return {'probabilities': shares, 'classLabel': max(shares, key=shares.get)}\n"
-        "models = types.SimpleNamespace(MLModel=MLModel)\n"
-    )
-    kit = tmp_path / "kit"
-    shutil.copytree(exported.folder / "parity_kit", kit)
-    expected = json.loads((kit / "expected.json").read_text())
-    assert 10 <= len(expected["photos"]) <= 20
-    runner = runner_for(exported.folder / "BasketballMoves.mlpackage", fp16=True)
-    answers = {}
-    for item in expected["photos"]:
-        photo = decode(kit / item["photo"])
-        shares = dict(zip(runner.class_names, map(float, runner.probabilities(photo)), strict=True))
-        answers[str(int(photo.sum()))] = shares
-        assert (kit / item["original"]).is_file()
-    for spoil, status, word in ((False, 0, "PASS"), (True, 1, "FAIL")):
-        if spoil:
-            answers = {
-                key: dict(zip(shares, list(shares.values())[::-1], strict=True)) for key, shares in answers.items()
-            }
-        done = script(
-            path=kit / "check_parity.py",
-            expect=status,
-            extra={"ANSWERS": json.dumps(answers), "PYTHONPATH": str(tmp_path)},
-        )
-        assert done.stdout.splitlines()[-1].startswith(word)
-    assert "MLModel.compileModel" in (kit / "check.swift").read_text()
 
 
 def test_inspecting_prints_the_interface(exported: Exported) -> None:

@@ -15,13 +15,14 @@ import coremltools as ct
 import pytest
 
 from bball_pl.errors import BballError, ConfigError, RunError, VerificationError
-from bball_pl.export import ios
 from bball_pl.export.coreml import write_coreml
-from bball_pl.export.ios import CONTRACT, MODEL_FOLDER, contract, install_in_app, package_sha256
+from bball_pl.export.handover.contract import CONTRACT, contract, main_file, model_sha256, write_contract
+from bball_pl.export.ios import MODEL_FOLDER, install_in_app
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.preprocess import PreprocessSpec
+from bball_pl.verify.parity import FileParity
 
 from helpers.ios_swift import APP, VECTORS, contract_keys
 from helpers.ios_twins import contract_problem, decodes
@@ -29,23 +30,14 @@ from helpers.ios_twins import contract_problem, decodes
 NAMES = ["shoot", "dribble", "layup"]
 DAY = datetime.date(2026, 11, 23)
 FIGURES = {"precision": 0.9, "recall": 0.8, "f1": 0.85, "support": 40}
-PARITY: dict[str, Any] = {
-    "passed": True,
-    "photos": 60,
-    "files": [
-        {
-            "name": "BasketballMoves.mlpackage",
-            "engine": engine,
-            "same_answers": same,
-            "largest_difference": difference,
-            "accuracy": accuracy,
-        }
-        for engine, same, difference, accuracy in [
-            ("own executor, fp16", 1.0, 0.002, 0.91),
-            ("Core ML on this Mac", 0.98, 0.001, 0.9),
-        ]
-    ],
-}
+FILES = [
+    FileParity("BasketballMoves.mlpackage", 1.0, engine, difference, same, accuracy, 0.01, 9.0)
+    for engine, same, difference, accuracy in [
+        ("own executor, fp16", 1.0, 0.002, 0.91),
+        ("Core ML on this Mac", 0.98, 0.001, 0.9),
+    ]
+]
+PARITY: dict[str, Any] = {"passed": True, "photos": 60, "files": [{"name": file.name} for file in FILES]}
 
 
 def about(**changes: Any) -> About:
@@ -75,7 +67,14 @@ def export(tmp_path: Path) -> Path:
     (package / "Manifest.json").write_text("{}")
     (package / "Data" / "weights" / "weight.bin").write_bytes(bytes(range(256)))
     (folder / "parity.json").write_text(json.dumps(PARITY))
+    describe(folder)
     return folder
+
+
+def describe(folder: Path, **changes: Any) -> None:
+    """Write the contract of an export."""
+    facts = about(**changes)
+    write_contract(folder, facts, interface_for(facts.class_names), FILES, 60, DAY)
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 def test_the_app_gets_model_and_contract(export: Path, app: Path) -> None:
     before = _tree(app)
-    place = install_in_app(export, about(), interface_for(NAMES), app, DAY)
+    place = install_in_app(export, app)
     assert place == app / MODEL_FOLDER
     after = _tree(app)
     assert {name: after[name] for name in before} == before, "nothing else is touched"
@@ -101,7 +100,7 @@ def test_the_app_gets_model_and_contract(export: Path, app: Path) -> None:
     }
     assert _tree(place / model) == _tree(export / model)
     found = json.loads((place / CONTRACT).read_text(encoding="utf-8"))
-    assert found["model"] == {"file": model, "sha256": package_sha256(export / model)}
+    assert found["model"] == {"file": model, "sha256": model_sha256(export / model)}
     assert found["features"] == {"image": "image", "label": "classLabel", "probabilities": "probabilities"}
     assert [item["name"] for item in found["classes"]] == NAMES
     assert found["classes"][2] == {"label": "layup", "name": "layup", "display": {"en": "layup", "zh-Hant": "上籃"}}
@@ -137,7 +136,9 @@ def _same_keys(value: Any, wanted: Any, where: str) -> None:
 @pytest.mark.parametrize("changes", [{}, {"threshold": None, "test": None, "dataset_sha256": ""}])
 def test_swift_reads_every_key_that_is_written_and_no_other(changes: dict[str, Any]) -> None:
     keys = contract_keys()
-    written = contract(about(**changes), interface_for(NAMES), "ab" * 32, _verification(), DAY)
+    written = contract(
+        about(**changes), interface_for(NAMES), {"file": "a.mlpackage", "sha256": "ab" * 32}, _verification(), DAY
+    )
     sample = json.loads(VECTORS.read_text(encoding="utf-8"))["contract"]
     for found in (json.loads(json.dumps(written)), sample):
         _same_keys(found, keys, "contract")
@@ -154,20 +155,54 @@ def _verification() -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "labels"), [("default", "bilingual"), ("seed_2018", "name")])
 def test_labels_are_what_the_model_answers(name: Any, labels: Any) -> None:
     interface = interface_for(NAMES, name, labels)
-    found = contract(about(), interface, "", _verification(), DAY)
+    found = contract(about(), interface, {}, _verification(), DAY)
     assert [item["label"] for item in found["classes"]] == interface.labels
     assert [item["name"] for item in found["classes"]] == NAMES
     assert found["features"]["probabilities"] == interface.probabilities
 
 
 def test_other_classes_keep_their_names() -> None:
-    facts = about(class_names=["ants", "蜜蜂 bees"], test=None)
-    found = contract(facts, interface_for(facts.class_names), "", _verification(), DAY)
+    facts = about(class_names=["ants", "蜜蜂 bees", "none"], test=None)
+    found = contract(facts, interface_for(facts.class_names), {}, _verification(), DAY)
     assert found["classes"][1]["display"] == {"en": "蜜蜂 bees", "zh-Hant": "蜜蜂 bees"}
-    for name in ("a/b", "..", " a", "a:b", 'a"b', "a\\b", ""):
-        facts = about(class_names=["ants", name], test=None)
-        with pytest.raises(ConfigError, match="cannot name a folder"):
-            contract(facts, interface_for(facts.class_names), "", _verification(), DAY)
+    assert found["classes"][2]["display"] == {"en": "none", "zh-Hant": "無動作"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", " a", "a:b", 'a"b', "a\\b", "", "two\nlines"])
+def test_a_class_that_cannot_name_a_folder_is_not_for_the_app(export: Path, app: Path, name: str) -> None:
+    before = _tree(app)
+    describe(export, class_names=["ants", name], test=None)
+    with pytest.raises(ConfigError, match="cannot name a folder"):
+        install_in_app(export, app)
+    assert _tree(app) == before
+
+
+def test_a_model_that_its_contract_does_not_describe_is_not_for_the_app(export: Path, app: Path) -> None:
+    before = _tree(app)
+    (export / "BasketballMoves.mlpackage" / "Manifest.json").write_text('{"other": 1}')
+    with pytest.raises(VerificationError, match=r"is not the model that ModelContract\.json describes"):
+        install_in_app(export, app)
+    for broken in ("[]", "{}", '{"classes": [{"name": "a"}]}'):
+        (export / CONTRACT).write_text(broken)
+        with pytest.raises(VerificationError, match="is no contract"):
+            install_in_app(export, app)
+    (export / CONTRACT).unlink()
+    with pytest.raises(VerificationError, match="cannot be read"):
+        install_in_app(export, app)
+    assert _tree(app) == before
+
+
+def test_the_contract_describes_the_file_that_an_app_takes(export: Path) -> None:
+    names = ["BasketballMoves.onnx", "BasketballMoves-int8.mlpackage", "BasketballMoves.mlmodel"]
+    assert main_file([*names, "BasketballMoves.mlpackage"]) == "BasketballMoves.mlpackage"
+    assert main_file([names[0], names[2]]) == "BasketballMoves.mlmodel"
+    assert main_file(names[:1]) == "BasketballMoves.onnx"
+    file = export / "BasketballMoves.onnx"
+    file.write_bytes(b"onnx")
+    only = FileParity(file.name, 1.0, "onnxruntime", 0.001, 1.0, 0.9, 0.01, 9.0)
+    written = json.loads(write_contract(export, about(), interface_for(NAMES), [only], 60).read_text())
+    assert written["model"] == {"file": file.name, "sha256": hashlib.sha256(b"onnx").hexdigest()}
+    assert written["verification"]["engines"] == ["onnxruntime"]
 
 
 def test_a_real_package_is_as_its_contract_says(tmp_path: Path, app: Path) -> None:
@@ -178,7 +213,8 @@ def test_a_real_package_is_as_its_contract_says(tmp_path: Path, app: Path) -> No
     folder.mkdir()
     write_coreml(DeployModel(model).eval(), folder / "BasketballMoves.mlpackage", interface, facts)
     (folder / "parity.json").write_text(json.dumps(PARITY))
-    place = install_in_app(folder, facts, interface, app)
+    write_contract(folder, facts, interface, FILES, 60)
+    place = install_in_app(folder, app)
     found = json.loads((place / CONTRACT).read_text(encoding="utf-8"))
     spec = ct.utils.load_spec(str(place / found["model"]["file"]))
     (image,) = spec.description.input
@@ -193,26 +229,27 @@ def test_a_real_package_is_as_its_contract_says(tmp_path: Path, app: Path) -> No
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-@pytest.mark.parametrize("step", ["copytree", "write_text"])
+@pytest.mark.parametrize("step", ["copytree", "copyfile"])
 def test_a_failed_export_leaves_the_older_model(
     export: Path, app: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, step: str
 ) -> None:
-    install_in_app(export, about(), interface_for(NAMES), app, DAY)
+    install_in_app(export, app)
     before = _tree(app)
 
     def fail(*_: object, **__: object) -> None:
         raise fault
 
     (export / "BasketballMoves.mlpackage" / "Manifest.json").write_text('{"new": 1}')
+    describe(export, threshold=None)
     with monkeypatch.context() as patched:
-        patched.setattr(*((shutil, "copytree", fail) if step == "copytree" else (ios, "write_text", fail)))
+        patched.setattr(shutil, step, fail)
         with pytest.raises((KeyboardInterrupt, RunError)) as raised:
-            install_in_app(export, about(threshold=None), interface_for(NAMES), app, DAY)
+            install_in_app(export, app)
     if isinstance(raised.value, BballError):
         assert "keeps its old model" in str(raised.value)
-        assert "No space left" in str(raised.value)
+        assert "is full" in str(raised.value)
     assert _tree(app) == before
-    place = install_in_app(export, about(threshold=None), interface_for(NAMES), app, DAY)
+    place = install_in_app(export, app)
     assert json.loads((place / CONTRACT).read_text())["threshold"] is None
     assert (place / "BasketballMoves.mlpackage" / "Manifest.json").read_text() == '{"new": 1}'
     assert {path.name for path in place.parent.iterdir()} == {"README.md", "Export"}
@@ -222,7 +259,7 @@ def test_what_a_killed_process_left_does_not_get_into_the_app(export: Path, app:
     left = app / MODEL_FOLDER.parent / ".Export.abc.partial"
     left.mkdir()
     (left / "weight.bin").write_bytes(b"half")
-    install_in_app(export, about(), interface_for(NAMES), app, DAY)
+    install_in_app(export, app)
     assert not left.exists()
 
 
@@ -234,29 +271,29 @@ def test_only_a_proven_model_goes_into_the_app(export: Path, app: Path, parity: 
         (export / "parity.json").write_text(json.dumps(parity))
     before = _tree(app)
     with pytest.raises(VerificationError, match=r"parity\.json"):
-        install_in_app(export, about(), interface_for(NAMES), app, DAY)
+        install_in_app(export, app)
     assert _tree(app) == before
 
 
 def test_an_export_without_ml_program_and_a_folder_without_app(export: Path, app: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Package\.swift"):
-        install_in_app(export, about(), interface_for(NAMES), tmp_path, DAY)
+        install_in_app(export, tmp_path)
     shutil.rmtree(export / "BasketballMoves.mlpackage")
     with pytest.raises(ConfigError, match="--formats"):
-        install_in_app(export, about(), interface_for(NAMES), app, DAY)
+        install_in_app(export, app)
 
 
 def test_the_fingerprint_is_what_a_shell_says(export: Path) -> None:
     package = export / "BasketballMoves.mlpackage"
-    fingerprint = package_sha256(package)
+    fingerprint = model_sha256(package)
     lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(_tree(package).items())]
     assert fingerprint == hashlib.sha256("".join(lines).encode()).hexdigest()
     (package / ".DS_Store").write_bytes(b"a Mac looked at it")
-    assert package_sha256(package) == fingerprint
+    assert model_sha256(package) == fingerprint
     if shutil.which("sha256sum") is not None:
         command = "find * -type f ! -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum"
         done = subprocess.run(["sh", "-c", command], cwd=package, capture_output=True, text=True, check=True)
         assert done.stdout.split()[0] == fingerprint
     weights = package / "Data" / "weights" / "weight.bin"
     weights.write_bytes(weights.read_bytes()[:-1])
-    assert package_sha256(package) != fingerprint, "a truncated file is noticed"
+    assert model_sha256(package) != fingerprint, "a truncated file is noticed"

@@ -38,6 +38,11 @@ def tree(path: Path) -> Node:
     return _PARSER.parse(path.read_bytes()).root_node
 
 
+def tree_of(code: str) -> Node:
+    """The root of the syntax tree of some code."""
+    return _PARSER.parse(code.encode()).root_node
+
+
 def text(node: Node) -> str:
     """The source of a node."""
     return (node.text or b"").decode()
