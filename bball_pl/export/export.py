@@ -66,8 +66,8 @@ def export_summary(export: Export) -> Group:
     return Group(table, *lines)
 
 
-#: Photos that the filters of resizing are compared on: enough to see a difference, and a tenth of the export's time.
-_FILTER_PHOTOS = 30
+#: Photos that the filters of resizing are compared on: those of the parity kit, and less than a tenth of the time.
+_FILTER_PHOTOS = 20
 #: Suffix of the folder of an export that is not proven.
 REJECTED = ".rejected"
 

@@ -69,8 +69,8 @@ def write_card(
         *_data(data, origin),
         "## Files and their proof",
         "",
-        f"Every file was read back from disk and run on {'rendered' if origin.tested == 1 else 'real'} photos, and its "
-        "answers compared with the trained model's.",
+        f"Every file was read back from disk and run on {'rendered scenes' if origin.tested == 1 else 'test photos'}, "
+        "and its answers compared with the trained model's.",
         "",
         "| file | MB | run with | largest difference | same answers | accuracy on these photos | verdict |",
         "|---|---:|---|---:|---:|---:|---|",
@@ -165,7 +165,7 @@ def _known(value: float | None, form: str) -> str:
 
 
 def _resizing(about: About, costs: Sequence[FilterCost], devices: Sequence[DeviceRecord]) -> list[str]:
-    spec = about.spec
+    spec, photos = about.spec, costs[0].photos
     measured = [run for record in devices for run in record.runs if run.vision_largest_difference is not None]
     known = (
         f"On the devices above Vision changed a probability by at most "
@@ -174,8 +174,8 @@ def _resizing(about: About, costs: Sequence[FilterCost], devices: Sequence[Devic
         else "`swift parity_kit/check.swift` measures what Vision really does: run it on a Mac."
     )
     return [
-        f"The network was trained with {spec.interpolation} resizing with antialiasing. The same photos, resized to "
-        f"{spec.size} × {spec.size} with other filters, and the trained model's answers to them:",
+        f"The network was trained with {spec.interpolation} resizing with antialiasing. {photos} photos of the "
+        f"proof resized to {spec.size} × {spec.size} with other filters, and what changed in the model's answers:",
         "",
         "| filter | antialiasing | largest difference | same answers | accuracy on these photos |",
         "|---|---|---:|---:|---:|",

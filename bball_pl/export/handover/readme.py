@@ -78,13 +78,23 @@ def write_readme(
         none_label=none[0] if none else "",
         core_ml=main_file(core_ml) if core_ml else "",
         onnx=next((name for name in sizes if name.endswith(".onnx")), ""),
-        kit=(folder / "parity_kit").is_dir(),
+        example=_example(folder),
         crop_policy=CROP_POLICY[about.spec.fit],
         crop_action=_CROP_ACTION[about.spec.fit],
         threshold_swift="nil" if about.threshold is None else repr(round(about.threshold, 6)),
     )
     write_text(folder / "README.md", text)
     return folder / "README.md"
+
+
+def _example(folder: Path) -> tuple[str, str] | None:
+    """Return a photo of the parity kit and its probabilities in words; None without a kit."""
+    path = folder / "parity_kit" / "expected.json"
+    if not path.is_file():
+        return None
+    photo = json.loads(path.read_text(encoding="utf-8"))["photos"][0]
+    shares = ", ".join(f"`{label}` {share:.4f}" for label, share in photo["probabilities"].items())
+    return f"parity_kit/{photo['original']}", shares
 
 
 def unsure_below(about: About) -> str:

@@ -32,6 +32,7 @@ class FilterCost:
         largest_difference: largest difference of any probability.
         same_answers: share of the photos with the same most probable class, 0–1.
         accuracy: share of right answers, 0–1.
+        photos: number of photos.
     """
 
     filter: str
@@ -40,6 +41,7 @@ class FilterCost:
     largest_difference: float
     same_answers: float
     accuracy: float
+    photos: int
 
 
 def _pillow(resampling: Image.Resampling, photo: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -72,15 +74,16 @@ def filter_costs(model: DeployModel, reference: Reference) -> list[FilterCost]:
         reference: photos and the trained model's answers.
 
     Returns:
-        A row per filter; the filter of the training has the differences of the export's 32-bit arithmetic.
+        A row per filter; that of the training is the reference itself.
     """
     spec = model.spec
     photos = [decode(photo.path) for photo in reference.photos]
     rows = []
     for name, antialiased, resize in _FILTERS:
         trained = antialiased and name == spec.interpolation
-        squares = [spec.resize(photo) if trained else squared(photo, spec, resize) for photo in photos]
-        answers = _answers(model, squares)
+        answers = reference.probabilities
+        if not trained:
+            answers = _answers(model, [squared(photo, spec, resize) for photo in photos])
         predicted = answers.argmax(1)
         rows.append(
             FilterCost(
@@ -90,6 +93,7 @@ def filter_costs(model: DeployModel, reference: Reference) -> list[FilterCost]:
                 float(np.abs(answers - reference.probabilities).max()),
                 float((predicted == reference.probabilities.argmax(1)).mean()),
                 float((predicted == reference.targets).mean()),
+                len(photos),
             )
         )
     return rows
