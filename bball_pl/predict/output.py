@@ -23,6 +23,9 @@ from bball_pl.moves import display_name
 
 Format = Literal["table", "csv", "jsonl"]
 
+#: Columns before the probabilities.
+_FIRST = ("path", "answer", "predicted", "confidence")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -70,7 +73,7 @@ class CsvWriter(_LineWriter):
         super().__init__(stream)
         self._writer = csv.writer(stream, lineterminator="\n")
         shares = [f"prob_{name}" for name in class_names]
-        self._line(["path", "answer", "predicted", "confidence", *shares, "frame", "seconds", "smoothed"])
+        self._line([*_FIRST, *shares, "frame", "seconds", "smoothed"])
 
     def write(self, row: Row) -> None:
         """Write one row."""
@@ -179,6 +182,12 @@ def output_file(form: Format | None, out: Path) -> Path:
     if form == "table":
         raise ConfigError("a table is for the terminal: with --out pass --format csv or --format jsonl")
     return out / f"predictions.{form or 'csv'}" if out.is_dir() else out
+
+
+def beginning(form: Format | None, out: Path) -> bytes:
+    """Return how a file of answers begins, by which an earlier one is known."""
+    form = form or _form_of(output_file(form, out))
+    return b'{"path": ' if form == "jsonl" else ",".join(_FIRST).encode()
 
 
 def _to_stdout(form: Format, class_names: Sequence[str]) -> Iterator[Writer]:

@@ -15,10 +15,11 @@ import numpy as np
 
 from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.files import refuse_other_kind
 from bball_pl.photos.decode import decode
 from bball_pl.photos.video import Frame, Video
 from bball_pl.predict.annotate import Annotator
-from bball_pl.predict.output import Format, Row, Writer, open_output, output_file
+from bball_pl.predict.output import Format, Row, Writer, beginning, open_output, output_file
 from bball_pl.predict.sources import Failure, Found, Source
 from bball_pl.predict.timeline import clock, find_segments, smooth, timeline_lines
 from bball_pl.terminal import log, progress
@@ -32,6 +33,7 @@ def predict_all(
     annotate: Path | None = None,
     fps: float = 4.0,
     half_width: float = 0.75,
+    force: bool = False,
 ) -> str:
     """Answer all photos and videos, write the answers and, if wanted, annotated copies.
 
@@ -43,15 +45,19 @@ def predict_all(
         annotate: folder for annotated copies.
         fps: frames of a video that are answered per second, above 0.
         half_width: of the window in which the answers of a video are averaged, in seconds, 0 or more.
+        force: replace the file of the answers even if it holds anything else.
 
     Returns:
         A sentence with the number of photos and frames answered, and the speed.
 
     Raises:
-        ConfigError: if `out` is one of the sources, or a file or folder cannot be written.
+        ConfigError: if `out` is one of the sources, a file that holds anything but answers while `force` is false, or
+            a file or folder cannot be written.
     """
     if out is not None and os.path.realpath(output_file(form, out)) in found.real_paths:
         raise ConfigError(f"--out {out} is one of the sources; pass another file")
+    if out is not None:
+        refuse_other_kind(output_file(form, out), beginning(form, out), force=force)
     annotator = None if annotate is None else Annotator(annotate, found)
     if model.rule.note:
         print(f"note: {model.rule.note}", file=sys.stderr)

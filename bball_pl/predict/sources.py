@@ -74,7 +74,7 @@ class Found:
             yield f"  {failure.name}: {failure.reason}"
 
 
-def find_sources(names: Sequence[str], stdin: BinaryIO, leave_out: Path | None = None) -> Found:
+def find_sources(names: Sequence[str], stdin: BinaryIO | None, leave_out: Path | None = None) -> Found:
     """List photos and videos without opening them.
 
     A file is listed whatever its suffix. A folder gives all files below it with the suffix of a photo or a video, in
@@ -84,7 +84,7 @@ def find_sources(names: Sequence[str], stdin: BinaryIO, leave_out: Path | None =
 
     Args:
         names: names on the command line.
-        stdin: read to its end if one of the names is `-`.
+        stdin: read to its end if one of the names is `-`; None if it is closed.
         leave_out: folder that is skipped below a named folder: that of the annotated copies.
 
     Returns:
@@ -104,9 +104,11 @@ def find_sources(names: Sequence[str], stdin: BinaryIO, leave_out: Path | None =
     return found
 
 
-def _entries(names: Sequence[str], stdin: BinaryIO, drawn: str | None) -> Iterator[str | Failure]:
+def _entries(names: Sequence[str], stdin: BinaryIO | None, drawn: str | None) -> Iterator[str | Failure]:
     for name in names:
-        if name == STDIN:
+        if name == STDIN and stdin is None:
+            yield Failure(name, "standard input is closed")
+        elif name == STDIN and stdin is not None:
             listed = _listed(stdin.read())
             if not listed:
                 yield Failure(STDIN, "standard input lists nothing")

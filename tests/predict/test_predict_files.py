@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from bball_pl.evaluate.calibration import Answer
 from bball_pl.predict.annotate import answer_bar, target_names, with_bar
 from bball_pl.predict.sources import Found, Source, find_sources
 
+from helpers.fit_runs import environment
 from helpers.painting import COLOURS
-from helpers.predict_runs import colour_checkpoint, predict, rows_of
+from helpers.predict_runs import PREDICT, colour_checkpoint, predict, rows_of
 
 Paint = Callable[..., Path]
 Run = Callable[..., tuple[str, str]]
@@ -171,3 +174,46 @@ def test_a_large_photo_is_shrunk_for_its_copy() -> None:
     answer = Answer("b", "b", 1.0, {"a": 0.0, "b": 1.0})
     assert with_bar(np.zeros((3000, 4000, 3), np.uint8), answer).shape == (1440 + 264, 1920, 3)
     assert with_bar(np.zeros((2000, 100, 3), np.uint8), answer).shape == (1920 + 66, 320, 3)
+
+
+# --- where the answers go --------------------------------------------------------------------------------------------
+
+
+def test_answers_replace_answers_and_nothing_else(paint: Paint, run: Run, tmp_path: Path) -> None:
+    photo = paint(tmp_path / "shot.jpg", COLOURS["shoot"], 1, (32, 32))
+    other = paint(tmp_path / "other.jpg", COLOURS["layup"], 2, (32, 32))
+    before = other.read_bytes()
+    _, said = run(photo, "--out", other, expect=2)
+    assert f"--out {other} is a JPEG photo, which would be replaced" in said
+    assert other.read_bytes() == before
+    journal = tmp_path / "labels.csv"
+    journal.write_text("number,time,action\n")
+    assert "--force" in run(photo, "--out", journal, expect=2)[1]
+    assert journal.read_text() == "number,time,action\n"
+    run(photo, "--out", journal, "--force")
+    run(photo, "--out", journal)
+    assert [row["path"] for row in rows_of(journal.read_text())] == [str(photo)]
+    run(photo, "--out", tmp_path / "answers.jsonl")
+    run(photo, "--out", tmp_path / "answers.jsonl")
+    assert "JSON" in run(photo, "--out", tmp_path / "answers.jsonl", "--format", "csv", expect=2)[1]
+
+
+def test_answers_go_through_devices(paint: Paint, run: Run, tmp_path: Path) -> None:
+    photo = paint(tmp_path / "shot.jpg", COLOURS["shoot"], 1, (32, 32))
+    _, said = run(photo, "--out", os.devnull)
+    assert "model: " in said, "the command names the model"
+    assert not Path(os.devnull).is_file()
+    if Path("/dev/full").exists():
+        assert "No space left on device" in run(photo, "--out", "/dev/full", expect=2)[1]
+
+
+def test_closed_standard_input_is_no_fault(paint: Paint, checkpoint: Path, tmp_path: Path) -> None:
+    photo = paint(tmp_path / "shot.jpg", COLOURS["shoot"], 1, (32, 32))
+    words = [sys.executable, str(PREDICT), str(photo), "--ckpt", str(checkpoint), "--device", "cpu"]
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *words, "--format", "csv"]
+    done = subprocess.run(closed, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(rows_of(done.stdout)) == 1
+    found = find_sources([str(photo), "-"], None)
+    assert names(found) == [str(photo)]
+    assert [failure.reason for failure in found.failures] == ["standard input is closed"]
