@@ -32,6 +32,7 @@ from docstring_parser import parse
 
 from bball_pl import __version__
 from bball_pl.errors import ConfigError, exit_on_error
+from bball_pl.processes import end_with_parent
 
 #: A command, or commands one level down by their names.
 Command = Callable[..., Any] | Mapping[str, Callable[..., Any]]
@@ -105,6 +106,7 @@ def main(script: str = "", words: Sequence[str] | None = None) -> None:
         words: the command line. Default: that of the process.
     """
     given = list(sys.argv[1:] if words is None else words)
+    end_with_parent()
     with exit_on_error():
         if script:
             path = Path(script).resolve()

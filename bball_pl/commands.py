@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from bball_pl import project
 from bball_pl.cli import Command
 from bball_pl.collect_commands import SOURCES
-from bball_pl.errors import ConfigError, DatasetError, RunError, exit_on_sigterm
+from bball_pl.errors import ConfigError, DatasetError, RunError
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import has_control
 from bball_pl.model.court_weights import pretrain
 from bball_pl.project import next_step
 
 if TYPE_CHECKING:
+    from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.photos.tree import PhotoTree
 
 #: Exit status of `predict` if some photos or videos failed.
@@ -50,14 +51,18 @@ def demo(
         seed: random seed; the same seed gives the same bytes.
         out: folder of the dataset; it must not hold anything else.
         workers: number of processes (default: one per core); it changes no byte.
-        force: replace another demo in that folder; nothing but a demo is ever replaced.
+        force: replace another demo in that folder, where nothing but a demo is ever replaced, and a contact sheet's
+            file of another kind.
         contact_sheet: JPEG file for a sheet of sample photos.
         court: demo is an album of the three moves; teaching is for training before there are real photos, with
             framings, halls and light of all kinds and a class none.
     """
     from bball_pl.court.demo_dataset import write_contact_sheet, write_demo
+    from bball_pl.files import refuse_other_kind
     from bball_pl.terminal import say, say_next
 
+    if contact_sheet is not None:
+        refuse_other_kind(contact_sheet, b"\xff\xd8\xff", "--contact-sheet", force)
     result = write_demo(out, train, test, seed, workers, force, court=court)
     if result.written:
         say(f"{result.photos} photos in {result.root}")
@@ -109,6 +114,7 @@ def audit(
     from bball_pl.audit.checks import FIXED
     from bball_pl.audit.fix import apply_fix, check_kinds, fix_lines
     from bball_pl.audit.outputs import audit_table, write_outputs
+    from bball_pl.files import require_folder
     from bball_pl.photos.audit_record import PAGE, TABLE
     from bball_pl.photos.measurements import Limits
     from bball_pl.photos.store import PhotoStore
@@ -127,7 +133,7 @@ def audit(
     store = PhotoStore(cache_dir)
     try:
         tree = PhotoTree.scan(root, class_names, home)
-        folder = out if out is not None else project.audit_folder(root)
+        folder = require_folder(out if out is not None else project.audit_folder(root))
         audited = Audit.of(tree, store, labels, limits, imbalance, seed, log)
     finally:
         store.close()
@@ -221,34 +227,48 @@ def fit(words: list[str], /) -> None:
     if (help_text := fit_help(words)) is not None:
         print(help_text)
         return
-    from lightning.pytorch.utilities import rank_zero_only
+    from bball_pl.processes import as_parent
 
-    from bball_pl.evaluate.results import show_results, write_results
-    from bball_pl.model.checkpoints import FitInterrupted, model_checkpoint
-    from bball_pl.model.classifier import MoveClassifier
-    from bball_pl.model.fit_cli import FitCLI
-
-    cli = FitCLI(fit_words(words))
-    data, trainer = cli.datamodule, cli.trainer
-    # Before the trainer starts anything: whatever is wrong with the photos ends the run here.
-    rank_zero_only(data.prepare_data)()
+    typed, words = words, fit_words(words)
+    as_parent()  # of the processes of other devices
+    cli: Any = None
     try:
-        trainer.fit(cli.model, data, ckpt_path=cli.config.ckpt_path, weights_only=True)
-    except FitInterrupted as stop:
-        if trainer.is_global_zero:
-            print(cli.how_to_resume(stop), file=sys.stderr)
-        sys.exit(128 + stop.signum)
-    if trainer.fast_dev_run:  # type: ignore[attr-defined]
-        return
-    run = Path(trainer.log_dir or trainer.default_root_dir)
-    # Without checkpoints the weights of the end are the best ones.
-    best = MoveClassifier.from_checkpoint(project.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
-    final = dict(trainer.callback_metrics)  # testing clears them
-    metrics = None
-    if data.photos["test"]:
-        trainer.test(best, data, verbose=False)
-        metrics = write_results(run, "test", data.photos["test"], best.outcomes["test"], best.class_names)
-    cli.log_final(final, metrics)
+        # Within, because the imports take seconds, in which a user may change their mind as well.
+        from lightning.pytorch.utilities import rank_zero_only
+
+        from bball_pl.evaluate.results import show_results, write_results
+        from bball_pl.model.checkpoints import FitInterrupted, model_checkpoint
+        from bball_pl.model.classifier import MoveClassifier
+        from bball_pl.model.fit_cli import FitCLI
+
+        cli = FitCLI(words)
+        data, trainer = cli.datamodule, cli.trainer
+        # Before the trainer starts anything: whatever is wrong with the photos ends the run here.
+        rank_zero_only(cli.check_photos)()
+        try:
+            trainer.fit(cli.model, data, ckpt_path=cli.config.ckpt_path, weights_only=True)
+        except FitInterrupted as stop:
+            if trainer.is_global_zero:
+                print(cli.how_to_resume(stop), file=sys.stderr)
+            sys.exit(128 + stop.signum)
+        if trainer.fast_dev_run:
+            return
+        run = Path(trainer.log_dir or trainer.default_root_dir)
+        # Without checkpoints the weights of the end are the best ones.
+        best = MoveClassifier.from_checkpoint(project.best_checkpoint(run)) if model_checkpoint(trainer) else cli.model
+        final = dict(trainer.callback_metrics)  # testing clears them
+        metrics = None
+        if data.photos["test"]:
+            trainer.test(best, data, verbose=False)
+            metrics = write_results(run, "test", data.photos["test"], best.outcomes["test"], best.class_names)
+        cli.log_final(final, metrics)
+        rank_zero_only(project.mark_finished)(run)
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0":
+            raise  # the first process says it
+        again = f"nothing was saved. Start again with:\n  {next_step('fit', *typed)}"
+        print((cli.how_to_go_on() if cli is not None else None) or again, file=sys.stderr)
+        raise
     show_results(run, metrics)
 
 
@@ -274,7 +294,8 @@ def evaluate(
     """Measure a checkpoint on photos that it was not trained on: metrics, calibration, a report with pictures.
 
     Args:
-        run: folder of a run, whose best checkpoint is evaluated (default: the newest run), or a checkpoint file.
+        run: folder of a run, whose best checkpoint is evaluated (default: the newest finished run), or a checkpoint
+            file.
         ckpt: a checkpoint file instead of a run.
         split: split to evaluate on.
         root: folder of another dataset, or the new folder of the run's dataset.
@@ -290,17 +311,29 @@ def evaluate(
         compare: compare two runs on the same photos instead: the baseline and the candidate run.
         out: folder for the results (default: the run's folder).
     """
+    if batch_size < 1:
+        raise ConfigError(f"--batch-size is {batch_size}; expected 1 or more")
     if compare is not None:
-        _compare(compare[0], compare[1], split, out)
+        others = {"RUN": run, "--ckpt": ckpt, "--root": root, "--tta": None if tta == "none" else tta}
+        if given := [name for name, value in others.items() if value is not None]:
+            raise ConfigError(
+                f"--compare takes two runs as they were evaluated; leave out {' and '.join(given)}, or evaluate each "
+                "run with it into a folder (--out DIR) and compare the folders"
+            )
+        _compare(compare[0], compare[1], split, out, batch_size=batch_size, device=device, precision=precision)
         return
     from bball_pl.evaluate import evaluation as evaluations
     from bball_pl.evaluate.results import evaluation_summary, write_evaluation
     from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.files import require_folder
     from bball_pl.terminal import console, say, say_next
 
+    if out is not None:
+        require_folder(out)
     model = TrainedModel.open(
         project.chosen_checkpoint(run, ckpt), tta=tta, batch_size=batch_size, device=device, precision=precision
     )
+    _name_model(model)
     # "The newest run" is another one tomorrow.
     named = run is not None or ckpt is not None or model.run is None
     command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(model.run), project.ROOT)])
@@ -322,16 +355,29 @@ def evaluate(
         say_next(next_step("export", "--run", folder))
 
 
-def _compare(baseline: Path, candidate: Path, split: Literal["train", "val", "test"], out: Path | None) -> None:
-    """Compare two runs, or two folders with predictions; a run that was not evaluated is evaluated first."""
+def _compare(
+    baseline: Path, candidate: Path, split: Literal["train", "val", "test"], out: Path | None, **options: Any
+) -> None:
+    """Compare two runs, or two folders with predictions; a run that was not evaluated is evaluated first.
+
+    Args:
+        baseline: run to compare with.
+        candidate: run that should be better.
+        split: split whose photos both have answered.
+        out: folder for the results (default: in the candidate's).
+        options: batch size, device and precision of an evaluation.
+    """
     from bball_pl.evaluate.compare import compare_answers, comparison_table, write_comparison
     from bball_pl.evaluate.predictions import read_answers
     from bball_pl.evaluate.results import is_evaluated
+    from bball_pl.files import require_folder
     from bball_pl.terminal import console, say
 
+    if out is not None:
+        require_folder(out)
     for run in (baseline, candidate):
         if (run / project.CHECKPOINTS / project.BEST).is_file() and not is_evaluated(run, split):
-            evaluate(run, split=split, report=False)
+            evaluate(run, split=split, report=False, **options)
     a, b = (read_answers(run / project.predictions_file(split)) for run in (baseline, candidate))
     name_a, name_b = (str(Path(run.absolute().parent.name, run.absolute().name)) for run in (baseline, candidate))
     comparison = compare_answers(a, b, name_a, name_b)
@@ -339,6 +385,13 @@ def _compare(baseline: Path, candidate: Path, split: Literal["train", "val", "te
     write_comparison(folder, comparison)
     console.print(comparison_table(comparison))
     say(f"results: {folder}")
+
+
+def _name_model(model: TrainedModel) -> None:
+    """Print which checkpoint answers: the newest run is not always the one that a user has in mind."""
+    from bball_pl.terminal import log
+
+    log.print(f"model: {model.checkpoint}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _typed(command: str, more: list[str]) -> str:
@@ -357,6 +410,7 @@ def predict(
     ckpt: Path | None = None,
     format: Literal["table", "csv", "jsonl"] | None = None,
     out: Path | None = None,
+    force: bool = False,
     annotate: Path | None = None,
     threshold: float | None = None,
     fps: float = 4.0,
@@ -376,11 +430,12 @@ def predict(
 
     Args:
         sources: photos, videos, folders, patterns in quotes, or - for a list on standard input.
-        run: folder of a run, whose best checkpoint is used (default: the newest run; before the first run the model
-            that comes with the program, which was trained on rendered scenes only).
+        run: folder of a run, whose best checkpoint is used (default: the newest finished run; before the first run the
+            model that comes with the program, which was trained on rendered scenes only).
         ckpt: a checkpoint file instead of a run.
         format: output format (default: by the suffix of --out; else a table on a terminal and CSV elsewhere).
         out: file for the answers, or a folder for predictions.csv; written when all are there.
+        force: replace the file of --out even if it holds anything but answers.
         annotate: folder for annotated copies of the photos (JPEG) and videos (MP4, without sound).
         threshold: confidence, 0-1, below which the answer is "unsure" (default: from the calibration).
         fps: frames of a video to classify per second.
@@ -395,7 +450,7 @@ def predict(
         raise ConfigError("--run and --ckpt are both given; pass one of them")
     if not 0 < fps < float("inf") or not 0 <= smooth < float("inf"):
         raise ConfigError(f"--fps is {fps} and --smooth is {smooth}; expected numbers above 0, and 0 or above")
-    found = find_sources(sources, sys.stdin.buffer, leave_out=annotate)
+    found = find_sources(sources, None if sys.stdin is None else sys.stdin.buffer, leave_out=annotate)
     if not found.sources:
         raise ConfigError("\n".join(["there is nothing to classify:", *list(found.failure_lines())[1:]]))
     # Not above: torch takes seconds, and a misspelt name should be reported at once.
@@ -405,14 +460,14 @@ def predict(
     model = TrainedModel.open(
         ckpt or run, threshold=threshold, batch_size=batch_size, device=device, precision=precision
     )
-    summary = predict_all(model, found, format, out, annotate, fps, smooth)
+    _name_model(model)
+    summary = predict_all(model, found, format, out, annotate, fps, smooth, force)
     for line in (summary, *found.failure_lines()):
         print(line, file=sys.stderr)
     if found.failures:
         sys.exit(SOME_FAILED)
 
 
-@exit_on_sigterm()
 def export(
     run: Path | None = None,
     /,
@@ -431,8 +486,8 @@ def export(
     Exit status: 0 if every file is proven, 3 if one is not: then the folder is called NAME.rejected.
 
     Args:
-        run: folder of a run, whose best checkpoint is exported, or a checkpoint file (default: the newest run; before
-            the first run the model that comes with the program, which was trained on rendered scenes only).
+        run: folder of a run, whose best checkpoint is exported, or a checkpoint file (default: the newest finished
+            run; before the first one the model that comes with the program, which was trained on rendered scenes only).
         ckpt: a checkpoint file instead of a run.
         name: name of the export's folder (default: the run's experiment).
         out: folder that the export's folder is made in.
@@ -442,6 +497,7 @@ def export(
         device: device.json files that the parity kit or the app wrote for this very export, for the model card.
         inspect: describe a .onnx, .mlpackage or .mlmodel file instead.
     """
+    from bball_pl.files import require_folder
     from bball_pl.terminal import console, say
 
     if inspect is not None:
@@ -455,6 +511,7 @@ def export(
         raise ConfigError(
             f"--name is {name!r}; expected the name of a folder that is not hidden. Use --out DIR for its place."
         )
+    require_folder(out)
     from bball_pl.export.handover.device import read_device
 
     records = {path: read_device(path) for path in device or ()}
@@ -465,6 +522,7 @@ def export(
     from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
 
     model = TrainedModel.open(chosen, device="cpu")
+    _name_model(model)
     folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
     # Hidden files count for nothing in a proof.
     folder = folder.lstrip(".") or "export"
@@ -535,7 +593,8 @@ def studio(
 
     Args:
         inbox: folder of the photos to sort, <source>/unsorted/<album>/ or any other (default: data/inbox).
-        run: folder of a run, whose best checkpoint suggests and answers (default: the newest run, if there is one).
+        run: folder of a run, whose best checkpoint suggests and answers (default: the newest finished run, if there is
+            one).
         ckpt: a checkpoint file instead of a run.
         logs: folder of the runs.
         data: folder of the datasets.
@@ -551,6 +610,7 @@ def studio(
     from bball_pl.studio.guard import new_token
     from bball_pl.studio.server import serve
     from bball_pl.studio.state import TOKEN_VARIABLE, Settings, is_loopback
+    from bball_pl.terminal import log
 
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port is {port}; expected 0 to 65535")
@@ -560,6 +620,8 @@ def studio(
         if run is not None or ckpt is not None:
             raise
         checkpoint = None  # sorting comes before the first run
+    if suggest:
+        log.print(f"model: {checkpoint or 'none before the first run'}", soft_wrap=True, highlight=False, markup=False)
     given = os.environ.get(TOKEN_VARIABLE, "")
     settings = Settings(
         inbox=(inbox or data / "inbox").absolute(),

@@ -16,6 +16,7 @@ import os
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from bball_pl.errors import RunError
@@ -29,6 +30,8 @@ CHECKPOINTS = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
 PROBE = "probe.ckpt"
+#: In the folder of a run that was not trained to its end, or was not tested.
+UNFINISHED = "unfinished"
 _AUDITS = "audits"
 
 #: The package with its data files, and the folder above it, which is the repository's root in a clone.
@@ -114,17 +117,77 @@ def run_of_checkpoint(checkpoint: str | os.PathLike[str]) -> Path | None:
     return folder.parent if folder.name == CHECKPOINTS and (folder.parent / CONFIG).is_file() else None
 
 
-def newest_run(logs: str | os.PathLike[str] = ROOT / LOGS) -> Path:
-    """Return the run folder whose best checkpoint is the newest.
+def mark_unfinished(run: Path) -> None:
+    """Note in a run's folder that it is not over; a process that is killed leaves the note."""
+    (run / UNFINISHED).write_text(
+        "This run has not come to its end. Unless it is still running, go on with: bball fit --resume FOLDER\n",
+        encoding="utf-8",
+    )
+
+
+def mark_finished(run: Path) -> None:
+    """Take the note away again."""
+    (run / UNFINISHED).unlink(missing_ok=True)
+
+
+def resumed_run(path: Path) -> tuple[Path, Path]:
+    """Return configuration and checkpoint of a run that is to be continued, as absolute paths.
+
+    Args:
+        path: Folder of the run, or a checkpoint in it.
 
     Raises:
-        RunError: if there is no run with a best checkpoint below `logs`.
+        RunError: if there is no such run, or it has not got as far as a checkpoint.
     """
-    found = Path(logs).glob(f"*/version_*/{CHECKPOINTS}/{BEST}")
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        raise RunError(f"{logs} has no finished run; make one with: {next_step('fit')}")
-    return newest.parents[1]
+    run = path.absolute()
+    if path.is_file():
+        run = path.absolute().parent.parent
+    last = path.absolute() if path.is_file() else run / CHECKPOINTS / LAST
+    if not (run / CONFIG).is_file():
+        found = "has no config.yaml" if run.exists() else "does not exist"
+        raise RunError(f"--resume {path}: {run} {found}; pass the folder of a run ({LOGS}/NAME/version_N)")
+    if not last.is_file():
+        raise RunError(
+            f"--resume {path}: there is no {CHECKPOINTS}/{LAST}, because the run was stopped before its first step. "
+            f"Start it again with: {next_step('fit', '--config', run / CONFIG)}"
+        )
+    return run / CONFIG, last
+
+
+def newest_run(logs: str | os.PathLike[str] = ROOT / LOGS) -> Path:
+    """Return the folder of the finished run whose best checkpoint is the newest.
+
+    Raises:
+        RunError: if there is no finished run below `logs`.
+    """
+    found = [path.parents[1] for path in Path(logs).glob(f"*/version_*/{CHECKPOINTS}/{BEST}")]
+    finished = [run for run in found if not (run / UNFINISHED).exists()]
+    if not finished:
+        begun = max(found, key=lambda run: (run / UNFINISHED).stat().st_mtime, default=None)
+        command = next_step("fit") if begun is None else next_step("fit", "--resume", begun)
+        raise RunError(f"{logs} has no finished run; {'make' if begun is None else 'finish'} one with: {command}")
+    return max(finished, key=lambda run: (run / CHECKPOINTS / BEST).stat().st_mtime)
+
+
+def new_version(experiment: Path) -> int:
+    """Create the next folder `version_N` of an experiment and return N; no two processes get the same.
+
+    Raises:
+        RunError: if the folder cannot be created.
+    """
+    try:
+        experiment.mkdir(parents=True, exist_ok=True)
+        taken = [path.name.removeprefix("version_") for path in experiment.glob("version_*")]
+        number = max((int(name) for name in taken if name.isdecimal()), default=-1) + 1
+        while True:
+            with suppress(FileExistsError):
+                (experiment / f"version_{number}").mkdir()
+                return number
+            number += 1
+    except OSError as error:
+        raise RunError(
+            f"{experiment} cannot be written ({error.strerror}); pass --trainer.default_root_dir DIR for the run"
+        ) from error
 
 
 def best_checkpoint(run: str | os.PathLike[str]) -> Path:
@@ -143,7 +206,7 @@ def chosen_checkpoint(run: Path | None, ckpt: Path | None, logs: Path = ROOT / L
     """Return the checkpoint that a command line asks for, as an absolute path.
 
     Args:
-        run: Folder of a run, whose best checkpoint is meant, or a checkpoint file. Default: the newest run.
+        run: Folder of a run, whose best checkpoint is meant, or a checkpoint file. Default: the newest finished run.
         ckpt: A checkpoint file instead.
         logs: Folder of the runs.
 

@@ -117,7 +117,6 @@ class WholeTrainer:
             "model.batch_norm": "train",
             # Without validation there is no loss that early stopping could go by.
             "model.patience": 0,
-            "trainer.limit_val_batches": 0,
             "trainer.max_epochs": 1,
             "trainer.default_root_dir": work,
             "name": "train_speed",
@@ -134,7 +133,9 @@ class WholeTrainer:
         clock = _Clock(warm_up, warm_up + steps)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             cli = FitCLI([*self._arguments, f"--trainer.limit_train_batches={warm_up + steps}"])
-            callbacks: list[Callback] = cast(Any, cli.trainer).callbacks
+            trainer = cast(Any, cli.trainer)
+            trainer.limit_val_batches = 0  # as an option fit refuses it
+            callbacks: list[Callback] = trainer.callbacks
             callbacks.append(clock)
             cli.datamodule.prepare_data()
             cli.trainer.fit(cli.model, cli.datamodule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from bball_pl import __version__, cli, commands, project
 from bball_pl.collect_commands import SOURCES
 from bball_pl.commands import COMMANDS
-from bball_pl.errors import exit_on_error
+from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.export.options import ExportSettings
 from bball_pl.model import fit_help
 from bball_pl.project import CLONE, next_step
@@ -209,6 +210,64 @@ def test_wrong_values_are_one_line(
     assert echo == {}
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--compare", "a", "b", "--root", "photos"], "leave out --root"),
+        (["--compare", "a", "b", "--tta", "flip"], "leave out --tta"),
+        (["run", "--compare", "a", "b", "--ckpt", "c"], "leave out RUN and --ckpt"),
+        (["--compare", "a", "b", "--batch-size", "-1"], "--batch-size is -1; expected 1 or more"),
+        (["run", "--batch-size", "0"], "--batch-size is 0; expected 1 or more"),
+        (["run", "--out", __file__], "is a file; pass a folder"),
+    ],
+)
+def test_evaluate_ignores_no_option(words: list[str], message: str, bball: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, err = bball("evaluate", *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_a_machine_that_is_at_its_end_is_one_line(
+    bball: Callable[..., tuple[int, str, str]], echo: dict[str, Any]
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/x.csv")
+
+    commands.COMMANDS["echo"] = full
+    assert bball("echo") == (2, "", "error: /data/x.csv: No space left on device\n")
+
+
+def test_sigterm_is_status_143_and_tidies_up(capsys: pytest.CaptureFixture[str]) -> None:
+    tidied = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            tidied.append(True)
+
+    with pytest.raises(SystemExit) as ended, exit_on_error():
+        work()
+    assert ended.value.code == 143
+    assert tidied
+    assert capsys.readouterr().err == "terminated\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_run_is_resumed_by_its_configuration_and_its_last_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    (tmp_path / "config.yaml").touch()
+    expected = [f"--config={tmp_path}/config.yaml", "--x=1", f"--ckpt_path={tmp_path}/checkpoints/last.ckpt"]
+    assert fit_help.fit_words(["--resume", str(tmp_path), "--x=1"]) == expected
+    assert fit_help.fit_words(["--x=1", f"--resume={tmp_path}"]) == expected
+    # A configuration after it wins.
+    later = fit_help.fit_words([f"--resume={tmp_path}", "--config", "demo"])
+    assert later[0] == expected[0]
+    with pytest.raises(ConfigError, match="both given"):
+        fit_help.fit_words([f"--resume={tmp_path}", "--ckpt_path=x"])
+
+
 def test_a_missing_extra_names_itself(bball: Callable[..., tuple[int, str, str]], echo: dict[str, Any]) -> None:
     def needs() -> None:
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi.responses")
@@ -290,7 +349,7 @@ def test_the_project_is_that_of_the_working_folder(
 
 
 def test_a_closed_pipe_ends_without_a_message() -> None:
-    program = "from bball_pl.errors import exit_on_error\nwith exit_on_error():\n    print('x' * 100_000)"
+    program = "from bball_pl.errors import ConfigError, exit_on_error\nwith exit_on_error():\n    print('x' * 100_000)"
     running = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,

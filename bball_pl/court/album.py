@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import signal
-import threading
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Event
@@ -25,6 +23,7 @@ from bball_pl.court.teaching import CLASSES, take_lesson_photo
 from bball_pl.errors import PhotoError
 from bball_pl.moves import MOVES
 from bball_pl.photos.photos_csv import PhotoRecord
+from bball_pl.processes import end_with, signals_blocked
 
 #: Photos per game: an album of a weekend game, in which each move is seen equally often.
 PHOTOS_PER_GAME = 30
@@ -118,23 +117,11 @@ def _render_game(root: Path, split: str, first: int, stop: int, seed: int, court
     return records
 
 
-def _obey(stop: Event) -> None:
-    """Give a worker process the event that ends its work after the photo in hand."""
+def _obey(stop: Event, parent: int) -> None:
+    """Give a worker process the event that ends its work after the photo in hand, and the process to end with."""
     global _stop  # noqa: PLW0603
     _stop = stop
-
-
-@contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Let processes that are started in the body ignore Ctrl-C: the parent stops its workers and tidies up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may change this, and only it is interrupted
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    end_with(parent)
 
 
 def _games(counts: tuple[int, int]) -> list[tuple[str, int, int]]:
@@ -160,9 +147,9 @@ def render_games(
     # "spawn": a forked child can hang on a lock that a thread of the parent held.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    pool = ProcessPoolExecutor(workers, context, _obey, (stop,))
+    pool = ProcessPoolExecutor(workers, context, _obey, (stop, os.getpid()))
     try:
-        with _deaf_children():
+        with signals_blocked():
             futures = [pool.submit(render, *game) for game in games]
         for future in as_completed(futures):
             yield future.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import os
 from dataclasses import replace
@@ -11,6 +12,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
@@ -71,7 +73,8 @@ class MoveClassifier(L.LightningModule):
         cutmix: alpha of CutMix; 0 switches it off.
         mix_probability: share of the batches that mixup or CutMix touches, 0-1.
         dropout: probability of dropping a feature before the head, 0-1.
-        batch_norm: statistics of batch norm in training: train (of the batch), slow or frozen.
+        batch_norm: statistics of batch norm in training: train (of the batch), slow or frozen; with weights none, which
+            have no statistics to freeze, frozen is train.
         ema_decay: decay of the moving average of the weights, 0-1; 0 switches it off.
         patience: epochs without a better validation loss after which the run ends; 0 never ends it early.
         compile: compiles the network with torch.compile; worth its minutes of start-up on a GPU.
@@ -207,8 +210,41 @@ class MoveClassifier(L.LightningModule):
             # sizes are faster than one for any size.
             self.network.compile(dynamic=False)
 
+    def check_batches(self, smallest: int) -> None:
+        """Refuse batches that batch norm cannot be trained on, before features are computed and a step fails.
+
+        Args:
+            smallest: number of photos in the smallest batch.
+
+        Raises:
+            ConfigError: if it is one photo, and the statistics of a layer would be those of a single value.
+        """
+        policy = self.batch_norm
+        if smallest > 1 or policy == "frozen":
+            return
+        network = copy.deepcopy(self.network).cpu()
+        network.train()
+        apply_policy(network, policy)
+        try:
+            with torch.no_grad():
+                network(torch.zeros(1, 3, self.spec.size, self.spec.size))
+        except ValueError as error:  # torch: "Expected more than 1 value per channel when training"
+            other = "" if self.hparams["weights"] == "none" else ", or --model.batch_norm frozen"
+            raise ConfigError(
+                f"--model.batch_norm {policy} takes the statistics of each batch, and the smallest batch is one photo; "
+                f"pass another --data.batch_size, 2 or more{other}"
+            ) from error
+
+    @property
+    def batch_norm(self) -> BatchNormPolicy:
+        """The policy of batch norm; random weights have no statistics to freeze."""
+        policy: BatchNormPolicy = self.hparams["batch_norm"]
+        return "train" if policy == "frozen" and self.hparams["weights"] == "none" else policy
+
     def on_fit_start(self) -> None:
         """Compute the weights of the classes in the loss from the training photos; their mean over photos is 1."""
+        if self.batch_norm != self.hparams["batch_norm"]:
+            rank_zero_info("batch norm: train instead of frozen, because random weights have no statistics yet")
         data = self._datamodule()
         if self.hparams["class_weights"] == "none" or not isinstance(data, PhotoDataModule):
             return
@@ -225,7 +261,7 @@ class MoveClassifier(L.LightningModule):
         if self._policy_epoch != self.current_epoch:
             # While only the head learns, the body must answer as in evaluation.
             head_only = self.current_epoch < self.hparams["head_epochs"]
-            apply_policy(self.network, "frozen" if head_only else self.hparams["batch_norm"])
+            apply_policy(self.network, "frozen" if head_only else self.batch_norm)
             self._policy_epoch = self.current_epoch
         torch.manual_seed(self._batch_seed(batch_idx))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from bball_pl import __version__, project
 from bball_pl.errors import ConfigError, RunError, WeightsError
-from bball_pl.files import write_bytes
+from bball_pl.files import refuse_other_kind, write_bytes
+from bball_pl.processes import run_child
 
 if TYPE_CHECKING:
     # Torch takes seconds to import, and where the file lies can be said without it.
@@ -181,6 +181,7 @@ def pretrain(
     data: Path | None = None,
     name: str = "pretrain",
     out: Path | None = None,
+    force: bool = False,
     temperature: float = 1.0,
     none_offset: float = 0.0,
     workers: int | None = None,
@@ -201,6 +202,7 @@ def pretrain(
         data: folder of the scenes (default: data/court_SCENES_SEED).
         name: experiment name; a stage is lightning_logs/NAME_SIZE/version_N.
         out: file to write (default: exports/BACKBONE.court.safetensors).
+        force: replace the file of --out even if it holds anything but weights.
         temperature: softmax temperature, folded into the head of the written file.
         none_offset: number added to the logit of the class none; below 0 the written file answers none less often.
         workers: number of rendering processes (default: one per core).
@@ -221,6 +223,8 @@ def pretrain(
         raise ConfigError(
             f"--sizes {list(sizes)} and --epochs {list(epochs)}: expected for each size a number of epochs, 1 or more"
         )
+    target = out or project.ROOT / "exports" / f"{backbone}.court.safetensors"
+    refuse_other_kind(target, bytes(8) + b"{", force=force)
     root = data or project.ROOT / "data" / f"court_{scenes}_{seed}"
     result = write_demo(root, scenes, max(8, round(_TEST_SHARE * scenes)), seed, workers, court="teaching")
     print(f"{result.photos} scenes in {result.root}", flush=True)
@@ -242,7 +246,6 @@ def pretrain(
         best = _stage(f"{name}_{size}", arguments)
     if best is None:
         raise RunError("no stage was run")
-    target = out or project.ROOT / "exports" / f"{backbone}.court.safetensors"
     facts: dict[str, Any] = {
         "scenes": scenes, "seed": seed, "renderer": RENDERER, "version": __version__, "starting_from": start,
         "sizes": list(sizes), "epochs": list(epochs), "temperature": temperature,
@@ -265,10 +268,11 @@ def _stage(name: str, arguments: list[str]) -> Path:
         print(f"{runs[-1]} is finished: taken as it is", flush=True)
         return project.best_checkpoint(runs[-1])
     if runs and (last := runs[-1] / project.CHECKPOINTS / project.LAST).is_file() and _same(runs[-1], arguments):
+        # The stage's own settings, which the arguments repeat.
         command += ["--ckpt_path", str(last)]
     # A process of its own: with several GPUs fit starts its command again on each.
     environment = os.environ | {"BBALL_PROJECT": str(project.ROOT)}
-    status = subprocess.run(command, env=environment, check=False).returncode
+    status = run_child(command, environment)
     if status != 0:
         raise RunError(f"a stage ended with status {status}; the same command goes on from its last checkpoint")
     runs = sorted((project.ROOT / project.LOGS / name).glob("version_*"), key=lambda run: run.stat().st_mtime)

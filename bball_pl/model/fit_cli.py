@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import ActionYesNo, Namespace
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -16,12 +17,28 @@ from bball_pl import project
 from bball_pl.cli import ErrorsInOneLine
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
-from bball_pl.model.checkpoints import DataRecord, FitInterrupted, GracefulStop, KeepLast
+from bball_pl.model.checkpoints import (
+    DataRecord,
+    FiniteLoss,
+    FitInterrupted,
+    GracefulStop,
+    KeepBest,
+    KeepLast,
+    checkpoint_folder,
+)
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.epoch_pictures import Pictures
 from bball_pl.model.fit_help import RUN_OPTIONS
 from bball_pl.model.network import spec_for
-from bball_pl.model.trainer import FitProgressBar, FitTrainer, Throughput, silence_chatter
+from bball_pl.model.outcomes import require_resumable
+from bball_pl.model.trainer import (
+    FitProgressBar,
+    FitTrainer,
+    Throughput,
+    check_options,
+    launched_step,
+    silence_chatter,
+)
 
 #: The figures of the last epoch that stand beside the settings.
 _FINAL = ("val/loss", "val/acc", "val/f1", "gap/loss", "gap/acc", "train/loss_epoch")
@@ -34,6 +51,26 @@ class _SaveConfig(SaveConfigCallback):
         whole = config.clone()
         whole["ckpt_path"] = None
         super().__init__(parser, whole, **kwargs)
+
+
+class _RunLogger(TensorBoardLogger):
+    """TensorBoard's logger of a new run, in a folder that no run beside it can get as well.
+
+    Lightning's takes the first free number and makes the folder later: runs that start together would share it.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        super().__init__(root, name=name, default_hp_metric=False)
+        self._number: int | None = None
+
+    @property
+    def version(self) -> int:
+        """Number of the run; the folder is made when it is first asked for, by the first process alone."""
+        if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+            return 0  # the other processes get the folder's name from the first one
+        if self._number is None:
+            self._number = project.new_version(Path(self.root_dir))
+        return self._number
 
 
 class _Parser(ErrorsInOneLine, LightningArgumentParser):
@@ -85,6 +122,9 @@ class FitCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments; Lightning would warn about the command line of the process."""
+        for word in args:
+            if word.startswith("--config=") and (path := Path(word.removeprefix("--config="))).is_file():
+                refuse_repeated_keys(path)
         self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -110,21 +150,29 @@ class FitCLI(LightningCLI):
         if self.config["ckpt_path"] is not None:
             self.config["ckpt_path"] = str(Path(self.config["ckpt_path"]).absolute())
 
+    def instantiate_classes(self) -> None:
+        """Build datamodule, classifier and trainer; the weights of a resumed run come from its checkpoint alone."""
+        weights = self.config["model"]["weights"]
+        checkpoint = self.config["ckpt_path"]
+        # What the run started from may be a file that is gone, or on a hub that cannot be reached now.
+        self._started_from = weights
+        if checkpoint is not None:
+            self.config["model"]["weights"] = "none"
+        super().instantiate_classes()
+        if checkpoint is not None:
+            require_resumable(checkpoint, self.model)
+
     def instantiate_trainer(self, **kwargs: Any) -> FitTrainer:
         """Build the trainer with the run's folder, logger and callbacks."""
+        self.config["model"]["weights"] = self.model.hparams["weights"] = self._started_from
         options = self.config_init["trainer"]
+        check_options(options)
         root = Path(options["default_root_dir"] or project.ROOT)
         checkpoint = self.config_init["ckpt_path"]
         if options.get("logger") is False and options["default_root_dir"] is None:
             raise ConfigError(
                 "without a logger there is no run folder, and the results would lie in the project's folder. "
                 "Pass --trainer.default_root_dir DIR as well"
-            )
-        limit = options.get("limit_test_batches")
-        if limit is not None and not (isinstance(limit, float) and limit == 1):  # the integer 1 is one batch
-            raise ConfigError(
-                f"--trainer.limit_test_batches is {limit}: metrics.json is of all test photos. "
-                "Leave it out, and point --data.root to a smaller dataset for a trial"
             )
         if options.get("logger") is None:
             kwargs["logger"] = _logger(root, self.config_init["name"], checkpoint)
@@ -134,7 +182,7 @@ class FitCLI(LightningCLI):
         return cast(FitTrainer, super().instantiate_trainer(**kwargs))
 
     def _callbacks(self, options: Any) -> list[Callback]:
-        callbacks: list[Callback] = [DataRecord(), Throughput()]
+        callbacks: list[Callback] = [DataRecord(), Throughput(), FiniteLoss()]
         if options.get("logger") is not False:
             callbacks.append(LearningRateMonitor("step"))
             if self.config_init["pictures"]:
@@ -142,26 +190,32 @@ class FitCLI(LightningCLI):
         if options.get("enable_progress_bar") is not False:
             callbacks.append(FitProgressBar())
         if options.get("enable_checkpointing") is not False:
-            callbacks.append(
-                ModelCheckpoint(
-                    filename=Path(project.BEST).stem,
-                    monitor="val/loss",
-                    mode="min",
-                    # One best.ckpt, replaced; Lightning would number them otherwise.
-                    enable_version_counter=False,
-                )
-            )
-            # Without checkpoints there is nothing to save, and Lightning would count these two as checkpoints.
-            callbacks += [KeepLast(), GracefulStop()]
+            # Without checkpoints there is nothing to save, and Lightning would count these as checkpoints.
+            callbacks += [KeepBest(), KeepLast(), GracefulStop()]
         return callbacks
 
+    def check_photos(self) -> None:
+        """Find out what is wrong with the photos before the trainer starts anything.
+
+        Raises:
+            DatasetError: as `PhotoDataModule.prepare_data`.
+            ConfigError: if batch norm cannot be trained on batches of one photo.
+        """
+        self.datamodule.prepare_data()
+        self.model.check_batches(self.datamodule.smallest_batch(self.trainer.world_size))
+
     def how_to_resume(self, stop: FitInterrupted) -> str:
-        """Return the sentence that tells an interrupted user how to go on."""
+        """Return the sentence that tells a user how to go on with a run that has saved itself."""
         if stop.checkpoint is None:
             return f"{stop}; the run keeps no checkpoints (--trainer.enable_checkpointing false), so nothing was saved"
-        run = project.run_of_checkpoint(stop.checkpoint)
-        words = ["--config", run / project.CONFIG] if run is not None else []
-        return f"{stop}; saved. Resume with:\n  {project.next_step('fit', *words, '--ckpt_path', stop.checkpoint)}"
+        return f"{stop}; saved. Resume with:\n  {launched_step('fit', '--resume', stop.checkpoint.parents[1])}"
+
+    def how_to_go_on(self) -> str | None:
+        """Return the sentence for a run that was stopped at once, or None if it has no checkpoint."""
+        folder = checkpoint_folder(self.trainer)
+        if folder is None or not (folder / project.LAST).is_file():
+            return None
+        return f"Resume with:\n  {launched_step('fit', '--resume', folder.parent)}"
 
     @rank_zero_only
     def log_final(self, final: Mapping[str, Any], metrics: dict[str, Any] | None) -> None:
@@ -185,6 +239,36 @@ class FitCLI(LightningCLI):
                 logger.finalize("success")
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Reader of YAML that refuses what YAML itself forbids: the same key twice, of which the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Read one mapping."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise ConfigError(
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: {key.value} stands there for the second "
+                    "time; keep one of them"
+                )
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def refuse_repeated_keys(path: Path) -> None:
+    """Refuse a configuration file that gives one setting twice.
+
+    Raises:
+        ConfigError: with the line of the second one.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            yaml.load(file, _UniqueKeys)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        pass  # the parser of the options says what is wrong
+
+
 def _spec(*settings: Any) -> dict[str, Any]:
     return spec_for(*settings).to_dict()
 
@@ -203,4 +287,4 @@ def _logger(root: Path, name: str, checkpoint: str | None) -> TensorBoardLogger:
     if run is not None:
         # The curves of a resumed run go on where they stopped.
         return TensorBoardLogger(run.parent.parent, name=run.parent.name, version=run.name, default_hp_metric=False)
-    return TensorBoardLogger(root / project.LOGS, name=name, default_hp_metric=False)
+    return _RunLogger(root / project.LOGS, name)

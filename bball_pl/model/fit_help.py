@@ -10,18 +10,22 @@ import ast
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from docstring_parser import parse
 
-from bball_pl.project import CONFIGS, PACKAGE, config_file
+from bball_pl.errors import ConfigError
+from bball_pl.project import CONFIGS, PACKAGE, config_file, resumed_run
 
 #: Options of the run as a whole.
 RUN_OPTIONS = {
     "name": "experiment; the run is lightning_logs/NAME/version_N",
     "seed_everything": "random seed of everything",
-    "ckpt_path": "last.ckpt of a stopped run, which is continued in its folder",
+    "ckpt_path": "checkpoint to continue from in its run's folder; --resume finds it by itself",
     "pictures": "write batches, confusion matrix and worst mistakes to TensorBoard",
 }
+
+_RESUME = "folder of a stopped or killed run, which is continued with its settings"
 
 #: Options of Lightning's Trainer, whose documentation is too long for a short help.
 _TRAINER = {
@@ -66,20 +70,31 @@ def fit_help(words: Sequence[str]) -> str | None:
 def fit_words(words: Sequence[str]) -> list[str]:
     """Return a command line as LightningCLI should read it.
 
-    Configurations come first, so that `--name` means the same before and after `--config`, and are paths; `--help all`
-    is LightningCLI's `--help`.
+    Configurations come first, so that `--name` means the same before and after `--config`, and are paths; `--resume
+    RUN` is the run's configuration and its last checkpoint; `--help all` is LightningCLI's `--help`.
+
+    Raises:
+        ConfigError: if `--resume` and `--ckpt_path` are both given.
+        RunError: if there is nothing to resume in the folder.
     """
     configs: list[str] = []
     rest: list[str] = []
+    resumed: list[str] = []
     pending = iter(words)
     for word in pending:
         option, equals, value = word.partition("=")
-        if option in {"-c", "--config"}:
+        if option == "--resume":
+            config, last = resumed_run(Path(value if equals else next(pending, "")))
+            configs.insert(0, f"--config={config}")
+            resumed.append(f"--ckpt_path={last}")
+        elif option in {"-c", "--config"}:
             value = value if equals else next(pending, "")
             configs.append(f"--config={config_file(value)}")
         elif word != "all" or rest[-1:] not in (["-h"], ["--help"]):
             rest.append(word)
-    return [*configs, *rest]
+    if resumed and any(word.partition("=")[0] == "--ckpt_path" for word in rest):
+        raise ConfigError("--resume and --ckpt_path are both given; pass one of them")
+    return [*configs, *rest, *resumed]
 
 
 def _described() -> Iterator[tuple[str, str]]:
@@ -96,7 +111,8 @@ def _described() -> Iterator[tuple[str, str]]:
             )
             yield f"--{group}.{name}", texts[name].partition(";")[0].rstrip(".") + default
     yield from ((f"--trainer.{name}", text) for name, text in _TRAINER.items())
-    yield from ((f"--{name}", RUN_OPTIONS[name]) for name in ("seed_everything", "ckpt_path"))
+    yield "--seed_everything", RUN_OPTIONS["seed_everything"]
+    yield "--resume RUN", _RESUME
 
 
 def _documented(file: str, class_name: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from bball_pl.errors import RunError
 from bball_pl.model.court_weights import read_weights
+
+if TYPE_CHECKING:
+    from bball_pl.model.classifier import MoveClassifier
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -34,6 +37,29 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or not {"bball_pl", "hyper_parameters", "state_dict"} <= set(checkpoint):
         raise RunError(f"{path} is not a checkpoint of this project: it has no classes and no preprocessing")
     return checkpoint
+
+
+def require_resumable(path: str | os.PathLike[str], classifier: MoveClassifier) -> None:
+    """Refuse a checkpoint that a run with this classifier cannot go on from.
+
+    Raises:
+        RunError: as in `read_checkpoint`, or if the checkpoint is of other classes or another backbone, or has weights
+            but no state of a training.
+    """
+    saved = read_checkpoint(path)
+    facts, settings = saved["bball_pl"], saved["hyper_parameters"]
+    if facts["class_names"] != classifier.class_names:
+        raise RunError(
+            f"{path} was trained on the classes {', '.join(facts['class_names'])}, and the photos are of "
+            f"{', '.join(classifier.class_names)}; pass the --data.root that it was trained on"
+        )
+    if settings["backbone"] != classifier.hparams["backbone"]:
+        raise RunError(
+            f"{path} is of the backbone {settings['backbone']}, and --model.backbone is "
+            f"{classifier.hparams['backbone']}; leave --model.backbone out"
+        )
+    if not {"optimizer_states", "loops", "callbacks"} <= saved.keys():
+        raise RunError(f"{path} has weights and no state of a training; start from it with --model.weights FILE")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,7 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.data.validation import cross_validation_folds
 from bball_pl.errors import ConfigError
-from bball_pl.files import atomic_path
-from bball_pl.model.checkpoints import checkpoint_folder, model_checkpoint
+from bball_pl.model.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
 from bball_pl.model.linear_probe import (
     ClassWeights,
     Features,
@@ -131,14 +129,17 @@ class LinearProbe(Callback):
         figures = {"probe/loss": float(self.val_losses.mean()), "probe/acc": self.val_acc}
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
-        if trainer.global_step == 0 and (path := self._checkpoint(trainer)):
-            trainer.save_checkpoint(path, weights_only=False)
+        # A run that is resumed at its very start has the file already, and not what belongs into it.
+        if self._final is not None and (path := self._checkpoint(trainer)):
+            start = path.with_name(f".{path.name}.start")
+            trainer.save_checkpoint(start, weights_only=False)
             classifier: Any = pl_module
-            if trainer.is_global_zero and self._final is not None:
-                checkpoint = read_checkpoint(path)
+            if trainer.is_global_zero:
+                checkpoint = read_checkpoint(start)
                 checkpoint["state_dict"].update(_head_state(classifier, self._final))
                 checkpoint["bball_pl"]["held_out"] = self._held_out
-                _write(checkpoint, path)
+                write_checkpoint(checkpoint, path)
+                start.unlink()
             trainer.strategy.barrier("probe")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -157,6 +158,10 @@ class LinearProbe(Callback):
             return
         classifier: Any = pl_module
         best = path.with_name(project.BEST)
+        if best.is_file() and (chosen := read_checkpoint(best)["bball_pl"]).keys() & {"held_out", "averaged"}:
+            # A run that was interrupted in its test: the choice is made, and best.ckpt is no longer the best epoch.
+            self.kept = "held_out" in chosen
+            return
         # A loss that is not a number beats nothing.
         losses = torch.full_like(self.val_losses, torch.nan)
         name, averaged = "fine-tuning", None
@@ -183,10 +188,10 @@ class LinearProbe(Callback):
             rank_zero_info(f"{name} beat the linear probe: {figures}")
         trainer.strategy.barrier("compared")  # every process has read best.ckpt
         if trainer.is_global_zero and self.kept:
-            with atomic_path(best) as temporary:
-                shutil.copyfile(path, temporary)
+            write_checkpoint(read_checkpoint(path), best)
         elif trainer.is_global_zero and averaged is not None:
-            _write(averaged, best)
+            averaged["bball_pl"]["averaged"] = True
+            write_checkpoint(averaged, best)
         trainer.strategy.barrier("chosen")
 
     def state_dict(self) -> dict[str, Any]:
@@ -288,8 +293,3 @@ def _set_head(classifier: MoveClassifier, probe: Regression) -> None:
 def _head_state(classifier: MoveClassifier, probe: Regression) -> dict[str, Tensor]:
     (prefix,) = (name for name, module in classifier.named_modules() if module is classifier.network.head)
     return {f"{prefix}.weight": probe.weight, f"{prefix}.bias": probe.bias}
-
-
-def _write(checkpoint: dict[str, Any], path: Path) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(checkpoint, temporary)

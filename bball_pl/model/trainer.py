@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
+import signal
 import time
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from torch.distributed import is_torchelastic_launched
 
+from bball_pl.errors import ConfigError
+from bball_pl.model.checkpoints import CheckpointWriter, FitInterrupted
 from bball_pl.model.recipe import SyncBatchNormPlugin
+from bball_pl.project import next_step
 
 
 class FitTrainer(L.Trainer):
@@ -42,13 +53,18 @@ class FitTrainer(L.Trainer):
             # Requeueing by Lightning would write a checkpoint into the root folder and open a second run folder; on
             # SIGTERM GracefulStop saves into the folder of the run.
             plugins.append(SLURMEnvironment(auto_requeue=False))
-        super().__init__(
-            precision=resolved,
-            plugins=plugins,
-            # The datamodule's samplers are distributed already; Lightning's would pad and reorder.
-            use_distributed_sampler=False,
-            **kwargs,
-        )
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(CheckpointWriter())
+        try:
+            super().__init__(
+                precision=resolved,
+                plugins=plugins,
+                # The datamodule's samplers are distributed already; Lightning's would pad and reorder.
+                use_distributed_sampler=False,
+                **kwargs,
+            )
+        except MisconfigurationException as error:
+            raise ConfigError(" ".join(str(error).split())) from error
 
     def fit(
         self,
@@ -62,15 +78,151 @@ class FitTrainer(L.Trainer):
         """Fit as Lightning does, with `self.ckpt_path` set from the start: callbacks read it in `setup`."""
         self.ckpt_path = ckpt_path
         try:
-            super().fit(model, train_dataloaders, val_dataloaders, datamodule, weights_only=weights_only)
-        except SystemExit as ended:
-            # Lightning turns Ctrl-C into an exit with status 1, that of a failure.
-            if isinstance(ended.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            raise
+            with self._ending_as_one():
+                super().fit(model, train_dataloaders, val_dataloaders, datamodule, weights_only=weights_only)
         finally:
             # A later test is of the given model, not of this checkpoint.
             self.ckpt_path = None
+
+    def test(self, *args: Any, **options: Any) -> Any:
+        """Test as Lightning does."""
+        with self._ending_as_one():
+            return super().test(*args, **options)
+
+    @contextmanager
+    def _ending_as_one(self) -> Iterator[None]:
+        """Let no other process of the run outlive this one's failure, and keep the kind of the failure."""
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            yield
+        except FitInterrupted:
+            raise  # by all processes
+        except SystemExit as ended:
+            # Lightning turns Ctrl-C into an exit with status 1, that of a failure, and leaves it ignored.
+            if isinstance(ended.__context__, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, on_interrupt)
+                raise ended.__context__ from None
+            raise
+        except BaseException as error:
+            launcher = self.strategy.launcher
+            if launcher is not None:
+                # They wait for this process in a collective operation, where they hear nothing else.
+                launcher.kill(signal.SIGKILL)
+            if isinstance(error, MisconfigurationException):
+                raise ConfigError(" ".join(str(error).split())) from error
+            raise
+
+
+#: Options that would leave best.ckpt or metrics.json without the photos that they are of, and why.
+_WHOLE = {
+    "limit_test_batches": "metrics.json is of all test photos",
+    "limit_val_batches": "the best epoch is chosen on all validation photos",
+}
+_STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of Lightning's Trainer that a run cannot be made with.
+
+    Args:
+        options: the options by name; a missing one and None are Lightning's default.
+
+    Raises:
+        ConfigError: with the option, what was expected, and why.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, reason in _WHOLE.items():
+        limit = given.get(name, 1.0)
+        if not (isinstance(limit, float) and limit == 1):  # the integer 1 is one batch
+            raise ConfigError(
+                f"--trainer.{name} is {limit}: {reason}. Leave it out, and point --data.root to a smaller dataset "
+                "for a trial"
+            )
+    if given.get("max_steps", -1) != -1:
+        raise ConfigError(
+            f"--trainer.max_steps is {given['max_steps']}: a run ends with a whole epoch, whose validation chooses "
+            "best.ckpt. Leave it out, and pass --trainer.max_epochs N"
+        )
+    for name in ("accumulate_grad_batches", "num_nodes", "check_val_every_n_epoch"):
+        if given.get(name, 1) < 1:
+            raise ConfigError(f"--trainer.{name} is {given[name]}; expected 1 or more")
+    epochs = given.get("max_epochs", 1000)
+    if 0 < epochs < given.get("check_val_every_n_epoch", 1):
+        raise ConfigError(
+            f"--trainer.check_val_every_n_epoch is {given['check_val_every_n_epoch']}, more than the {epochs} epochs "
+            "of the run: none would be validated"
+        )
+    accelerator, strategy = given.get("accelerator", "auto"), given.get("strategy", "auto")
+    if isinstance(accelerator, str):
+        _check_accelerator(accelerator)
+    if isinstance(strategy, str) and strategy not in _STRATEGIES:
+        raise ConfigError(f"--trainer.strategy is {strategy}; expected one of {', '.join(_STRATEGIES)}")
+    devices = _number(given.get("devices", "auto"))
+    _check_devices(devices, accelerator)
+    _check_launch(given.get("num_nodes", 1), devices)
+
+
+def _check_accelerator(accelerator: str) -> None:
+    if accelerator not in _ACCELERATORS:
+        raise ConfigError(f"--trainer.accelerator is {accelerator}; expected one of {', '.join(_ACCELERATORS)}")
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    found = {"gpu": has_cuda or has_mps, "cuda": has_cuda, "mps": has_mps}
+    if not found.get(accelerator, True):
+        raise ConfigError(
+            f"--trainer.accelerator is {accelerator}, and torch finds none on this machine; "
+            "pass --trainer.accelerator auto, which takes the CPU here"
+        )
+
+
+def _number(devices: Any) -> Any:
+    # The parser of the command line leaves numbers of devices as texts.
+    return int(devices) if isinstance(devices, str) and devices.removeprefix("-").isdecimal() else devices
+
+
+def _check_devices(devices: Any, accelerator: Any) -> None:
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    )
+    if isinstance(devices, int):
+        valid = devices > 0 or (devices == -1 and not on_cpu)
+    else:
+        valid = devices == "auto" or (bool(devices) and not on_cpu)
+    if not valid:
+        every = "auto" if on_cpu else "auto or -1 for every device"
+        raise ConfigError(f"--trainer.devices is {devices}; expected 1 or more, or {every}")
+
+
+def _check_launch(nodes: int, devices: Any) -> None:
+    if nodes < 2 or SLURMEnvironment.detect() or is_torchelastic_launched() or "NODE_RANK" in os.environ:
+        return
+    here = devices if isinstance(devices, int) and devices > 0 else "DEVICES"
+    raise ConfigError(
+        f"--trainer.num_nodes is {nodes}, and this process was started alone: it would wait for the others for ever. "
+        f"Start it on each machine with torchrun --nnodes {nodes} --nproc_per_node {here} --rdzv_backend c10d "
+        "--rdzv_endpoint FIRST_HOST:29500 -m bball_pl fit …, or with srun (docs/scaling.md)"
+    )
+
+
+def launched_step(command: str, *words: object) -> str:
+    """Return a command to type, as `project.next_step`, with the launcher that has started this process."""
+    line = next_step(command, *words)
+    if is_torchelastic_launched():
+        nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+        meeting = ["--standalone"]
+        if nodes > 1:
+            meeting = ["--nnodes", str(nodes), "--rdzv_backend", "c10d", "--rdzv_endpoint"]
+            meeting.append(f"{os.environ.get('MASTER_ADDR', 'FIRST_HOST')}:29500")
+        started = shlex.split(line)
+        # A script is started by torchrun itself, and an installed command as a module.
+        program = started[1:] if started[1].endswith(".py") else ["-m", "bball_pl", *started[1:]]
+        front = ["torchrun", *meeting, "--nproc_per_node", os.environ.get("LOCAL_WORLD_SIZE", "1")]
+        return shlex.join([*front, *program])
+    if SLURMEnvironment.detect():
+        counts = {"nodes": "SLURM_NNODES", "ntasks": "SLURM_NTASKS"}
+        options = [f"--{option}={os.environ[name]}" for option, name in counts.items() if name in os.environ]
+        return shlex.join(["srun", "--kill-on-bad-exit=1", *options]) + f" {line}"
+    return line
 
 
 def best_precision(accelerator: object = "auto") -> Literal["bf16-mixed", "32-true"]:
@@ -133,6 +285,7 @@ _CHATTER = (
     "Restor",
     "Found current_model_state",
     "stopped: `max_epochs",
+    "Detected KeyboardInterrupt",
 )
 
 

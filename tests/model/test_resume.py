@@ -54,13 +54,13 @@ def dataset(make_dataset: MakeDataset) -> Path:
 
 
 def resume(line: str, out: Path) -> Path:
-    """Paste a command line and return the run that it went on with."""
+    """Paste a command line and return the run that it went on with: the only one of a root, or the one that it is."""
     resumed = subprocess.run(
         shlex.split(line), env=environment(), capture_output=True, text=True, timeout=240, check=False
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "linear probe: frozen" not in resumed.stderr, "the probe's head has long been trained on"
-    run = only_run(out)
+    run = out if (out / "config.yaml").is_file() else only_run(out)
     assert "ckpt_path: null" in (run / "config.yaml").read_text(), "it repeats the whole run, not its second half"
     return run
 
@@ -80,14 +80,24 @@ def test_a_stopped_run_ends_like_a_straight_one(dataset: Path, tmp_path: Path) -
         assert "Traceback" not in stopped.stderr
         printed = re.search(r"Resume with:\n  (.*)", stopped.stderr)
         assert printed is not None
+        assert printed[1].endswith(f"fit.py --resume {only_run(out)}")
         assert_same_end(straight, resume(printed[1], out))
 
 
-def test_a_killed_run_goes_on_after_its_last_whole_epoch(dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_a_killed_run_goes_on_after_its_last_whole_epoch_wherever_it_lies(
+    epoch: int, dataset: Path, tmp_path: Path
+) -> None:
     fit(options(dataset, tmp_path / "straight", workers=0))
-    fit(options(dataset, tmp_path / "killed", workers=0), expect=-9, send=Signal("training_step", 3, 1, signal.SIGKILL))
-    run = only_run(tmp_path / "killed")
-    last = run / "checkpoints" / "last.ckpt"
-    assert read_checkpoint(last)["global_step"] == 3 * (_LAST + 1), "written after every epoch, not only after the best"
-    line = shlex.join(["python", str(FIT), "--config", str(run / "config.yaml"), "--ckpt_path", str(last)])
-    assert_same_end(only_run(tmp_path / "straight"), resume(line, tmp_path / "killed"))
+    killed = Signal("training_step", epoch, 1, signal.SIGKILL)
+    fit(options(dataset, tmp_path / "killed", workers=0), expect=-9, send=killed)
+    (tmp_path / "killed").rename(tmp_path / "moved")
+    run = only_run(tmp_path / "moved")
+    saved = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    assert saved["global_step"] == epoch * (_LAST + 1), "written after every epoch, not only after the best"
+    assert (run / "unfinished").is_file()
+    # Only the folder is known.
+    assert_same_end(
+        only_run(tmp_path / "straight"), resume(shlex.join(["python", str(FIT), "--resume", str(run)]), run)
+    )
+    assert not (run / "unfinished").exists()

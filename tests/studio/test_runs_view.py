@@ -150,7 +150,7 @@ def test_a_run_that_trains_is_followed(own: Studio, logs: Path) -> None:
         os.utime(path, (long_ago, long_ago))
     stopped = own.get("/api/runs/live/version_0").json
     assert stopped["state"] == "stopped"
-    assert stopped["commands"]["resume"].endswith("last.ckpt")
+    assert stopped["commands"]["resume"].startswith("bball fit --resume ")
     assert "metrics" in stopped["missing"]
 
 

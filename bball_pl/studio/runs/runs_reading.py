@@ -274,10 +274,9 @@ def _commands(run: Path, has_config: bool, has_best: bool, has_last: bool) -> di
         for name, *photos in (("evaluate",), ("export",), ("predict", "photo.jpg")):
             commands[name] = shlex.join(["bball", name, "--run", folder, *photos])
     if has_config:
-        repeat = ["bball", "fit", "--config", f"{folder}/{project.CONFIG}"]
-        commands["again"] = shlex.join(repeat)
+        commands["again"] = shlex.join(["bball", "fit", "--config", f"{folder}/{project.CONFIG}"])
         if has_last:
-            commands["resume"] = shlex.join([*repeat, "--ckpt_path", f"{folder}/{project.CHECKPOINTS}/{project.LAST}"])
+            commands["resume"] = shlex.join(["bball", "fit", "--resume", folder])
     return commands
 
 

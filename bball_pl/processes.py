@@ -1,0 +1,74 @@
+"""Child processes: they end with the process that started them, whichever signal ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+#: Variable of the environment that names the process which its children must not outlive.
+PARENT = "BBALL_PARENT"
+
+#: Seconds between two looks at the parent.
+_INTERVAL = 0.5
+
+
+def end_with(parent: int) -> None:
+    """End this process when `parent`, which started it, is gone.
+
+    A process that is killed cannot tell its children. They see it when the system gives them another parent.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_INTERVAL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if hasattr(os, "getppid") and hasattr(signal, "SIGKILL"):
+        threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Do so if the parent has asked for it by `as_parent`."""
+    if os.environ.get(PARENT) == str(os.getppid()):
+        end_with(os.getppid())
+
+
+def as_parent() -> None:
+    """Let the processes of this program that this one starts from now on end with it."""
+    os.environ[PARENT] = str(os.getpid())
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Start processes that no SIGINT or SIGTERM reaches: the one that starts them stops them and tidies up.
+
+    They inherit the block. A signal that comes to this process meanwhile is kept until the end of the body.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run_child(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command of this program to its end and return its exit status, negative for a signal.
+
+    A SIGINT or SIGTERM is passed on, and the child, which may have to save something, ends first.
+    """
+    child = subprocess.Popen(command, env={**environment, PARENT: str(os.getpid())}, process_group=0)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt as stopped:
+            child.send_signal(signal.SIGTERM if type(stopped) is not KeyboardInterrupt else signal.SIGINT)
+            child.wait()
+            raise

@@ -1,0 +1,122 @@
+"""No process outlives the command that started it, whichever signal ends that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bball_pl.project import CLONE
+
+from helpers.fit_runs import command, environment, tiny
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
+
+
+def session(leader: int) -> list[int]:
+    """Return the living processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, number = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(number) == leader and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float) -> bool:
+    """Return whether a condition came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def end(words: Sequence[str], begun: Callable[[int], object], signum: int, group: bool = False) -> tuple[int, str]:
+    """Start a command, send it (or all its group) a signal once it has begun, and expect no process in its session.
+
+    Returns:
+        Its exit status and what it wrote to standard error.
+    """
+    running = subprocess.Popen(
+        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert until(lambda: begun(running.pid) or running.poll() is not None, 240)
+        assert running.poll() is None, running.communicate()[1]
+        (os.killpg if group else os.kill)(running.pid, signum)
+        # The pipe ends with the last process that holds it.
+        _, errors = running.communicate(timeout=120)
+        assert until(lambda: not session(running.pid), 60), "it left processes behind"
+        return running.returncode, errors
+    finally:
+        for process in session(running.pid):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "group"])
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_the_workers_of_a_demo_end_with_it(signum: signal.Signals, group: bool, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    words = [sys.executable, str(CLONE / "scripts" / "demo.py"), "--out", str(out), "--workers", "2", "--train", "900"]
+
+    def rendering(_: int) -> bool:
+        return len(list(tmp_path.glob(".demo.*/*/*/*.jpg"))) > 2
+
+    status, errors = end(words, rendering, signum, group)
+    assert status == (-signum if signum == signal.SIGKILL else 128 + signum), errors
+    assert "Traceback" not in errors
+    if signum != signal.SIGKILL:
+        assert list(tmp_path.iterdir()) == []
+
+
+_PARENT = """
+import sys
+from bball_pl.errors import exit_on_error
+from bball_pl.processes import run_child
+with exit_on_error():
+    run_child([sys.executable, "-c", sys.argv[1], sys.argv[2]], dict(__import__("os").environ))
+"""
+_CHILD = """
+import sys, time
+from pathlib import Path
+from bball_pl.errors import exit_on_error
+from bball_pl.processes import end_with_parent
+end_with_parent()
+with exit_on_error():
+    try:
+        Path(sys.argv[1], "begun").touch()
+        time.sleep(600)
+    except KeyboardInterrupt as ended:
+        Path(sys.argv[1], "saved").write_text(type(ended).__name__)
+        raise
+"""
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_child_command_saves_and_ends_first(signum: signal.Signals, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", _PARENT, _CHILD, str(tmp_path)]
+    status, _ = end(words, lambda _: (tmp_path / "begun").exists(), signum)
+    saved = {signal.SIGINT: "KeyboardInterrupt", signal.SIGTERM: "Terminated"}
+    assert status == (128 + signum if signum in saved else -signum)
+    if signum in saved:
+        assert (tmp_path / "saved").read_text() == saved[signum]
+
+
+def test_loaders_and_other_devices_end_with_a_killed_run(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_dataset({"train": 8, "val": 2}, size=(24, 20))
+    options = [*tiny(root, tmp_path / "out", epochs=5000), "--model.patience=0", "--pictures=false"]
+    options += ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.num_workers=1", "--data.batch_size=4"]
+    last = tmp_path / "out" / "lightning_logs" / "moves" / "version_0" / "checkpoints" / "last.ckpt"
+    end(command(options), lambda pid: last.is_file() and len(session(pid)) > 3, signal.SIGKILL)
