@@ -18,7 +18,7 @@ from bball_pl.cli import Command
 from bball_pl.collect_commands import SOURCES
 from bball_pl.errors import ConfigError, DatasetError, RunError
 from bball_pl.export.options import ExportSettings
-from bball_pl.files import has_control
+from bball_pl.files import has_control, write_problem
 from bball_pl.model.court_weights import pretrain
 from bball_pl.project import next_step
 
@@ -530,7 +530,14 @@ def export(
         say(f"{model.checkpoint.name}: {CAUTION}")
         folder = name or "court"
         # Scenes of a seed that it was not trained on: the proof needs photos, and there may be none yet.
-        root = root or write_demo(project.ROOT / "data" / "court_proof", 4, 64, 2018, court="teaching").root
+        scenes = project.ROOT / "data" / "court_proof"
+        try:
+            root = root or write_demo(scenes, 4, 64, 2018, court="teaching").root
+        except OSError as error:
+            raise RunError(
+                f"scenes for the proof cannot be written: {write_problem(error, scenes)}; make room, or pass --root "
+                "DIR with test photos"
+            ) from error
     result = export_model(model, out.absolute() / folder, settings, root, records=records)
     console.print(export_summary(result))
     say(f"export: {result.folder}")

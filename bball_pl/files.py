@@ -277,12 +277,15 @@ def write_problem(error: Exception, folder: Path) -> str | None:
 
     Args:
         error: what was raised.
-        folder: where the files were being written, with what was written so far.
+        folder: where the files were being written, with what was written so far; it need not exist any more.
     """
     full = any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
     if full:
-        free, place = min((shutil.disk_usage(path).free, path) for path in (folder, Path(tempfile.gettempdir())))
-        name = place.parent if place == folder else f"{place} (temporary files)"
+        parent = next(path for path in folder.absolute().parents if path.is_dir())
+        temporary = Path(tempfile.gettempdir())
+        free, name = shutil.disk_usage(parent).free, str(parent)
+        if temporary.stat().st_dev != parent.stat().st_dev and shutil.disk_usage(temporary).free < free:
+            free, name = shutil.disk_usage(temporary).free, f"{temporary} (temporary files)"
         written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         return f"the disk of {name} is full ({free / 1e6:.1f} MB free after {written / 1e6:.1f} MB of the files)"
     return str(error) if isinstance(error, OSError) else None

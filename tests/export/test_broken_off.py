@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from bball_pl.commands import export
 from bball_pl.errors import RunError
 from bball_pl.export import formats
 from bball_pl.export.export import export_model
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
+from bball_pl.model.court_weights import court_checkpoint
 
 from helpers.export_files import Exported
 from helpers.fit_runs import ROOT, environment
@@ -92,6 +94,14 @@ def test_a_disk_that_is_really_full(exported: Exported, tmp_path: Path) -> None:
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_before_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bball_pl.project.ROOT", tmp_path / "project")
+    monkeypatch.setattr("bball_pl.court.demo_dataset.write_demo", _full_disk)
+    with pytest.raises(RunError, match=rf"scenes for the proof .* the disk of {tmp_path} is full .*--root DIR with"):
+        export(ckpt=court_checkpoint(), out=tmp_path / "out", settings=ExportSettings())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_error_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:

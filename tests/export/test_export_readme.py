@@ -10,7 +10,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ from bball_pl.photos.decode import decode
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.parity import FileParity
 
+from helpers.browser import chromium
 from helpers.export_files import Exported, edge_photo
 from helpers.ios_swift import tree_of, walk
 from helpers.node_packages import node_packages
@@ -125,6 +129,46 @@ def test_the_javascript_code_answers_as_the_checkpoint(exported: Exported, photo
     done = subprocess.run(command, cwd=exported.folder, capture_output=True, text=True, check=False)
     # jpeg-js computes its pixels a little differently from libjpeg.
     assert difference(exported, photos, lines(done)) <= 0.02
+
+
+PAGE = """<!DOCTYPE html>
+<script type="importmap">{"imports": {"onnxruntime-web": "./node_modules/onnxruntime-web/dist/ort.min.mjs"}}</script>
+<script type="module">
+import { answer } from "./browser.mjs";
+window.answers = async (names) => {
+  const found = [];
+  for (const name of names) found.push([name, await answer(await (await fetch(encodeURIComponent(name))).blob())]);
+  return found;
+};
+</script>
+"""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_code_for_a_browser_answers_as_the_checkpoint(
+    exported: Exported, photos: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "node_modules").symlink_to(node_packages())
+    shutil.copyfile(exported.folder / "BasketballMoves.onnx", tmp_path / "BasketballMoves.onnx")
+    for name, code in blocks(exported.folder / "README.md", "js").items():
+        (tmp_path / name).write_text(code)
+    (tmp_path / "index.html").write_text(PAGE)
+    for photo in photos:
+        shutil.copyfile(photo, tmp_path / photo.name)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with chromium() as browser:
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+            page.wait_for_function("typeof window.answers === 'function'")
+            found = page.evaluate("names => window.answers(names)", [photo.name for photo in photos])
+        server.shutdown()
+    answers = {str(photo): answer for photo, (_, answer) in zip(photos, found, strict=True)}
+    assert difference(exported, photos, answers) <= 0.02
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
