@@ -560,7 +560,7 @@ def verify(folder: Path, /, *, verbose: bool = False) -> None:
         verbose: list the unchanged files and their SHA-256 as well.
     """
     from bball_pl.terminal import say
-    from bball_pl.verify.parity import verify_folder
+    from bball_pl.verify.proof import verify_folder
 
     gates = verify_folder(folder)
     failed = [gate for gate in gates if not gate.passed]

@@ -199,6 +199,18 @@ class TrainedModel:
                 for _, future in pending:
                     future.cancel()
 
+    def pixel_logits(self, pixels: np.ndarray) -> np.ndarray:
+        """Pass photos of the network's own size through the network, without decoding and resizing.
+
+        Args:
+            pixels: RGB uint8 `[N, S, S, 3]`, 0–255.
+
+        Returns:
+            float32 `[N, classes]`, without test-time augmentation by size.
+        """
+        parts = [pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size)]
+        return np.concatenate([self._batch_logits([part]) for part in parts])
+
     def _views(self, source: Source, load: Callable[[Source], np.ndarray]) -> list[np.ndarray]:
         photo = load(source)
         return [spec.resize(photo) for spec in self._specs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,8 +26,11 @@ from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
+from bball_pl.photos.tree import Photo
 from bball_pl.terminal import log
-from bball_pl.verify.parity import choose_photos, reference_answers, write_proof
+from bball_pl.verify.independent_pixels import pixel_gates
+from bball_pl.verify.parity import choose_photos, reference_answers
+from bball_pl.verify.proof import photo_facts, write_proof
 
 
 def export_summary(export: Export) -> Group:
@@ -62,6 +65,11 @@ def export_summary(export: Export) -> Group:
         lines.extend(
             Text(f"{file.name}: {gate.name}: found {gate.found}, expected {gate.expected}", "red") for gate in failed
         )
+    lines.extend(
+        Text(f"photos: {gate.name}: found {gate.found}, expected {gate.expected}", "red")
+        for gate in export.pixels
+        if not gate.passed
+    )
     lines.extend(Text(f"{file.name} loses too much and was left out; --force keeps it") for file in export.refused)
     return Group(table, *lines)
 
@@ -104,6 +112,7 @@ def export_model(
     photos = choose_photos(test_photos, settings.photos)
     # First the answers: the deployed model changes the network's padding and memory format.
     reference = reference_answers(model, photos)
+    pixels = pixel_gates(model, reference)
     deployed = DeployModel(model.classifier, about.temperature).eval()
     with staged_folder(target) as staging:
         work = VerifiedFiles(staging.folder, deployed, interface, about, reference, settings, console)
@@ -117,12 +126,12 @@ def export_model(
         write_card(card, about, interface, work.files, model.data, origin, costs, list(records.values()))
         if any(is_core_ml(file.name) for file in work.files):
             write_kit(staging.folder / "parity_kit", reference, about.spec, interface, work.files)
-        export = Export(target, work.files, len(photos), about, interface, work.refused)
+        export = Export(target, work.files, len(photos), about, interface, work.refused, pixels)
         if export.passed:
             # An app trusts its contract: there is none for files that are not proven.
             write_contract(staging.folder, about, interface, work.files, len(photos))
         write_readme(staging.folder, about, interface, work.files, origin.lines)
-        _write_parity(staging.folder, model, settings, export)
+        _write_parity(staging.folder, model, settings, export, photos)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)
             export.folder = staging.target
@@ -132,12 +141,16 @@ def export_model(
     return export
 
 
-def _write_parity(folder: Path, model: TrainedModel, settings: ExportSettings, export: Export) -> None:
+def _write_parity(
+    folder: Path, model: TrainedModel, settings: ExportSettings, export: Export, photos: Sequence[Photo]
+) -> None:
     facts = {
         "passed": export.passed,
         "checkpoint": model.checkpoint.name,
         "checkpoint_sha256": model.sha256,
         "photos": export.photos,
+        "photo_files": photo_facts(photos, export.folder),
+        "pixels": [asdict(gate) for gate in export.pixels],
         "settings": asdict(settings),
         "files": [{**asdict(file), "passed": file.passed} for file in export.files],
         "refused": [{**asdict(file), "passed": file.passed} for file in export.refused],

@@ -9,6 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bball_pl import __version__
 from bball_pl.export.coreml import Form, remove_file_or_package, write_compressed, write_coreml
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel, write_onnx
@@ -46,6 +47,7 @@ class Export:
         about: the facts that every file carries.
         interface: names of features and labels.
         refused: compressed copies that lost too much and were left out.
+        pixels: conditions on decoding and resizing, by a second library.
     """
 
     folder: Path
@@ -54,11 +56,12 @@ class Export:
     about: About
     interface: Interface
     refused: list[FileParity] = field(default_factory=list)
+    pixels: list[Gate] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        """Whether every file that is in the folder is proven."""
-        return all(file.passed for file in self.files)
+        """Whether every file that is in the folder is proven, on pixels that two libraries agree on."""
+        return all(file.passed for file in self.files) and all(gate.passed for gate in self.pixels)
 
 
 #: Files without newer layers still get the version of iOS 13; a vision transformer needs 14.
@@ -80,6 +83,7 @@ class VerifiedFiles:
         console: for progress.
         files: comparison of each written file with the trained model.
         refused: compressed copies that lost too much and were removed.
+        version: the bball_pl that wrote the files.
     """
 
     folder: Path
@@ -91,37 +95,64 @@ class VerifiedFiles:
     console: Console
     files: list[FileParity] = field(default_factory=list)
     refused: list[FileParity] = field(default_factory=list)
+    version: str = __version__
 
     def write(self) -> None:
         """Write and verify every requested format."""
         if "onnx" in self.settings.formats:
-            self._onnx()
+            path = self._say("ONNX", self._onnx_file)
+            write_onnx(self.model, path, self.interface, self.about)
+            self.check(path)
         if "mlpackage" in self.settings.formats:
-            program = self._program()
+            program = self._say("ML Program", self.folder / f"{STEM}.mlpackage")
+            self._write(program, "mlprogram", self.settings.target, self.settings.compute)
+            self.check(program)
             for compression in self.settings.compress:
                 self._compressed(program, compression)
         if "mlmodel" in self.settings.formats:
-            self._neural_network()
+            path = self._say("NeuralNetwork", self.folder / f"{STEM}.mlmodel")
+            self._write(path, "neuralnetwork", _NEURAL_NETWORK_TARGET, "fp32")
+            self.check(path)
         if "aimodel" in self.settings.formats:
-            self._core_ai()
+            from bball_pl.export.coreai import write_coreai
+
+            path = self._say("Core AI (beta)", self.folder / f"{STEM}.aimodel")
+            write_coreai(self.model, path, self.interface, self.about)
+            self.check(path)
+
+    def check(self, path: Path) -> None:
+        """Read a file back from disk, compare it with the trained model, and append the comparison to `files`.
+
+        Args:
+            path: an .onnx, .mlpackage, .mlmodel or .aimodel, not a compressed copy.
+
+        Raises:
+            VerificationError: if the file cannot be read or run.
+        """
+        checks = {
+            ".onnx": self._check_onnx,
+            ".mlpackage": self._check_program,
+            ".mlmodel": self._check_neural_network,
+            ".aimodel": self._check_core_ai,
+        }
+        self.files.append(checks[path.suffix](path))
+        if path.suffix in (".mlpackage", ".mlmodel") and CoreMLRunner.available():
+            # On a Mac, in Apple's runtime as well.
+            self.files.append(self._compare(path, CoreMLRunner(path), "Core ML, Mac", None))
 
     @property
     def _onnx_file(self) -> Path:
         return self.folder / f"{STEM}.onnx"
 
-    def _onnx(self) -> None:
-        path = self._say("ONNX", self._onnx_file)
-        write_onnx(self.model, path, self.interface, self.about)
+    def _check_onnx(self, path: Path) -> FileParity:
         runner = OnnxRunner(path)
         parity = self._compare(path, runner, "onnxruntime", FP32_LIMIT)
         parity.gates.append(batch_gate(runner, self.reference))
         parity.gates.extend(inspect_onnx(path, self._expected("onnx", "")))
-        self.files.append(parity)
+        return parity
 
-    def _program(self) -> Path:
-        path = self._say("ML Program", self.folder / f"{STEM}.mlpackage")
+    def _check_program(self, path: Path) -> FileParity:
         settings = self.settings
-        self._write(path, "mlprogram", settings.target, settings.compute)
         exact = settings.compute == "fp32"
         runner = MilProgram(path, settings.compute)
         limit = FP32_LIMIT if exact else FP16_LIMIT
@@ -137,18 +168,12 @@ class VerifiedFiles:
             parity.gates.append(rounding_gate(path, precise, self.reference))
             remove_file_or_package(precise)
         parity.gates.extend(inspect_coreml(path, self._expected("mlprogram", settings.target)))
-        self.files.append(parity)
-        self._core_ml(path)
-        return path
+        return parity
 
     def _compressed(self, program: Path, compression: Compression) -> None:
         path = self._say(compression, self.folder / f"{STEM}-{compression}.mlpackage")
         write_compressed(program, path, compression, self.interface, self.about)
-        parity = self._compare(path, MilProgram(path, "fp16"), "executor fp16", None, COMPRESSED_ACCURACY_LIMIT)
-        # Compression may change answers; the limit is on accuracy.
-        kept = [gate for gate in parity.gates if not gate.name.startswith("same answers")]
-        kept += compression_gates(path, program, compression)
-        parity.gates[:] = kept + inspect_coreml(path, self._expected("mlprogram", self.settings.target))
+        parity = self.check_compressed(path, program, compression)
         if self.settings.force:
             parity.gates[:] = [
                 replace(gate, expected=f"{gate.expected} (forced)", passed=True) if gate.name == ACCURACY_GATE else gate
@@ -160,24 +185,29 @@ class VerifiedFiles:
             return
         self.files.append(parity)
 
-    def _neural_network(self) -> None:
-        path = self._say("NeuralNetwork", self.folder / f"{STEM}.mlmodel")
-        self._write(path, "neuralnetwork", _NEURAL_NETWORK_TARGET, "fp32")
+    def check_compressed(self, path: Path, program: Path, compression: Compression) -> FileParity:
+        """Compare a compressed copy with the trained model, and with the program that it is a copy of.
+
+        Raises:
+            VerificationError: if a file cannot be read or run.
+        """
+        parity = self._compare(path, MilProgram(path, "fp16"), "executor fp16", None, COMPRESSED_ACCURACY_LIMIT)
+        # Compression may change answers; the limit is on accuracy.
+        kept = [gate for gate in parity.gates if not gate.name.startswith("same answers")]
+        kept += compression_gates(path, program, compression)
+        parity.gates[:] = kept + inspect_coreml(path, self._expected("mlprogram", self.settings.target))
+        return parity
+
+    def _check_neural_network(self, path: Path) -> FileParity:
         parity = self._compare(path, NeuralNetwork(path), "executor fp32", FP32_LIMIT)
         parity.gates.extend(inspect_coreml(path, self._expected("neuralnetwork", _NEURAL_NETWORK_TARGET)))
-        self.files.append(parity)
-        self._core_ml(path)
+        return parity
 
-    def _core_ai(self) -> None:
-        from bball_pl.export.coreai import write_coreai
-
-        path = self._say("Core AI (beta)", self.folder / f"{STEM}.aimodel")
-        write_coreai(self.model, path, self.interface, self.about)
+    def _check_core_ai(self, path: Path) -> FileParity:
         runner = CoreAIRunner(path)
         try:
             # Apple's runtime takes seconds for a photo on Linux.
-            few = self.reference.first(_CORE_AI_PHOTOS)
-            self.files.append(self._compare(path, runner, "Core AI", FP32_LIMIT, reference=few))
+            return self._compare(path, runner, "Core AI", FP32_LIMIT, reference=self.reference.first(_CORE_AI_PHOTOS))
         finally:
             runner.close()
 
@@ -211,14 +241,9 @@ class VerifiedFiles:
                 progress=lambda: progress.advance(task),
             )
 
-    def _core_ml(self, path: Path) -> None:
-        """Compare a file in Apple's runtime as well, on a Mac."""
-        if CoreMLRunner.available():
-            self.files.append(self._compare(path, CoreMLRunner(path), "Core ML, Mac", None))
-
     def _expected(self, form: Literal["onnx", "mlprogram", "neuralnetwork"], target: str) -> Expected:
         about, interface = self.about, self.interface
-        fields = about.user_defined()
+        fields = about.user_defined() | {"bball_pl.version": self.version}
         main = {"author": about.author, "licence": about.licence, "description": about.description}
         return Expected(
             class_names=interface.labels,

@@ -1,14 +1,10 @@
-"""Parity: saved files answer real photos as the trained model does; the record of it binds every file."""
+"""Parity: saved files answer real photos as the trained model does."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +13,8 @@ from scipy.special import softmax
 
 from bball_pl.errors import PhotoError, VerificationError
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.files import write_text
 from bball_pl.photos.decode import decode
+from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.tree import Photo
 from bball_pl.verify.inspection import Gate
 from bball_pl.verify.mil_program import MilProgram, constant_value, label_of, read_program
@@ -43,6 +39,10 @@ SUM_LIMIT = 2e-3
 FP16_MAX = 65504.0
 
 
+#: Photos that are kept as inputs, at a fifth of a megabyte each.
+_KEPT = 1000
+
+
 @dataclass(frozen=True)
 class Reference:
     """Answers of the trained model, computed from the checkpoint by the code that training uses.
@@ -58,11 +58,29 @@ class Reference:
     targets: np.ndarray
     probabilities: np.ndarray
     class_names: list[str]
+    _inputs: dict[tuple[int, PreprocessSpec], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def accuracy(self) -> float:
         """Share of right answers, 0–1."""
         return float((self.probabilities.argmax(1) == self.targets).mean())
+
+    def pixels(self, row: int, spec: PreprocessSpec) -> np.ndarray:
+        """Return a photo as a network's input, RGB uint8 `[S, S, 3]`; its bytes are decoded once for all files.
+
+        Args:
+            row: of the photo.
+            spec: size and fit.
+
+        Raises:
+            PhotoError: if it cannot be decoded.
+        """
+        kept = self._inputs.get((row, spec))
+        if kept is None:
+            kept = spec.resize(decode(self.photos[row].path))
+            if len(self._inputs) < _KEPT:
+                self._inputs[row, spec] = kept
+        return kept
 
     def first(self, number: int) -> Reference:
         """Return the part with about `number` photos, evenly over all of them."""
@@ -169,8 +187,8 @@ def compare_file(
     answers = np.full_like(reference.probabilities, np.nan)
     seconds = 0.0
     if all(gate.passed for gate in gates):
-        for row, photo in enumerate(reference.photos):
-            pixels = spec.resize(decode(photo.path))
+        for row in range(len(reference.photos)):
+            pixels = reference.pixels(row, spec)
             started = time.perf_counter()
             answers[row] = runner.probabilities(pixels)
             seconds += time.perf_counter() - started
@@ -212,7 +230,8 @@ def compare_file(
 
 def batch_gate(runner: OnnxRunner, reference: Reference, number: int = 3) -> Gate:
     """Check that an ONNX file answers a batch as it answers its photos one by one."""
-    photos = np.stack([runner.preprocess.resize(decode(photo.path)) for photo in reference.photos[:number]])
+    rows = range(min(number, len(reference.photos)))
+    photos = np.stack([reference.pixels(row, runner.preprocess) for row in rows])
     single = np.stack([runner.probabilities(photo) for photo in photos])
     difference = float(np.abs(runner.batch(photos) - single).max())
     return Gate("a batch as one by one", f"{difference:.1e}", "≤ 1.0e-05", difference <= 1e-5)
@@ -230,8 +249,8 @@ def rounding_gate(path: Path, precise: Path, reference: Reference, progress: Cal
     largest = 0.0
     try:
         shipped, rounded = MilProgram(path), MilProgram(precise, rounded_constants=True)
-        for photo in reference.photos:
-            pixels = rounded.preprocess.resize(decode(photo.path))
+        for row in range(len(reference.photos)):
+            pixels = reference.pixels(row, rounded.preprocess)
             difference = np.abs(shipped.probabilities(pixels) - rounded.probabilities(pixels)).max()
             largest = max(largest, float(difference) if np.isfinite(difference) else np.inf)
             progress()
@@ -309,91 +328,3 @@ def _compression_error(found: np.ndarray, original: np.ndarray, compression: str
     excess = (error - nearest.reshape(rows.shape)) / rounding.max()
     spread = (weights.max() - weights.min()) * (2.0 ** -(bits + 1) + 2.0**-13) + rounding.max()
     return float(max(excess.max(), np.sqrt(np.square(error).mean()) / spread))
-
-
-PROOF = "parity.json"
-_TOOLS = ("bball_pl", "coremltools", "numpy", "onnx", "onnxruntime", "timm", "torch")
-
-
-def write_proof(folder: Path, facts: dict[str, Any]) -> None:
-    """Write `parity.json` into a finished export folder: the facts, the tools, and the SHA-256 of every file.
-
-    Args:
-        folder: holds everything that the proof is to bind.
-        facts: what was proven; `passed` among them.
-    """
-    whole = {**facts, "tools": _tools(), "sha256": _digests(folder)}
-    write_text(folder / PROOF, _sealed(whole))
-
-
-def verify_folder(folder: Path) -> list[Gate]:
-    """Check without a checkpoint that an export folder contains exactly the bytes that were proven.
-
-    Returns:
-        One gate for the proof itself, and one for each file that was proven or that is in the folder. Hidden files do
-        not count: looking at a folder on a Mac makes some.
-
-    Raises:
-        VerificationError: if the folder has no `parity.json`, or that is damaged or binds no files.
-
-    Example:
-        `all(gate.passed for gate in verify_folder(Path("exports/demo")))`
-    """
-    path = folder / PROOF
-    try:
-        text = path.read_text(encoding="utf-8")
-        facts = json.loads(text)
-        bound, passed, seal = dict(facts["sha256"]), facts["passed"], facts.pop("seal")
-    except FileNotFoundError:
-        raise VerificationError(f"{folder} has no {PROOF}; expected the folder of an export") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VerificationError(f"{path} is no proof ({error!r}). Export it again with bball export.") from error
-    gates = [
-        Gate(
-            PROOF,
-            "unchanged" if _sealed(facts) == text else f"changed; its seal is {seal}",
-            "unchanged",
-            _sealed(facts) == text,
-        ),
-        Gate("proven", "yes" if passed is True else "no", "yes", passed is True),
-    ]
-    found = _digests(folder)
-    for name in sorted(bound.keys() | found.keys()):
-        if name not in bound:
-            gates.append(Gate(name, "present", "no such file", False))
-        else:
-            digest = found.get(name, "missing")
-            gates.append(Gate(name, digest, bound[name], digest == bound[name]))
-    return gates
-
-
-def _sealed(facts: dict[str, Any]) -> str:
-    """Return the proof as text with a hash over itself, so that a changed figure shows as well as a changed file."""
-    text = json.dumps(facts, indent=2, ensure_ascii=False, default=list)
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    return json.dumps({**json.loads(text), "seal": seal}, indent=2, ensure_ascii=False) + "\n"
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {
-        name: _sha256(files[name])
-        for name in sorted(files)
-        if name != PROOF and not any(part.startswith(".") for part in name.split("/"))
-    }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _tools() -> dict[str, str]:
-    """Return the versions of what made and proved the files, and the machine."""
-    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
-    for name in _TOOLS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

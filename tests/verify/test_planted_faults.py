@@ -37,9 +37,8 @@ from bball_pl.verify.parity import (
     compression_gates,
     reference_answers,
     rounding_gate,
-    verify_folder,
-    write_proof,
 )
+from bball_pl.verify.proof import verify_folder, write_proof
 from bball_pl.verify.runners import runner_for
 
 from helpers.export_files import edge_photos

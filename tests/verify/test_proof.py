@@ -10,7 +10,7 @@ import pytest
 from bball_pl import cli
 from bball_pl.errors import VerificationError
 from bball_pl.verify.inspection import Gate
-from bball_pl.verify.parity import verify_folder, write_proof
+from bball_pl.verify.proof import verify_folder, write_proof
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from bball_pl.files import write_text
 from bball_pl.moves import NO_MOVE
 from bball_pl.verify.inspection import TARGET_VERSIONS
 from bball_pl.verify.model_file import read_spec
-from bball_pl.verify.parity import PROOF, FileParity
+from bball_pl.verify.parity import FileParity
+from bball_pl.verify.proof import PROOF
 
 #: Vision's names of the fit policies since iOS 18 (`ImageCropAndScaleAction`).
 _CROP_ACTION = {"squash": "scaleToFill", "crop": "centerCrop", "pad": "scaleToFit"}
