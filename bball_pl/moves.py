@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,14 @@ def display_name(class_name: str) -> str:
 
 
 def sort_class_names(found: list[str]) -> list[str]:
-    """Order class names: the three moves in the order of `MOVES` if these are exactly the classes, else by name."""
-    names = [move.name for move in MOVES]
-    return names if sorted(found) == sorted(names) else sorted(found)
+    """Order class names: the moves in the order of `MOVES`, then `none`, if there is no other class; else by name."""
+    names = [move.name for move in (*MOVES, NO_MOVE)]
+    return [name for name in names if name in found] if is_moves(found) else sorted(found)
+
+
+def is_moves(class_names: Collection[str]) -> bool:
+    """Return whether the classes are the three moves, with or without `none`."""
+    return set(class_names) - {NO_MOVE.name} == {move.name for move in MOVES}
 
 
 #: Written definitions of the moves; moves.zh-Hant.md beside it is the translation.

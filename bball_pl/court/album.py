@@ -21,7 +21,7 @@ from bball_pl.court.game import Game, sample_game
 from bball_pl.court.photograph import encode, encode_for_web, take_photo
 from bball_pl.court.teaching import CLASSES, take_lesson_photo
 from bball_pl.errors import PhotoError
-from bball_pl.moves import MOVES
+from bball_pl.moves import MOVES, NO_MOVE
 from bball_pl.photos.photos_csv import PhotoRecord
 from bball_pl.processes import end_with, signals_blocked
 
@@ -50,12 +50,13 @@ class Court:
 
 
 #: The demo court imitates the album of a weekend league; the teaching court is made to transfer to real photos, and
-#: has a class "none".
+#: has a class "none"; the third renders that class alone.
 COURTS: dict[str, Court] = {
     court.name: court
     for court in (
         Court("demo", tuple(move.name for move in MOVES), "demo court", take_photo, encode),
         Court("teaching", CLASSES, "teaching court", take_lesson_photo, encode_for_web),
+        Court("none", (NO_MOVE.name,), "teaching court", take_lesson_photo, encode_for_web),
     )
 }
 

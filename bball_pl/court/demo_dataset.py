@@ -210,7 +210,7 @@ def write_demo(
         force: replace a demo that is already in `out`; nothing else is ever replaced.
         show_progress: draw a progress bar on standard error.
         court: a key of `COURTS`: "demo" is an album of the three moves, "teaching" is made to learn from before there
-            are real photos, with a class "none".
+            are real photos, with a class "none", and "none" renders that class alone.
 
     Raises:
         ConfigError: if `court` is unknown, `train` or `test` has no photo for each class, `seed` is below 0, or

@@ -14,6 +14,7 @@ from rich.console import Console
 from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.files import signature
+from bball_pl.moves import NO_MOVE
 from bball_pl.photos.decode import read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore, in_batches
@@ -35,6 +36,7 @@ def check_photos(
     specs: Mapping[str, PreprocessSpec],
     on_bad_photo: OnBadPhoto = "error",
     console: Console | None = None,
+    rendered: Sequence[str] = (),
 ) -> dict[str, list[Photo]]:
     """Open every photo once, put it into the cache, and refuse a dataset that cannot be trained on or measured with.
 
@@ -47,6 +49,7 @@ def check_photos(
         specs: per split, the spec of its entries.
         on_bad_photo: `error` raises with all bad photos and their reasons; `skip` leaves them out and lists them.
         console: shows progress and skipped photos; None shows nothing.
+        rendered: classes that need no photo in `train`, because scenes are rendered for them.
 
     Returns:
         Per split (train, val, test), its photos sorted by relative name; empty where there is no folder.
@@ -70,7 +73,7 @@ def check_photos(
     for found, (sha256, reason) in zip(dataset.photos, verdicts, strict=True):
         if not reason:
             photos[found.split].append(replace(found, sha256=sha256))
-    _refuse_empty_classes(dataset, photos)
+    _refuse_empty_classes(dataset, photos, rendered)
     _refuse_two_classes(photos)
     _refuse_leaks(photos)
     return photos
@@ -137,13 +140,15 @@ def _check(photo: Photo, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
     return sha256, ""
 
 
-def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Photo]]) -> None:
+def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Photo]], rendered: Sequence[str]) -> None:
     splits = [split for split in photos if (dataset.root / split).is_dir()]
     for split in splits:
         counts = dict.fromkeys(dataset.class_names, 0)
         for photo in photos[split]:
             counts[photo.class_name] += 1
-        if empty := [name for name, count in counts.items() if count == 0]:
+        # A test set of moves alone still measures the moves.
+        optional = rendered if split == "train" else (NO_MOVE.name,)
+        if empty := [name for name, count in counts.items() if count == 0 and name not in optional]:
             raise DatasetError(
                 f"{dataset.root / split} has no usable photo of: {', '.join(empty)} (found: "
                 + ", ".join(f"{name} {count}" for name, count in counts.items())

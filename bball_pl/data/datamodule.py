@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -23,18 +23,24 @@ from bball_pl.data.check import OnBadPhoto, check_photos, fill_cache
 from bball_pl.data.dataset import PhotoBatch, PhotoCache, PhotoDataset, collate
 from bball_pl.data.sampler import EvalBatchSampler, TrainBatchSampler, resume_point
 from bball_pl.data.validation import split_train, stratified_subset
-from bball_pl.errors import DatasetError
+from bball_pl.errors import ConfigError, DatasetError
+from bball_pl.moves import NO_MOVE, is_moves
 from bball_pl.photos.audit_record import audit_remark
 from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_dataset
+from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo
+from bball_pl.photos.tree import Photo, PhotoTree
 from bball_pl.project import ROOT
 
 DATA = ROOT / "data"
 
 # Random crops of half the area are then enlarged by 1.13 at most; a larger entry costs disk and reading time.
 _ROOM_FOR_CROPS = 1.25
+
+#: Scenes of `--data.court auto`. With 300 beside 138 real photos of moves (five folds), 0.98-0.99 of the pairs of a
+#: real photo of a move and a real picture without one were ranked rightly; without them 0.85-0.94 (docs/court.md).
+COURT_SCENES = 300
 
 
 class PhotoDataModule(L.LightningDataModule):
@@ -58,6 +64,9 @@ class PhotoDataModule(L.LightningDataModule):
         cache_dir: the cache's folder; None is `data/.cache` in the repository. It can be deleted at any time.
         gap_photos: number of training photos that are also evaluated in validation, without augmentation, to measure
             the gap between the two; 0 for none.
+        court: number of rendered scenes without a move that join the training photos as the class none, so that
+            "none of these" is an answer; 0 for no scene. auto takes 300 if the classes are the three moves, the
+            folder has no class none, and the weights have seen the court.
         seed: random seed of the validation split, the order of the photos and the augmentation.
     """
 
@@ -74,6 +83,7 @@ class PhotoDataModule(L.LightningDataModule):
         cache: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
         gap_photos: int = 256,
+        court: int | Literal["auto"] = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -81,7 +91,12 @@ class PhotoDataModule(L.LightningDataModule):
         self.augment, self.on_bad_photo = augment, on_bad_photo
         self.batch_size, self.num_workers, self.val_fraction = batch_size, num_workers, val_fraction
         self.gap_photos, self.seed = gap_photos, seed
+        if court != "auto" and court < 0:
+            raise ConfigError(f"--data.court is {court}; expected auto or a number of scenes, 0 or more")
+        self.court = court
         self.photos: dict[str, list[Photo]] = {}
+        #: Rendered photos of the class none, trained on beside those of the dataset; never validated or tested on.
+        self.scenes: list[Photo] = []
         self._given_names = class_names
         self._cache_dir = Path(cache_dir) if cache_dir is not None else DATA / ".cache"
         self._cache = PhotoCache(self._cache_dir if cache else None)
@@ -89,12 +104,33 @@ class PhotoDataModule(L.LightningDataModule):
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Class names in the order of the targets, from the names of folders alone.
+        """Class names in the order of the targets, from the names of folders alone; `none` last if it is rendered.
 
         Raises:
+            ConfigError: if scenes are asked for and the classes are not the three moves.
             DatasetError: as in `find_class_names`.
         """
-        return find_class_names(self.root, self._given_names)
+        names = find_class_names(self.root, self._given_names)
+        if self._scenes_wanted(names) and NO_MOVE.name not in names:
+            names.append(NO_MOVE.name)
+        return names
+
+    @property
+    def training_photos(self) -> list[Photo]:
+        """Photos that the network learns from: the split `train` and the rendered scenes."""
+        return self.photos["train"] + self.scenes
+
+    def _scenes_wanted(self, names: Sequence[str]) -> int:
+        """Return the number of scenes to render for these classes of the dataset."""
+        if self.court == "auto":
+            folder = self.root / "train" / NO_MOVE.name
+            return COURT_SCENES if is_moves(names) and not folder.is_dir() else 0
+        if self.court and not is_moves(names):
+            raise ConfigError(
+                f"--data.court {self.court} renders photos that show none of shoot, dribble and layup, and the classes "
+                f"are {', '.join(names)}. Pass --data.court 0"
+            )
+        return self.court
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -135,7 +171,8 @@ class PhotoDataModule(L.LightningDataModule):
         """Batches of augmented training photos, from the batch at which an interrupted run stopped."""
         self._require_setup()
         rank, world_size = self._rank_and_world()
-        sampler = TrainBatchSampler(len(self.photos["train"]), self.batch_size, self.seed, rank, world_size)
+        photos = self.training_photos
+        sampler = TrainBatchSampler(len(photos), self.batch_size, self.seed, rank, world_size)
         if self.trainer is not None:
             # Lightning creates the first iterator, whose workers start at once, before it calls set_epoch: a resumed
             # run would train in epoch 0's order (Lightning's issue #21938).
@@ -145,7 +182,7 @@ class PhotoDataModule(L.LightningDataModule):
             # Lightning expects a state_dict of the loader and does not know that the sampler resumes exactly.
             warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         augment = build_augment(self.augment, self.spec.size)
-        dataset = PhotoDataset(self.photos["train"], self._cache, self._train_spec, self.spec.size, augment, self.seed)
+        dataset = PhotoDataset(photos, self._cache, self._train_spec, self.spec.size, augment, self.seed)
         return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> list[DataLoader[PhotoBatch]]:
@@ -203,11 +240,13 @@ class PhotoDataModule(L.LightningDataModule):
                 split: len({photo.group for photo in photos if photo.group}) for split, photos in self.photos.items()
             },
             "sha256": _digest(sorted(everything, key=lambda photo: photo.relative)),
+            "scenes": len(self.scenes),
         }
 
     def state_dict(self) -> dict[str, str]:
         """Return a fingerprint of the training and validation photos, for the checkpoint."""
-        return {split: _digest(self.photos.get(split, [])) for split in ("train", "val")}
+        photos = {"train": self.photos.get("train", []) + self.scenes, "val": self.photos.get("val", [])}
+        return {split: _digest(members) for split, members in photos.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
         """Load the fingerprint of a checkpoint, and warn if the photos have changed since."""
@@ -216,15 +255,37 @@ class PhotoDataModule(L.LightningDataModule):
             self._compare_fingerprints()
 
     def _find_photos(self, console: Console | None) -> None:
-        dataset = scan_dataset(self.root, self._given_names)
+        number = self._scenes_wanted(self.class_names)
+        rendered = (NO_MOVE.name,) if number else ()
+        dataset = scan_dataset(self.root, self._given_names, rendered)
         if dataset.ignored and console is not None:
             console.print(f"Not photos of a class, left out: {', '.join(dataset.ignored)}", markup=False)
         specs = {"train": self._train_spec, "val": self.spec, "test": self.spec}
         with PhotoStore(self._cache_dir) as store:
-            photos = check_photos(dataset, self._cache, store, specs, self.on_bad_photo, console)
+            photos = check_photos(dataset, self._cache, store, specs, self.on_bad_photo, console, rendered)
+            if number:
+                scenes = self._render(number, show_progress=console is not None)
+                self.scenes = check_photos(scenes, self._cache, store, specs, "error", console, self.class_names)[
+                    "train"
+                ]
         if not (self.root / "val").is_dir():
             photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
         self.photos = photos
+
+    def _render(self, number: int, show_progress: bool) -> PhotoTree:
+        """Render the scenes, unless they are in the cache's folder; as a tree with the classes of this dataset."""
+        # OpenCV and the renderer are not needed by a run without scenes.
+        from bball_pl.court.demo_dataset import RENDERER, write_demo
+
+        folder = self._cache_dir / f"scenes.{number}.{self.seed}.{RENDERER}"
+        write_demo(folder, number, 1, self.seed, show_progress=show_progress, court=NO_MOVE.name)
+        target = self.class_names.index(NO_MOVE.name)
+        photos = [
+            Photo(folder / row.path, f"scenes/{row.path}", "train", NO_MOVE.name, row.group, target=target)
+            for row in read_photos_csv(folder / PHOTOS_CSV)
+            if row.path.startswith("train/")
+        ]
+        return PhotoTree(folder, [NO_MOVE.name], photos, has_splits=True)
 
     @property
     def _train_spec(self) -> PreprocessSpec:

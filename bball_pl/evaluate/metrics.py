@@ -14,10 +14,13 @@ from scipy.stats import binomtest
 
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.files import write_text
+from bball_pl.moves import NO_MOVE
 
 #: Bootstrap resamples: another seed moves the ends of a 95 % interval by 0.06 standard errors (root mean square), about
 #: a tenth of a point for an accuracy on 300 photos.
 RESAMPLES = 2000
+#: Confidence of a sure answer.
+SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -223,10 +226,10 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
     Returns:
         Plain numbers only: `split`, `n`, `accuracy` and its 95 % Wilson interval `accuracy_ci95`, `groups` (number of
         named ones), `macro_f1`, `nll` in nats, `brier` (0–2), `ece` (15 bins, L1), `per_class` with precision, recall,
-        F1 and support, `confusion` with a row per true class. A class without a photo in the split has support 0 and
-        is left out of the macro mean. Intervals with `_bootstrap95` in their name come from drawing whole groups where
-        groups are known, and photos elsewhere; they are None if there is only one to draw, and for a figure that no
-        resample has.
+        F1 and support, `confusion` with a row per true class, `rejection` as in the function. A class without a photo
+        in the split has support 0 and is left out of the macro mean. Intervals with `_bootstrap95` in their name come
+        from drawing whole groups where groups are known, and photos elsewhere; they are None if there is only one to
+        draw, and for a figure that no resample has.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -259,7 +262,49 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
             for label, name in enumerate(names)
         },
         "confusion": {"labels": list(names), "matrix": answers.confusion.tolist()},
+        "rejection": rejection(answers),
     }
+
+
+def rejection(answers: Answers) -> dict[str, Any] | None:
+    """Return how well photos without a move are told from those of a move; None without the class `none`.
+
+    Args:
+        answers: to one photo or more.
+
+    Returns:
+        `moves` and `none`, the numbers of photos of a move and of none; `moves_called_none` and `none_called_none`, how
+        many of either were answered `none`; `none_sure`, photos without a move that were answered as a move with a
+        probability of at least 0.9; `auroc`, the probability that of a photo of a move and one of none the former has
+        the higher probability of a move, 0–1; None if the split has no photo of one of the two.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    if NO_MOVE.name not in answers.class_names:
+        return None
+    index = answers.class_names.index(NO_MOVE.name)
+    moves, called = answers.targets != index, answers.predicted == index
+    confidence = np.delete(answers.probabilities, index, axis=1).max(1)
+    return {
+        "moves": int(moves.sum()),
+        "none": int((~moves).sum()),
+        "moves_called_none": int((moves & called).sum()),
+        "none_called_none": int((~moves & called).sum()),
+        "none_sure": int((~moves & (confidence >= SURE)).sum()),
+        "auroc": float(roc_auc_score(moves, confidence)) if moves.any() and not moves.all() else None,
+    }
+
+
+def rejection_sentence(figures: Mapping[str, Any]) -> str:
+    """Return the figures of `rejection` in words."""
+    lost = f'{figures["moves_called_none"]} of {figures["moves"]} photos of a move are answered "none"'
+    if not figures["none"]:
+        return f"{lost}; no photo of this split shows none of the moves, so what it rejects is not measured here."
+    sentence = f'{figures["none_called_none"]} of {figures["none"]} photos without a move are answered "none"'
+    sure = f"{figures['none_sure']} are answered as a move with a confidence of at least {SURE:.0%}"
+    if not figures["moves"]:
+        return f"{sentence}, {sure}."
+    return f"{sentence}, {sure}; {lost} (AUROC {figures['auroc']:.3f})."
 
 
 def probability_figures(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, float]:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bball_pl import project
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import compute_metrics, write_metrics
+from bball_pl.evaluate.metrics import compute_metrics, rejection_sentence, write_metrics
 from bball_pl.evaluate.predictions import Answers, write_answers
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.moves import display_name
@@ -62,6 +62,8 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
         lines.append(
             f"Drawn by {metrics['groups']} groups instead of photos the interval is {low:.1%}–{high:.1%}{doubt}."
         )
+    if metrics["rejection"]:
+        lines.append(rejection_sentence(metrics["rejection"]))
     if calibration is None:
         lines.append("Confidences are not calibrated: there are no validation photos to calibrate on.")
     else:

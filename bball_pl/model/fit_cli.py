@@ -29,7 +29,7 @@ from bball_pl.model.checkpoints import (
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.epoch_pictures import Pictures
 from bball_pl.model.fit_help import RUN_OPTIONS
-from bball_pl.model.network import spec_for
+from bball_pl.model.network import chosen_weights, spec_for
 from bball_pl.model.outcomes import require_resumable
 from bball_pl.model.trainer import (
     FitProgressBar,
@@ -39,6 +39,7 @@ from bball_pl.model.trainer import (
     launched_step,
     silence_chatter,
 )
+from bball_pl.moves import MOVES
 
 #: The figures of the last epoch that stand beside the settings.
 _FINAL = ("val/loss", "val/acc", "val/f1", "gap/loss", "gap/acc", "train/loss_epoch")
@@ -147,6 +148,12 @@ class FitCLI(LightningCLI):
         weights = Path(self.config["model"]["weights"])
         if weights.is_file():
             self.config["model"]["weights"] = str(weights.absolute())
+        if self.config["data"]["court"] == "auto":
+            # Scenes are for weights that know what a scene's people and balls stand for: ImageNet's tell photo from
+            # rendering instead. Here, because the datamodule knows no weights; a run's record then has the number.
+            model = self.config["model"]
+            if chosen_weights(model["backbone"], model["weights"], [move.name for move in MOVES]) != "court":
+                self.config["data"]["court"] = 0
         if self.config["ckpt_path"] is not None:
             self.config["ckpt_path"] = str(Path(self.config["ckpt_path"]).absolute())
 

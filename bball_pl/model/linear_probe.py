@@ -165,6 +165,30 @@ def choose_probe(
     return next(choice for choice in best.values() if not clearly_better(lowest.losses, choice.losses))
 
 
+def none_offset(logits: Tensor, targets: Tensor, none: int, share: float = 0.01) -> float:
+    """Return the number to add to the logit of `none` so that few photos of a move are lost to it; 0 or less.
+
+    Scenes of no move are rendered, and photos of the moves are not: where the two kinds of picture differ, a regression
+    takes a real photo for a move or for none by that alone. Real photos without a move are not there to choose by, but
+    held-out photos of the moves are.
+
+    Args:
+        logits: answers to held-out photos of the moves, float `[N, classes]`.
+        targets: their classes, int64 `[N]`.
+        none: index of the class.
+        share: of the photos that are right among the moves, at most so many may be called none, 0-1.
+    """
+    moves = logits.clone()
+    moves[:, none] = -torch.inf
+    best, predicted = moves.max(1)
+    leads = (logits[:, none] - best)[predicted == targets]
+    if not len(leads):
+        return 0.0
+    # The largest lead that is still to be overcome, of all but the allowed share; a hair more, to be below it.
+    allowed = int(share * len(leads))
+    return min(0.0, -float(leads.sort(descending=True).values[allowed]) - 1e-4)
+
+
 def clearly_better(losses: Tensor, reference: Tensor) -> bool:
     """Return whether the mean loss is lower than a reference's by more than one standard error of the differences.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from bball_pl.model.linear_probe import (
     choose_probe,
     clearly_better,
     fit_regressions,
+    none_offset,
 )
 from bball_pl.model.network import image_sizes
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
@@ -84,10 +86,15 @@ class LinearProbe(Callback):
         positions = {photo.relative: position for position, photo in enumerate(photos)}
         train, val = ([positions[photo.relative] for photo in data.photos[split]] for split in ("train", "val"))
         folds = cross_validation_folds(photos, _FOLDS, data.seed) if len(photos) <= SMALL_SET else []
+        # Rendered scenes are learnt from in every fold and judged in none.
+        scenes = list(range(len(photos), len(photos) + len(data.scenes)))
+        photos, train = photos + data.scenes, train + scenes
         sizes = image_sizes(classifier.hparams["backbone"], classifier.hparams["image_size"])
         if not folds:
             folds, sizes = [(train, val)], sizes[:1]
-        elif classifier.hparams["auxiliary"]:
+        else:
+            folds = [(learned + scenes, judged) for learned, judged in folds]
+        if classifier.hparams["auxiliary"]:
             sizes = sizes[:1]
         sizes = _accepted_sizes(classifier, sizes)
         rank_zero_info(
@@ -101,10 +108,15 @@ class LinearProbe(Callback):
         weightings: list[ClassWeights] = ["balanced", "none"] if weights == "auto" else [weights]  # type: ignore[list-item]
         choice = choose_probe(features, targets, folds, classes, weightings)
         classifier.adopt(choice.size, choice.class_weights)
+        offsets = torch.zeros(classes)
+        if scenes and not (targets[: len(targets) - len(scenes)] == photos[-1].target).any():
+            offsets[photos[-1].target] = none_offset(choice.logits, targets[choice.indices], photos[-1].target)
+            choice = replace(choice, logits=choice.logits + offsets)
 
         def fit(chosen: list[int]) -> Regression:
             part = features[choice.size].fitted[chosen]
-            return fit_regressions(part, targets[chosen], classes, choice.class_weights, [choice.strength])[0]
+            (regression,) = fit_regressions(part, targets[chosen], classes, choice.class_weights, [choice.strength])
+            return replace(regression, bias=regression.bias + offsets)
 
         self._start, self._final = fit(train), fit(list(range(len(photos))))
         _set_head(classifier, self._start)

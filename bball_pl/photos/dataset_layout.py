@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bball_pl.errors import DatasetError
 from bball_pl.files import has_control
-from bball_pl.moves import UNSORTED, display_name, sort_class_names
+from bball_pl.moves import NO_MOVE, UNSORTED, display_name, sort_class_names
 from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE
 from bball_pl.photos.tree import (
     IMAGE_SUFFIXES,
@@ -35,7 +35,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
 
     Raises:
         DatasetError: If the root or `train` is missing, there are fewer than two classes, or a given class is double
-            or has no folder, or a name has a line break or control character.
+            or has no folder (`none` needs none), or a name has a line break or control character.
     """
     root = Path(root)
     if not root.is_dir():
@@ -68,7 +68,9 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     return list(given)
 
 
-def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> PhotoTree:
+def scan_dataset(
+    root: str | os.PathLike[str], given: Sequence[str] | None = None, rendered: Sequence[str] = ()
+) -> PhotoTree:
     """List the photos of a dataset for training: those in the class folders of its splits.
 
     Files without the name of an image, classes that are left out, and folders of photos beside the splits are noted in
@@ -77,6 +79,7 @@ def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = Non
     Args:
         root: The dataset's folder, `{train,test[,val]}/<class>/*.jpg`.
         given: As in `find_class_names`.
+        rendered: Further classes, whose training photos are rendered: `train` need not have their folders.
 
     Raises:
         DatasetError: As in `find_class_names` and `PhotoTree.scan`; if `test` or `val` lacks a class or has one that
@@ -84,6 +87,7 @@ def scan_dataset(root: str | os.PathLike[str], given: Sequence[str] | None = Non
     """
     root = Path(root)
     names = find_class_names(root, given)
+    names += [name for name in rendered if name not in names]
     beside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not is_litter(folder.name)]
     beside = [folder for folder in beside if folder.name not in {*SPLITS, QUARANTINE}]
     ignored = [
@@ -151,7 +155,8 @@ def _refuse_contradictions(tree: PhotoTree, photos: Sequence[Photo]) -> None:
 def _require_folders(folder: Path, class_names: Sequence[str]) -> None:
     found = class_folders(folder)
     for name in class_names:
-        if nfc(name) not in found:
+        # Photos without a move may be rendered for training, and few test sets have any.
+        if nfc(name) not in found and name != NO_MOVE.name:
             raise DatasetError(
                 f"{folder} has no folder '{name}' (found: {_listing(found)}). Add it, or pass --data.class_names."
             )

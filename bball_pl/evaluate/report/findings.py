@@ -10,17 +10,16 @@ from scipy.stats import binom
 
 from bball_pl.evaluate.calibration import OperatingPoint
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import Share, Slices
+from bball_pl.evaluate.metrics import SURE, Share, Slices, rejection_sentence
 from bball_pl.evaluate.predictions import Answers, Selection
 from bball_pl.evaluate.report.curves import LearningCurves
 from bball_pl.evaluate.report.remarks import counted, listed, percent, percents, points, shown, thousands
+from bball_pl.moves import MOVES, NO_MOVE
 
 #: Photos below which an accuracy says next to nothing: with 20 its interval is some 40 points wide.
 FEW = 20
 #: Photos below which a class is not judged.
 _ENOUGH = 10
-#: Confidence of a sure answer.
-_SURE = 0.9
 #: Coverage of a good threshold, and of a bad one.
 _MUCH, _LITTLE = 0.7, 0.5
 #: Difference between training and validation accuracy that is worth a remark.
@@ -152,12 +151,15 @@ def _good(evaluation: Evaluation, operating: OperatingPoint | None, gap: float |
                 f"{percent(operating.coverage.value)} of the photos are still answered."
             )
     else:
-        sure = Share.of(answers.correct[answers.confidence >= _SURE])
-        if sure and sure.n >= FEW and sure.value >= _SURE:
+        sure = Share.of(answers.correct[answers.confidence >= SURE])
+        if sure and sure.n >= FEW and sure.value >= SURE:
             found.append(
                 f"Of the {counted(sure.n, 'answer')} with a confidence of at least 90 %, {percent(sure.value)} are "
                 "right."
             )
+    rejected = metrics["rejection"]
+    if rejected and rejected["none"] >= _ENOUGH and rejected["none_called_none"] >= 0.8 * rejected["none"]:
+        found.append(rejection_sentence(rejected))
     if len(answers) >= 100 and metrics["ece"] <= 0.05:
         found.append(f"Its confidences are reliable: they are off by {points(metrics['ece'])} on average.")
     if gap is not None and gap <= 0.03 and len(answers) >= FEW:
@@ -179,7 +181,7 @@ def _wrong(
     if len(recalls) > 1 and recalls[0][1].value < min(0.95, recalls[-1][1].value):
         name, recall = recalls[0]
         found.append(f"Weakest at {name}: {recall.n - recall.right} of {counted(recall.n, 'photo')} missed.")
-    sure = int((~answers.correct & (answers.confidence >= _SURE)).sum())
+    sure = int((~answers.correct & (answers.confidence >= SURE)).sum())
     if sure:
         found.append(f"{counted(sure, 'error')} with a confidence of at least 90 %.")
     if operating is not None and operating.coverage.value < _LITTLE:
@@ -187,6 +189,14 @@ def _wrong(
         found.append(f"The target accuracy costs much coverage: {unsure} of the photos are answered “unsure”.")
     if gap is not None and gap >= _GAP:
         found.append(f"It overfits: training accuracy is {points(gap)} above validation accuracy.")
+    rejected = evaluation.metrics["rejection"]
+    if rejected and (not rejected["none"] or rejected["none_called_none"] < 0.8 * rejected["none"]):
+        found.append(rejection_sentence(rejected))
+    if rejected is None and set(names) & {move.name for move in MOVES}:
+        found.append(
+            "It has no class for photos without a move: to each it answers one of the moves. Train with --data.court "
+            "300, or with photos in a class folder none."
+        )
     accuracy = evaluation.metrics["accuracy"]
     # As bad by chance in one of twenty splits with as many groups (Bonferroni).
     weak = [
@@ -197,7 +207,9 @@ def _wrong(
     if weak and weak[0][0]:
         name, share = weak[0]
         found.append(f"Group {name} stands out: {share.right} of {counted(share.n, 'photo')} right.")
-    absent = [shown(name) for name, figures in evaluation.metrics["per_class"].items() if figures["support"] == 0]
+    per_class = evaluation.metrics["per_class"].items()
+    # What is not known of none stands above.
+    absent = [shown(name) for name, figures in per_class if figures["support"] == 0 and name != NO_MOVE.name]
     if absent:
         more = f" and {len(absent) - 5} others" if len(absent) > 5 else ""
         found.append(f"No photo of {listed(absent[:5])}{more} in this split: nothing is known about it.")
