@@ -107,7 +107,8 @@ class PhotoDataModule(L.LightningDataModule):
         """Class names in the order of the targets, from the names of folders alone; `none` last if it is rendered.
 
         Raises:
-            ConfigError: if scenes are asked for and the classes are not the three moves.
+            ConfigError: if scenes are asked for, and the classes are not the three moves or the dataset has photos of
+                none for training.
             DatasetError: as in `find_class_names`.
         """
         names = find_class_names(self.root, self._given_names)
@@ -122,9 +123,14 @@ class PhotoDataModule(L.LightningDataModule):
 
     def _scenes_wanted(self, names: Sequence[str]) -> int:
         """Return the number of scenes to render for these classes of the dataset."""
+        sorted_out = any((self.root / split / NO_MOVE.name).is_dir() for split in ("train", "val"))
         if self.court == "auto":
-            folder = self.root / "train" / NO_MOVE.name
-            return COURT_SCENES if is_moves(names) and not folder.is_dir() else 0
+            return COURT_SCENES if is_moves(names) and not sorted_out else 0
+        if self.court and sorted_out:
+            raise ConfigError(
+                f"--data.court {self.court} renders photos for the class none, and {self.root} has photos of it. "
+                "Pass --data.court 0"
+            )
         if self.court and not is_moves(names):
             raise ConfigError(
                 f"--data.court {self.court} renders photos that show none of shoot, dribble and layup, and the classes "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
+from scipy.special import expit, logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -69,6 +71,10 @@ class ProbeChoice:
     logits: Tensor
     losses: Tensor
 
+    def with_logits(self, logits: Tensor, targets: Tensor) -> ProbeChoice:
+        """Return the choice with other answers to the same photos: float32 `[M, classes]`; targets of all photos."""
+        return replace(self, logits=logits, losses=cross_entropy(logits, targets[self.indices], reduction="none"))
+
 
 def fit_regressions(
     features: Tensor,
@@ -86,22 +92,8 @@ def fit_regressions(
         class_weights: `balanced` weights each photo by the inverse frequency of its class.
         strengths: values of scikit-learn's C, ascending.
     """
-    mean = features.double().mean(0)
-    # A constant feature (a dead ReLU) carries no information; a deviation of one keeps its weight at zero. A feature
-    # that hardly ever changes is not scaled up to the others: beside weights in the thousands neither fp16 nor 8 bits
-    # can represent the rest of the head.
-    deviation = features.double().std(0, correction=0)
-    alive = deviation > 1e-6
-    if alive.any():
-        deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation[alive].median()))
-    deviation = torch.where(alive, deviation, 1.0)
-    inputs = (features.double() - mean) / deviation
-    basis = None
-    if len(inputs) < inputs.shape[1]:
-        # The penalised solution lies in the span of the photos, so N coordinates instead of thousands of features give
-        # exactly the same regression, many times faster.
-        left, scale, basis = torch.linalg.svd(inputs, full_matrices=False)
-        inputs = left * scale
+    mean, deviation = _standards(features)
+    inputs, basis = _in_span((features.double() - mean) / deviation)
     regressions = []
     # From strong to weak penalty, each from the previous solution: a few iterations instead of a fresh start.
     solver = LogisticRegression(
@@ -119,6 +111,31 @@ def fit_regressions(
         weight = (weight if basis is None else weight @ basis) / deviation
         regressions.append(Regression(weight.float(), (bias - weight @ mean).float()))
     return regressions
+
+
+def _standards(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each feature, float64 `[features]`; the deviation is never close to zero."""
+    mean = features.double().mean(0)
+    # A constant feature (a dead ReLU) carries no information; a deviation of one keeps its weight at zero. A feature
+    # that hardly ever changes is not scaled up to the others: beside weights in the thousands neither fp16 nor 8 bits
+    # can represent the rest of the head.
+    deviation = features.double().std(0, correction=0)
+    alive = deviation > 1e-6
+    if alive.any():
+        deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation[alive].median()))
+    return mean, torch.where(alive, deviation, 1.0)
+
+
+def _in_span(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return inputs `[N, features]` in N coordinates where that is fewer, and the basis of these, else None.
+
+    The penalised solution lies in the span of the photos, so N coordinates instead of thousands of features give
+    exactly the same regression, many times faster.
+    """
+    if len(inputs) >= inputs.shape[1]:
+        return inputs, None
+    left, scale, basis = torch.linalg.svd(inputs, full_matrices=False)
+    return left * scale, basis
 
 
 def choose_probe(
@@ -163,6 +180,54 @@ def choose_probe(
                 best[size] = ProbeChoice(size, weighting, strength, indices, logits, losses)
     lowest = min(best.values(), key=lambda choice: float(choice.losses.mean()))
     return next(choice for choice in best.values() if not clearly_better(lowest.losses, choice.losses))
+
+
+#: Inverse penalty of the row of `none`. 0.001, 0.01 and 0.1 were looked at (docs/training.md): the rendered scenes are
+#: all of one kind, so the strongest carries over best to real pictures.
+_NONE_STRENGTH = 1e-3
+
+
+def with_none(moves: Regression, photos: Tensor, scenes: Tensor) -> Regression:
+    """Add a row for the class `none` to a regression on moves, fitted to photos of moves and rendered scenes of none.
+
+    The rows of the moves stay as they are, so that among the moves no answer changes. Photos and scenes have the same
+    weight in all.
+
+    Args:
+        moves: regression with a row per move.
+        photos: features of photos of the moves, float `[N, features]`.
+        scenes: features of scenes without a move, float `[S, features]`.
+
+    Returns:
+        The regression with one more row, the last.
+    """
+    # Standardised as the moves' features are: scenes differ from photos in ways that say nothing of the move.
+    mean, deviation = _standards(photos)
+    together = torch.cat([photos, scenes]).double()
+    inputs, basis = _in_span((together - mean) / deviation)
+    basis = torch.eye(inputs.shape[1], dtype=torch.double) if basis is None else basis
+    values = inputs.numpy()
+    against = logsumexp(moves.logits(together).double().numpy(), axis=1)
+    is_none = np.repeat([0.0, 1.0], [len(photos), len(scenes)])
+    weights = _NONE_STRENGTH * np.where(is_none, len(photos) / len(scenes), 1.0)
+
+    def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        row, bias = parameters[:-1], parameters[-1]
+        margin = values @ row + bias - against
+        loss = float(weights @ (np.logaddexp(0, margin) - is_none * margin) + row @ row / 2)
+        slope = weights * (expit(margin) - is_none)
+        return loss, np.append(values.T @ slope + row, slope.sum())
+
+    start = np.zeros(values.shape[1] + 1)
+    solution = torch.from_numpy(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+    row = (solution[:-1] @ basis) / deviation
+    bias = solution[-1] - row @ mean
+    return Regression(torch.cat([moves.weight, row.float()[None]]), torch.cat([moves.bias, bias.float()[None]]))
+
+
+def raised(values: Tensor, offset: float) -> Tensor:
+    """Return logits or biases `[…, classes]` with a number added to those of the last class."""
+    return torch.cat([values[..., :-1], values[..., -1:] + offset], -1)
 
 
 def none_offset(logits: Tensor, targets: Tensor, none: int, share: float = 0.01) -> float:

@@ -29,6 +29,8 @@ from bball_pl.model.linear_probe import (
     clearly_better,
     fit_regressions,
     none_offset,
+    raised,
+    with_none,
 )
 from bball_pl.model.network import image_sizes
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
@@ -86,15 +88,10 @@ class LinearProbe(Callback):
         positions = {photo.relative: position for position, photo in enumerate(photos)}
         train, val = ([positions[photo.relative] for photo in data.photos[split]] for split in ("train", "val"))
         folds = cross_validation_folds(photos, _FOLDS, data.seed) if len(photos) <= SMALL_SET else []
-        # Rendered scenes are learnt from in every fold and judged in none.
-        scenes = list(range(len(photos), len(photos) + len(data.scenes)))
-        photos, train = photos + data.scenes, train + scenes
         sizes = image_sizes(classifier.hparams["backbone"], classifier.hparams["image_size"])
         if not folds:
             folds, sizes = [(train, val)], sizes[:1]
-        else:
-            folds = [(learned + scenes, judged) for learned, judged in folds]
-        if classifier.hparams["auxiliary"]:
+        elif classifier.hparams["auxiliary"]:
             sizes = sizes[:1]
         sizes = _accepted_sizes(classifier, sizes)
         rank_zero_info(
@@ -103,22 +100,32 @@ class LinearProbe(Callback):
         # Every process fits the same regressions to the same gathered features: nothing has to be exchanged.
         features = {size: _features(trainer, classifier, data, photos, size) for size in sizes}
         targets = torch.tensor([photo.target for photo in photos])
-        classes = len(classifier.class_names)
+        # Rendered scenes add a class to what the photos of moves have chosen, and change nothing among the moves.
+        classes = len(classifier.class_names) - bool(data.scenes)
         weights: ClassWeights | str = classifier.hparams["class_weights"]
         weightings: list[ClassWeights] = ["balanced", "none"] if weights == "auto" else [weights]  # type: ignore[list-item]
         choice = choose_probe(features, targets, folds, classes, weightings)
         classifier.adopt(choice.size, choice.class_weights)
-        offsets = torch.zeros(classes)
-        if scenes and not (targets[: len(targets) - len(scenes)] == photos[-1].target).any():
-            offsets[photos[-1].target] = none_offset(choice.logits, targets[choice.indices], photos[-1].target)
-            choice = replace(choice, logits=choice.logits + offsets)
+        fitted, plain = features[choice.size]
+        scenes = _features(trainer, classifier, data, data.scenes, choice.size).fitted if data.scenes else None
 
         def fit(chosen: list[int]) -> Regression:
-            part = features[choice.size].fitted[chosen]
-            (regression,) = fit_regressions(part, targets[chosen], classes, choice.class_weights, [choice.strength])
-            return replace(regression, bias=regression.bias + offsets)
+            (regression,) = fit_regressions(
+                fitted[chosen], targets[chosen], classes, choice.class_weights, [choice.strength]
+            )
+            return regression if scenes is None else with_none(regression, fitted[chosen], scenes)
 
         self._start, self._final = fit(train), fit(list(range(len(photos))))
+        if scenes is not None:
+            logits = plain.new_zeros(len(photos), classes + 1)
+            for learned, judged in folds:
+                logits[judged] = fit(learned).logits(plain[judged])
+            choice = choice.with_logits(logits[choice.indices], targets)
+            offset = none_offset(choice.logits, targets[choice.indices], classes)
+            choice = choice.with_logits(raised(choice.logits, offset), targets)
+            self._start, self._final = (
+                replace(regression, bias=raised(regression.bias, offset)) for regression in (self._start, self._final)
+            )
         _set_head(classifier, self._start)
         self._held_out = {
             "size": choice.size,
@@ -128,7 +135,7 @@ class LinearProbe(Callback):
             "targets": targets[choice.indices].tolist(),
             "logits": choice.logits.tolist(),
         }
-        logits = self._start.logits(features[choice.size].plain[val])
+        logits = self._start.logits(plain[val])
         self.val_losses = cross_entropy(logits, targets[val], reduction="none")
         self.val_acc = float((logits.argmax(1) == targets[val]).float().mean())
         rank_zero_info(_described(choice, targets, len(folds)))

@@ -19,7 +19,7 @@ from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.evaluate.metrics import rejection, rejection_sentence
 from bball_pl.evaluate.predictions import Answers, read_answers
 from bball_pl.model.fit_cli import FitCLI
-from bball_pl.model.linear_probe import none_offset
+from bball_pl.model.linear_probe import fit_regressions, none_offset, with_none
 from bball_pl.model.network import chosen_weights
 from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.photos.preprocess import PreprocessSpec
@@ -67,6 +67,8 @@ def test_auto_adds_scenes_to_moves_without_none_only(make_dataset: MakeDataset) 
     sorted_by_people = make_dataset(class_names=("shoot", "dribble", "layup", "none"), name="four")
     assert PhotoDataModule(sorted_by_people, court="auto").class_names == [*MOVES, "none"]
     assert ready(sorted_by_people, court="auto").scenes == []
+    with pytest.raises(ConfigError, match="has photos of it"):
+        _ = PhotoDataModule(sorted_by_people, court=5).class_names
     insects = make_dataset(class_names=("ants", "bees"), name="insects")
     assert PhotoDataModule(insects, court="auto").class_names == ["ants", "bees"]
 
@@ -135,6 +137,21 @@ def test_the_offset_of_none_loses_no_more_moves_than_allowed(seed: int, number: 
     if offset < 0:
         higher = logits + torch.tensor([0.0, 0.0, 0.0, offset + 2e-3])
         assert int((higher[right].argmax(1) == 3).sum()) > share * int(right.sum()) - 1
+
+
+def test_the_row_of_none_changes_no_answer_among_the_moves() -> None:
+    generator = torch.Generator().manual_seed(3)
+    photos = torch.randn(60, 12, generator=generator)
+    targets = photos[:, :3].argmax(1)
+    scenes = torch.randn(40, 12, generator=generator) + torch.nn.functional.one_hot(torch.tensor(7), 12) * 12
+    (moves,) = fit_regressions(photos, targets, 3, "balanced", [0.1])
+    both = with_none(moves, photos, scenes)
+    torch.testing.assert_close(both.logits(photos)[:, :3], moves.logits(photos))
+    assert (both.logits(scenes).argmax(1) == 3).float().mean() > 0.8
+    assert (both.logits(photos).argmax(1) == 3).float().mean() < 0.05
+    # More photos than features, where the solution is not sought in the span of the photos.
+    wide = with_none(moves, photos[:5], scenes[:4])
+    assert wide.weight.shape == (4, 12)
 
 
 def answers(targets: list[int], probabilities: list[list[float]], names: list[str]) -> Answers:

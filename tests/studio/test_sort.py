@@ -188,6 +188,10 @@ def test_the_most_doubtful_comes_first(tmp_path: Path) -> None:
     order = [Path(photo.path).name for photo in queue.next("a", (), 4, "doubt", margins)]
     assert order == ["p0005.jpg", "p0003.jpg", "p0004.jpg", "p0000.jpg"]
     queue.release("a")
+    moves = {photos["p0002.jpg"]: 0.02, photos["p0000.jpg"]: 0.97}
+    order = [Path(photo.path).name for photo in queue.next("a", (), 2, "none", moves)]
+    assert order == ["p0002.jpg", "p0000.jpg"], "photos without a move before those of one"
+    queue.release("a")
     assert names(queue, "a", 3) == ["p0000.jpg", "p0002.jpg", "p0004.jpg"], "album by album"
 
 

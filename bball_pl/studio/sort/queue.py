@@ -14,7 +14,7 @@ from bball_pl.photos.labels_csv import Entry
 from bball_pl.photos.tree import PhotoTree
 from bball_pl.studio.history import ConflictError, History, TrackedPhoto
 
-Order = Literal["doubt", "album"]
+Order = Literal["doubt", "none", "album"]
 
 #: Seconds without a request from a tab after which its photos are released.
 _LEASE_SECONDS = 90.0
@@ -97,7 +97,7 @@ class SortQueue:
         have: Iterable[str],
         count: int,
         order: Order = "album",
-        margins: Mapping[str, float] | None = None,
+        ranks: Mapping[str, float] | None = None,
     ) -> list[TrackedPhoto]:
         """Lease photos to a tab.
 
@@ -105,13 +105,14 @@ class SortQueue:
             tab: name of the tab.
             have: ids of the photos that the tab has already; their leases are renewed.
             count: number of further photos.
-            order: doubt for the smallest margin first, album for album and name.
-            margins: 0–1, by id, of the photos with a prediction.
+            order: doubt or none for the lowest rank first, album for album and name.
+            ranks: 0–1, by id, of the photos with a prediction: the margin between its two highest probabilities, or
+                the probability of a move.
 
         Returns:
             At most `count` photos.
         """
-        known = margins if order == "doubt" and margins else {}
+        known = ranks if order != "album" and ranks else {}
         with self.history.lock:
             self.history.sync()
             now = self._clock()

@@ -134,10 +134,10 @@ def begin(view: View, context: CurrentContext) -> dict[str, Any]:
 def next_photos(request: Next, view: View, context: CurrentContext) -> dict[str, Any]:
     """The next photos for a tab, and the progress."""
     count = max(0, min(request.count, _MAX_PHOTOS))
-    found = view.queue.next(request.tab, request.have, count, request.order, view.scorer.margins)
+    found = view.queue.next(request.tab, request.have, count, request.order, view.scorer.ranks[request.order])
     if not found and not request.have:
         view.rescan()
-        found = view.queue.next(request.tab, request.have, count, request.order, view.scorer.margins)
+        found = view.queue.next(request.tab, request.have, count, request.order, view.scorer.ranks[request.order])
     for photo in found:
         context.pictures.picture(photo.id)
     return {"photos": [view.photo_json(photo) for photo in found], **view.progress()}

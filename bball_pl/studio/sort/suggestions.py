@@ -21,7 +21,7 @@ from bball_pl.photos.decode import decode, read_photo
 from bball_pl.photos.measurements import SHORT_SIDE, squashed
 from bball_pl.photos.store import PhotoStore
 from bball_pl.studio.pictures import PhotoIds
-from bball_pl.studio.sort.queue import SortQueue
+from bball_pl.studio.sort.queue import Order, SortQueue
 
 if TYPE_CHECKING:
     import torch
@@ -216,7 +216,7 @@ class Scorer:
         cache: Folder of the photo store.
 
     Attributes:
-        margins: Margin of each photo with a suggestion, by id.
+        ranks: By order, a number for each photo with a suggestion, by id; the lowest is shown first.
         problem: Reason why scoring stopped; empty while it works.
     """
 
@@ -227,7 +227,7 @@ class Scorer:
         self._cache = cache
         self._scores: dict[str, Score] = {}
         self._suggestions: dict[str, Suggestion] = {}
-        self.margins: dict[str, float] = {}
+        self.ranks: dict[Order, dict[str, float]] = {"doubt": {}, "none": {}, "album": {}}
         self._index = FeatureIndex()
         self._todo: OrderedDict[str, None] = OrderedDict()
         self._wake = threading.Condition()
@@ -348,6 +348,8 @@ class Scorer:
         if shares:
             best, second = sorted(shares.values(), reverse=True)[:2]
             self._suggestions[photo_id] = Suggestion(shares, best - second)
-            self.margins[photo_id] = best - second
+            self.ranks["doubt"][photo_id] = best - second
+            if NO_MOVE.name in shares:
+                self.ranks["none"][photo_id] = 1 - shares[NO_MOVE.name]
         with self._wake:
             self._todo.pop(photo_id, None)

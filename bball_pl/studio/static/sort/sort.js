@@ -65,7 +65,7 @@ class SortView {
     this.saving = el("span", { class: "soft small" });
     this.line = el("div", { class: "line" });
     this.order = el("select", { id: "order", on: { change: () => this.reorder() } },
-      ["doubt", "album"].map((name) => el("option", { value: name, selected: name === this.flow.order }, t(`order_${name}`))));
+      ["doubt", "none", "album"].map((name) => el("option", { value: name, selected: name === this.flow.order }, t(`order_${name}`))));
     this.suggestBox = el("input", { type: "checkbox", id: "suggestions", checked: this.suggests, on: { change: () => this.toggleSuggestions() } });
     this.notice = el("div", { class: "notice bad", role: "alert", hidden: true });
     this.stage = el("div", { class: "stage", role: "group", "aria-label": t("photo") });

@@ -4,7 +4,7 @@ export const strings = {
   en: {
     heading: "Sort photos",
     left: "{n} left", left_one: "1 left", sorted: "{n} sorted", rate: "{n} a minute", rate_none: "– a minute",
-    order: "Order", order_doubt: "most doubtful first", order_album: "album by album",
+    order: "Order", order_doubt: "most doubtful first", order_none: "no move first", order_album: "album by album",
     order_doubt_wait: "most doubtful first ({n} photos not scored yet)",
     suggestions: "Suggestions", help: "Definitions",
     not_usable: "Not usable", skip: "Skip", undo: "Undo", back: "Back", forward: "Forward",
@@ -35,7 +35,7 @@ export const strings = {
   "zh-Hant": {
     heading: "照片分類",
     left: "還剩 {n} 張", sorted: "已分類 {n} 張", rate: "每分鐘 {n} 張", rate_none: "每分鐘 – 張",
-    order: "順序", order_doubt: "最難判斷的優先", order_album: "依相簿順序",
+    order: "順序", order_doubt: "最難判斷的優先", order_none: "無動作的優先", order_album: "依相簿順序",
     order_doubt_wait: "最難判斷的優先（還有 {n} 張尚未評分）",
     suggestions: "顯示建議", help: "怎麼分辨？",
     not_usable: "不能用", skip: "略過", undo: "復原", back: "往回看", forward: "往前",
