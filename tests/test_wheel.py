@@ -86,7 +86,8 @@ def test_from_the_demo_to_an_export_in_an_empty_folder(installed: Installed) -> 
     assert json.loads((run / "metrics.json").read_text())["n"] == 6
     assert (run / "report.html").is_file()
     installed.bball("export", run, "--formats", "onnx", "--photos", 6)
-    assert (project / "exports" / "small" / "BasketballMoves.onnx").is_file()
+    for name in ("BasketballMoves.onnx", "README.md", "ModelContract.json", "MODEL_CARD.md"):
+        assert (project / "exports" / "small" / name).is_file(), name
     installed.bball("audit", "data/demo", "--no-labels")
     assert (project / "data" / "audits" / "demo" / "audit.html").is_file()
     assert sorted(path.name for path in project.iterdir()) == ["data", "exports", "lightning_logs"]

@@ -78,6 +78,7 @@ def write_readme(
         unsure=unsure_below(about),
         none_label=none[0] if none else "",
         core_ml=main_file(core_ml) if core_ml else "",
+        older=next((name for name in core_ml if name.endswith(".mlmodel") and name != main_file(core_ml)), ""),
         onnx=next((name for name in sizes if name.endswith(".onnx")), ""),
         example=_example(folder),
         crop_policy=CROP_POLICY[about.spec.fit],
@@ -103,7 +104,7 @@ def unsure_below(about: About) -> str:
     if about.threshold is None:
         return "no threshold is known: show the probability"
     if about.threshold == 0:
-        return "never: all validation answers together reach the target"
+        return "never: the answers to all validation photos already reach the wanted accuracy"
     return f"below a probability of {about.threshold:.2f}"
 
 
