@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bball_pl import project
+from bball_pl.files import require_folder
 
 if TYPE_CHECKING:
     from bball_pl.collect.client import Web
@@ -184,7 +185,7 @@ def _collect(make: Callable[[Web], Source], web: Web, options: Collecting, refre
         raise CollectError(f"--workers is {options.workers} and --limit {options.limit}; expected 1 or more")
     with web:
         source = make(web)
-        root = options.out or project.ROOT / "data" / "inbox" / source.name
+        root = require_folder(options.out or project.ROOT / "data" / "inbox" / source.name)
         with Inbox(root, source.name, options.dry_run) as inbox, Bar(source, web) as bar:
             job = Job(source, inbox, web, options.workers, options.limit, refresh, options.dry_run, bar.show)
             summary = job.run()

@@ -204,10 +204,12 @@ def split(
         class_names: class folder names (default: detected).
         dry_run: print the plan; write nothing.
     """
+    from bball_pl.files import require_folder
     from bball_pl.photos.store import PhotoStore
     from bball_pl.split.write import SplitSettings, make_split, split_lines, split_table
     from bball_pl.terminal import console, log, say, say_next
 
+    require_folder(out)
     settings = SplitSettings(root, out, val, test, seed, how, groups, near_duplicates, class_names, dry_run)
     store = PhotoStore(project.ROOT / "data" / ".cache")
     try:

@@ -197,10 +197,11 @@ def require_folder(path: Path, option: str = "--out") -> Path:
     """Return the folder that a user has named for outputs, which need not exist.
 
     Raises:
-        ConfigError: if it is a file.
+        ConfigError: if it is a file, or would lie in one.
     """
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"{option} {path} is a file; pass a folder")
+    found = next((each for each in (path, *path.absolute().parents) if each.exists()), path)
+    if found.exists() and not found.is_dir():
+        raise ConfigError(f"{option} {path}: {found} is a file; pass a folder")
     return path
 
 

@@ -126,8 +126,9 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         refuse_other_kind(tmp_path, b"x", force=True)
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="is a file; pass a folder"):
-        require_folder(tmp_path / "file")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match="file is a file; pass a folder"):
+            require_folder(path)
     assert require_folder(tmp_path / "new") == tmp_path / "new"
 
 

@@ -152,6 +152,10 @@ class KeepLast(Checkpoint):
             project.mark_unfinished(folder.parent)
         if trainer.ckpt_path is None:
             trainer.save_checkpoint(folder / project.LAST, weights_only=False)
+        early = trainer.early_stopping_callback
+        if trainer.ckpt_path is not None and early is not None and early.wait_count >= early.patience:
+            # It was stopped after early stopping had ended it: Lightning would train one more epoch (2.6.6).
+            trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoint."""

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 from bball_pl.errors import RunError
-from bball_pl.model.checkpoints import KeepBest, write_checkpoint
+from bball_pl.model.checkpoints import KeepBest, KeepLast, model_checkpoint, write_checkpoint
 from bball_pl.project import CLONE
 
 #: Writes checkpoints in forked processes that are killed at random moments, and prints what is wrong.
@@ -106,3 +108,19 @@ def test_the_best_loss_is_known_again_in_a_folder_that_was_moved(tmp_path: Path)
     assert after.best_model_score == 0.25
     assert after.best_model_path == after.kth_best_model_path == str(tmp_path / "best.ckpt")
     assert after.best_k_models == {str(tmp_path / "best.ckpt"): torch.tensor(0.25)}
+
+
+@pytest.mark.parametrize(("waited", "resumed", "stops"), [(3, True, True), (2, True, False), (3, False, False)])
+def test_a_run_that_early_stopping_had_ended_is_not_trained_on(
+    waited: int, resumed: bool, stops: bool, tmp_path: Path
+) -> None:
+    early = EarlyStopping("val/loss", patience=3)
+    early.wait_count = waited
+    trainer = L.Trainer(callbacks=[KeepBest(), early], logger=False, default_root_dir=tmp_path, accelerator="cpu")
+    trainer.strategy.connect(L.LightningModule())
+    model_checkpoint(trainer).dirpath = str(tmp_path / "checkpoints")  # type: ignore[union-attr]
+    trainer.ckpt_path = tmp_path / "last.ckpt" if resumed else None
+    KeepLast().on_train_start(trainer, trainer.lightning_module)
+    assert trainer.should_stop is stops
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists() is not resumed, "a new run can be resumed from its start"
+    assert (tmp_path / "unfinished").is_file()

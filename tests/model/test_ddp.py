@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +20,9 @@ from bball_pl.evaluate.metrics import compute_metrics
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.outcomes import read_checkpoint
+from bball_pl.model.trainer import launched_step
 
-from helpers.fit_runs import command, environment, fit, only_run, tiny
+from helpers.fit_runs import FIT, command, environment, fit, only_run, tiny
 
 MakeDataset = Callable[..., Path]
 
@@ -127,3 +129,36 @@ def test_ctrl_c_reaches_the_group_saves_once_and_ends_all(started: subprocess.Po
     assert errors.count("stopping after this batch") == 1
     assert "Traceback" not in errors
     assert read_checkpoint(last)["global_step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "argv", "line"),
+    [
+        ({}, ["/usr/bin/bball"], "/usr/bin/bball fit --resume run"),
+        (
+            {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"},
+            ["/usr/bin/bball"],
+            "torchrun --standalone --nproc_per_node 2 -m bball_pl fit --resume run",
+        ),
+        (
+            {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2", "MASTER_ADDR": "first"},
+            [str(FIT)],
+            "torchrun --nnodes 2 --rdzv_backend c10d --rdzv_endpoint first:29500 --nproc_per_node 4 "
+            f"{FIT} --resume run",
+        ),
+        (
+            {"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "fit"},
+            [str(FIT)],
+            f"srun --kill-on-bad-exit=1 --nodes=2 --ntasks=8 {sys.executable} {FIT} --resume run",
+        ),
+    ],
+)
+def test_the_command_that_resumes_has_its_launcher(
+    variables: dict[str, str], argv: list[str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "SLURM_NNODES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", argv)
+    assert launched_step("fit", "--resume", "run") == line
