@@ -224,8 +224,8 @@ class PhotoDataModule(L.LightningDataModule):
     def smallest_batch(self, devices: int) -> int:
         """Return the number of photos in the smallest batch of an epoch on one of several devices."""
         self._require_setup()
-        sampler = TrainBatchSampler(len(self.photos["train"]), self.batch_size, world_size=devices)
-        return len(self.photos["train"]) // devices // len(sampler)
+        sampler = TrainBatchSampler(len(self.training_photos), self.batch_size, world_size=devices)
+        return len(self.training_photos) // devices // len(sampler)
 
     def on_after_batch_transfer(self, batch: PhotoBatch, dataloader_idx: int) -> PhotoBatch:
         """Normalise on the device: one byte per value is transferred instead of four."""
