@@ -147,6 +147,8 @@ def _dataset(evaluation: Evaluation) -> list[tuple[str, str]]:
     groups = metrics.get("groups")
     known = f"{counted(groups, 'group')} (albums, games or clips)" if groups else "not known: photos.csv names none"
     rows.append(("groups among them", known))
+    if scenes := data.get("scenes"):
+        rows.append(("rendered scenes without a move", f"{scenes}, learnt as the class none beside the photos"))
     rows.append(("folder", str(evaluation.root)))
     if training_root and training_root != str(evaluation.root):
         rows.append(("folder at training", training_root))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bball_pl.evaluate.metrics import rejection_sentence
 from bball_pl.evaluate.origin import Origin
 from bball_pl.export.handover.device import DeviceRecord
 from bball_pl.export.handover.readme import unsure_below
@@ -202,7 +203,10 @@ def _figures(about: About) -> list[str]:
         f"{figures['support']} |"
         for name, figures in about.test["per_class"].items()
     ]
-    return ["| class | precision | recall | F1 | photos |", "|---|---:|---:|---:|---:|", *rows, ""]
+    # Figures of an older version have no such entry.
+    rejected = about.test.get("rejection")
+    sentence = [f"What it rejects: {rejection_sentence(rejected)}", ""] if rejected else []
+    return ["| class | precision | recall | F1 | photos |", "|---|---:|---:|---:|---:|", *rows, "", *sentence]
 
 
 def _data(data: dict[str, Any], origin: Origin) -> list[str]:
@@ -225,6 +229,8 @@ def _data(data: dict[str, Any], origin: Origin) -> list[str]:
         f"SHA-256 over names, classes and contents: `{data['sha256']}`.",
         "",
     ]
+    if scenes := data.get("scenes"):
+        lines += [f"Beside them it learnt the class {NO_MOVE.name} from {scenes} rendered scenes without a move.", ""]
     table = Path(data["root"]) / "photos.csv"
     records = read_photos_csv(table) if table.is_file() else []
     licences = Counter(record.licence or "not recorded" for record in records)
