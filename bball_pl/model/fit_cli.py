@@ -32,6 +32,7 @@ from bball_pl.model.fit_help import RUN_OPTIONS
 from bball_pl.model.network import chosen_weights, spec_for
 from bball_pl.model.outcomes import require_resumable
 from bball_pl.model.trainer import (
+    EpochLines,
     FitProgressBar,
     FitTrainer,
     Throughput,
@@ -189,7 +190,7 @@ class FitCLI(LightningCLI):
         return cast(FitTrainer, super().instantiate_trainer(**kwargs))
 
     def _callbacks(self, options: Any) -> list[Callback]:
-        callbacks: list[Callback] = [DataRecord(), Throughput(), FiniteLoss()]
+        callbacks: list[Callback] = [DataRecord(), Throughput(), EpochLines(), FiniteLoss()]
         if options.get("logger") is not False:
             callbacks.append(LearningRateMonitor("step"))
             if self.config_init["pictures"]:

@@ -6,10 +6,12 @@ import logging
 import os
 import shlex
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +21,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.utilities import rank_zero_info
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from torch.distributed import is_torchelastic_launched
 
@@ -287,6 +290,37 @@ _CHATTER = (
     "stopped: `max_epochs",
     "Detected KeyboardInterrupt",
 )
+
+
+class EpochLines(Callback):
+    """Prints a line per epoch with its figures and the time left, where no terminal shows the progress bar."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._epochs = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock, for the epochs of a resumed run that are still to be trained."""
+        self._started, self._epochs = time.perf_counter(), 0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the line; the validation of the epoch is over by now."""
+        if sys.stderr.isatty():
+            return
+        self._epochs += 1
+        seconds = time.perf_counter() - self._started
+        last = trainer.max_epochs or 0
+        left = max(0, last - trainer.current_epoch - 1) * seconds / self._epochs
+        named = (("train/loss_epoch", "loss"), ("val/loss", "val loss"), ("val/acc", "val acc"), ("gap/acc", "gap"))
+        figures = ", ".join(
+            f"{short} {float(trainer.callback_metrics[name]):.4g}"
+            for name, short in named
+            if name in trainer.callback_metrics
+        )
+        rank_zero_info(
+            f"epoch {trainer.current_epoch + 1}/{last}: {figures}; {timedelta(seconds=round(seconds))} so far, "
+            f"about {timedelta(seconds=round(left))} left"
+        )
 
 
 class FitProgressBar(RichProgressBar):

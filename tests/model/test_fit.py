@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -180,6 +181,11 @@ def test_the_terminal_shows_what_matters_in_80_columns(fitted: Fitted) -> None:
     # Commands to paste stand in one line, however long the paths are.
     free = ("run: ", "Photos in ", f"  {Path(sys.executable).parent}", str(fitted.run.parents[2]))
     assert [line for line in said.splitlines() if len(line) > 120 and not line.startswith(free)] == []
+    line = r"^epoch (\d+)/\d+: loss [\d.e-]+, val loss .*val acc .* so far, about (\d:\d\d:\d\d) left$"
+    epochs = re.findall(line, said, re.MULTILINE)
+    assert epochs, said
+    assert [int(number) for number, _ in epochs] == list(range(1, len(epochs) + 1)), said
+    assert epochs[-1][1] == "0:00:00", "a log file says how far a run is and when it ends"
 
 
 def test_help_and_print_config(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
