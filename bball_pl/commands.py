@@ -520,7 +520,7 @@ def export(
     chosen = None if run is None and ckpt is None else project.chosen_checkpoint(run, ckpt)
     from bball_pl.court.demo_dataset import write_demo
     from bball_pl.evaluate.trained_model import TrainedModel
-    from bball_pl.export.export import export_model, export_summary
+    from bball_pl.export.export import check_convertible, export_model, export_summary
     from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
 
     model = TrainedModel.open(chosen, device="cpu")
@@ -528,6 +528,7 @@ def export(
     folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
     # Hidden files count for nothing in a proof.
     folder = folder.lstrip(".") or "export"
+    check_convertible(model, settings)
     if is_court_checkpoint(model.checkpoint):
         say(f"{model.checkpoint.name}: {CAUTION}")
         folder = name or "court"

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 
+from bball_pl.export.conversion import in_one_line
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel
 from bball_pl.verify.runners import quietly, require_coreai, start_deep_thread
+
+_ADVICE = "leave aimodel out of --formats, or fit another --model.backbone"
 
 
 def write_coreai(model: DeployModel, path: Path, interface: Interface, about: About) -> Path:
@@ -28,21 +31,13 @@ def write_coreai(model: DeployModel, path: Path, interface: Interface, about: Ab
         `path`.
 
     Raises:
-        ConfigError: if the package is not installed.
+        ConfigError: if the package is not installed, or its converter cannot express the network.
     """
     require_coreai()
     from coreai.authoring import AIModelAsset
-    from coreai_torch import TorchConverter, get_decomp_table
 
-    def convert() -> None:
-        program = torch.export.export(model, (model.example,)).run_decompositions(get_decomp_table())
-        converter = TorchConverter().add_exported_program(
-            program, input_names=[interface.image], output_names=[interface.probabilities]
-        )
-        converter.to_coreai().save_asset(path)
-
-    with quietly():
-        _on_a_deep_stack(convert)
+    with in_one_line("Core AI", model.backbone, _ADVICE), quietly():
+        _on_a_deep_stack(lambda: _read(model, interface).to_coreai().save_asset(path))
 
     def describe(metadata: Any) -> None:
         metadata.author, metadata.license = about.author, about.licence
@@ -54,7 +49,27 @@ def write_coreai(model: DeployModel, path: Path, interface: Interface, about: Ab
     return path
 
 
-def _on_a_deep_stack(work: Callable[[], None]) -> None:
+def check_coreai(model: DeployModel, interface: Interface) -> None:
+    """Let the converter read the network, and write nothing.
+
+    Raises:
+        ConfigError: if the package is not installed, or its converter cannot express the network.
+    """
+    require_coreai()
+    with in_one_line("Core AI", model.backbone, _ADVICE), quietly():
+        _on_a_deep_stack(lambda: _read(model, interface))
+
+
+def _read(model: DeployModel, interface: Interface) -> Any:
+    from coreai_torch import TorchConverter, get_decomp_table
+
+    program = torch.export.export(model, (model.example,)).run_decompositions(get_decomp_table())
+    return TorchConverter().add_exported_program(
+        program, input_names=[interface.image], output_names=[interface.probabilities]
+    )
+
+
+def _on_a_deep_stack(work: Callable[[], object]) -> None:
     failed: list[BaseException] = []
 
     def guarded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from bball_pl.errors import ConfigError
+from bball_pl.export.conversion import in_one_line, mend_coremltools
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import Compression, Compute, Route, Target
@@ -54,25 +56,60 @@ def write_coreml(
         `path`.
 
     Raises:
-        ConfigError: if form and target do not go together, or the route's package is not installed.
+        ConfigError: if form and target do not go together, the route's package is not installed, or the converter
+            cannot express the network; the message names the op.
     """
     if target not in get_args(Target) or (form == "neuralnetwork") != (target in _NEURAL_NETWORK_TARGETS):
         wanted = "iOS13 or iOS14" if form == "neuralnetwork" else "iOS15, iOS16, iOS17, iOS18 or iOS26"
         raise ConfigError(f"target {target} does not take a {form}; expected {wanted}")
-    options: dict[str, Any] = {"convert_to": form, "minimum_deployment_target": getattr(ct.target, target)}
+    options: dict[str, Any] = {"convert_to": form}
     if form == "mlprogram":
         options["compute_precision"] = ct.precision.FLOAT16 if compute == "fp16" else ct.precision.FLOAT32
-    with quietly():
-        converted = ct.convert(
-            _source(model, route, options["minimum_deployment_target"], onnx_file),
-            inputs=[ct.ImageType(interface.image, shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
-            # Conversion to a NeuralNetwork changes the configuration that it is given: a new one each time.
-            classifier_config=ct.ClassifierConfig(interface.labels, predicted_feature_name=interface.label),
-            skip_model_load=True,
-            **options,
-        )
+    with _in_one_line(model, form, route), quietly():
+        converted = _converted(model, interface, target, route, onnx_file, **options)
         finish(converted, path, interface, about)
     return path
+
+
+def check_coreml(model: DeployModel, interface: Interface, form: Form, target: Target, route: Route) -> None:
+    """Let coremltools read every op of the network, and write nothing: a part of the time of a conversion.
+
+    The route onnx is not checked: it starts from a file.
+
+    Raises:
+        ConfigError: if the converter cannot read an op; the message names it.
+    """
+    if route != "onnx":
+        with _in_one_line(model, form, route), quietly():
+            _converted(
+                model, interface, target, route, None, convert_to="milinternal", pass_pipeline=ct.PassPipeline.EMPTY
+            )
+
+
+_FORM_NAMES = {"mlprogram": "an ML Program", "neuralnetwork": "a NeuralNetwork"}
+_FORMATS = {"mlprogram": "mlpackage", "neuralnetwork": "mlmodel"}
+
+
+def _in_one_line(model: DeployModel, form: Form, route: Route) -> AbstractContextManager[None]:
+    others = " or ".join(other for other in get_args(Route) if other != route)
+    advice = f"leave {_FORMATS[form]} out of --formats, try --route {others}, or fit another --model.backbone"
+    return in_one_line(f"{_FORM_NAMES[form]} by the route {route}", model.backbone, advice)
+
+
+def _converted(
+    model: DeployModel, interface: Interface, target: Target, route: Route, onnx_file: Path | None, **options: Any
+) -> Any:
+    mend_coremltools()
+    oldest = getattr(ct.target, target)
+    return ct.convert(
+        _source(model, route, oldest, onnx_file),
+        inputs=[ct.ImageType(interface.image, shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
+        # Conversion to a NeuralNetwork changes the configuration that it is given: a new one each time.
+        classifier_config=ct.ClassifierConfig(interface.labels, predicted_feature_name=interface.label),
+        minimum_deployment_target=oldest,
+        skip_model_load=True,
+        **options,
+    )
 
 
 def finish(converted: Any, path: Path, interface: Interface, about: About) -> None:
@@ -139,11 +176,12 @@ def _from_onnx(path: Path, target: Any) -> Any:
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del proto.graph.value_info[:]
-    # The classifier's output takes the name of the ONNX output: two values of one program must not share it.
-    old = proto.graph.output[0].name
+    # The classifier's output takes the name of the ONNX output: two values of one program must not share it. Attention
+    # has values called softmax as well.
+    old, new = proto.graph.output[0].name, "softmax_of_logits"
     for node in proto.graph.node:
-        node.output[:] = ["softmax" if name == old else name for name in node.output]
-    proto.graph.output[0].name = "softmax"
+        node.output[:] = [new if name == old else name for name in node.output]
+    proto.graph.output[0].name = new
     return Converter().to_mil(onnxscript.optimizer.optimize(proto), target=target)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,8 @@ from rich.text import Text
 from bball_pl.evaluate.evaluation import split_photos
 from bball_pl.evaluate.origin import origin_of, sources_of
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.export.formats import STEM, Export, VerifiedFiles
+from bball_pl.export.coreml import check_coreml
+from bball_pl.export.formats import NEURAL_NETWORK_TARGET, STEM, Export, VerifiedFiles
 from bball_pl.export.handover.card import write_card
 from bball_pl.export.handover.contract import model_sha256, write_contract
 from bball_pl.export.handover.device import DeviceRecord, refuse_strangers
@@ -72,6 +74,27 @@ def export_summary(export: Export) -> Group:
     )
     lines.extend(Text(f"{file.name} loses too much and was left out; --force keeps it") for file in export.refused)
     return Group(table, *lines)
+
+
+def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
+    """Let the converters of the requested formats read the network, before photos are rendered, decoded or answered.
+
+    ONNX is not tried: it takes as long as the export itself, and no backbone of docs/export.md's table fails in it.
+
+    Raises:
+        ConfigError: if a converter cannot read an op; the message names it and says how to go on.
+    """
+    interface = interface_for(model.class_names, settings.interface, settings.labels)
+    # A copy: the deployed model changes the network's padding and memory format.
+    deployed = DeployModel(copy.deepcopy(model.classifier), model.rule.temperature).eval()
+    if "mlpackage" in settings.formats:
+        check_coreml(deployed, interface, "mlprogram", settings.target, settings.route)
+    if "mlmodel" in settings.formats:
+        check_coreml(deployed, interface, "neuralnetwork", NEURAL_NETWORK_TARGET, settings.route)
+    if "aimodel" in settings.formats:
+        from bball_pl.export.coreai import check_coreai
+
+        check_coreai(deployed, interface)
 
 
 #: Photos that the filters of resizing are compared on: those of the parity kit, and less than a tenth of the time.

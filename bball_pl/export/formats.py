@@ -65,7 +65,7 @@ class Export:
 
 
 #: Files without newer layers still get the version of iOS 13; a vision transformer needs 14.
-_NEURAL_NETWORK_TARGET: Target = "iOS14"
+NEURAL_NETWORK_TARGET: Target = "iOS14"
 _CORE_AI_PHOTOS = 12
 
 
@@ -111,7 +111,7 @@ class VerifiedFiles:
                 self._compressed(program, compression)
         if "mlmodel" in self.settings.formats:
             path = self._say("NeuralNetwork", self.folder / f"{STEM}.mlmodel")
-            self._write(path, "neuralnetwork", _NEURAL_NETWORK_TARGET, "fp32")
+            self._write(path, "neuralnetwork", NEURAL_NETWORK_TARGET, "fp32")
             self.check(path)
         if "aimodel" in self.settings.formats:
             from bball_pl.export.coreai import write_coreai
@@ -200,7 +200,7 @@ class VerifiedFiles:
 
     def _check_neural_network(self, path: Path) -> FileParity:
         parity = self._compare(path, NeuralNetwork(path), "executor fp32", FP32_LIMIT)
-        parity.gates.extend(inspect_coreml(path, self._expected("neuralnetwork", _NEURAL_NETWORK_TARGET)))
+        parity.gates.extend(inspect_coreml(path, self._expected("neuralnetwork", NEURAL_NETWORK_TARGET)))
         return parity
 
     def _check_core_ai(self, path: Path) -> FileParity:

@@ -10,6 +10,7 @@ from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import Tensor, nn
 
+from bball_pl.export.conversion import in_one_line
 from bball_pl.export.metadata import About, Interface
 from bball_pl.files import atomic_path
 from bball_pl.model.classifier import MoveClassifier
@@ -32,6 +33,7 @@ class DeployModel(nn.Module):
         # Training's channels_last would be in the exported graph as operations on strides.
         self.network = classifier.network.cpu().eval().to(memory_format=torch.contiguous_format)
         self.class_names, self.spec = list(classifier.class_names), classifier.spec
+        self.backbone = str(classifier.hparams["backbone"])
         self.temperature = temperature
         _fix_padding(self.network, self.spec.size)
         # Inside the graph: Core ML's image scaling has one scale for all channels.
@@ -101,6 +103,9 @@ def _padded(convolution: Conv2dSame, sides: tuple[int, int]) -> nn.Module:
     return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain).eval()
 
 
+_ADVICE = "leave onnx out of --formats, or fit another --model.backbone"
+
+
 def write_onnx(model: DeployModel, path: Path, interface: Interface, about: About) -> Path:
     """Write an ONNX file: RGB float32 `[batch, 3, S, S]`, 0–255 → probabilities float32 `[batch, classes]`.
 
@@ -114,11 +119,14 @@ def write_onnx(model: DeployModel, path: Path, interface: Interface, about: Abou
 
     Returns:
         `path`.
+
+    Raises:
+        ConfigError: if the exporter cannot express the network; the message names the op.
     """
     # Two photos: an example of one would make the exporter believe that the batch is always one.
     example = model.example.repeat(2, 1, 1, 1)
     with atomic_path(path) as temporary:
-        with quietly():
+        with in_one_line("ONNX", model.backbone, _ADVICE), quietly():
             torch.onnx.export(
                 model,
                 (example,),

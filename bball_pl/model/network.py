@@ -237,13 +237,14 @@ class MoveNet(nn.Module):
     def feature_maps(self, images: Tensor) -> Tensor:
         """Return the features before pooling: images `[B, 3, S, S]` → float `[B, channels, h, w]` for a CNN.
 
-        Transformers return tokens or channels last, as in timm.
+        Transformers return tokens or channels last, and CrossViT a list of tokens, as in timm.
         """
         images = self._in_format(images)
         # timm's forward of an Inception with an auxiliary head returns a tuple, in evaluation mode too.
         if self.auxiliary:
-            return torch.as_tensor(self.net.forward_postaux(self.net.forward_preaux(images)))
-        return torch.as_tensor(self.net.forward_features(images))
+            images = self.net.forward_preaux(images)
+        maps: Tensor = self.net.forward_postaux(images) if self.auxiliary else self.net.forward_features(images)
+        return maps
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of the head and of the auxiliary head, each `[B, classes]`.

@@ -22,7 +22,7 @@ _EXPORT_AGAIN = "Export it again with bball export."
 
 def reason_of(error: Exception) -> str:
     """Return the first line of another library's message."""
-    return (str(error) or type(error).__name__).splitlines()[0].removesuffix(".")
+    return (str(error) or type(error).__name__).splitlines()[0].strip().removesuffix(".")
 
 
 def unreadable(path: Path | str, error: Exception) -> VerificationError:

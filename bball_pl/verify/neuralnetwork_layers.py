@@ -370,6 +370,19 @@ def _gather(p: Parameters) -> Layer:
     return run
 
 
+def _tile(p: Parameters) -> Layer:
+    repetitions = p.numbers("reps")
+    p.need(bool(repetitions) and min(repetitions) > 0, f"reps {repetitions}; expected positive numbers")
+
+    def run(x: Tensor) -> Tensor:
+        p.need(
+            x.dim() == len(repetitions), f"an input of shape {list(x.shape)}; expected {len(repetitions)} dimensions"
+        )
+        return x.tile(repetitions)
+
+    return single(run)
+
+
 SHAPE_LAYERS: dict[str, Callable[[Parameters], Layer]] = {
     "concat": _concat,
     "concatND": _concat_nd,
@@ -387,5 +400,6 @@ SHAPE_LAYERS: dict[str, Callable[[Parameters], Layer]] = {
     "splitND": _split_nd,
     "squeeze": _squeeze,
     "stack": _stack,
+    "tile": _tile,
     "transpose": _transpose,
 }

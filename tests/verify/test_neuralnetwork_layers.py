@@ -465,6 +465,14 @@ def test_axes_of_expand_and_squeeze_are_those_of_the_larger_blob(tmp_path: Path)
     close(result(tmp_path, build, exponentials(X, 1)), exponentials(X, 1))
 
 
+def test_tiles_repeat_the_whole_and_not_each_number(tmp_path: Path) -> None:
+    def build(builder: Any) -> None:
+        builder.add_tile("t", "image", "result", [1, 1, 2, 3])
+
+    wanted = np.tile(X, (1, 1, 2, 3))
+    close(result(tmp_path, build, wanted), wanted)
+
+
 def test_split_gives_its_parts_in_order(tmp_path: Path) -> None:
     def build(builder: Any) -> None:
         builder.add_split_nd("s", "image", ["a", "b"], -1, split_sizes=[1, WIDTH - 1])
