@@ -142,6 +142,22 @@ def _avg_pool(
     return kernels.average_pool(x, kernel_sizes, strides, padding, counted, ceil_mode)
 
 
+def _upsample_bilinear(
+    x: Tensor,
+    scale_factor_height: float,
+    scale_factor_width: float,
+    align_corners: bool,
+    half_pixel_centers: bool | None = None,
+) -> Tensor:
+    if half_pixel_centers not in (None, not align_corners):
+        raise ValueError(f"align_corners and half_pixel_centers are both {align_corners}; expected one of them")
+    size = [side * factor for side, factor in zip(x.shape[2:], (scale_factor_height, scale_factor_width), strict=True)]
+    if any(side != int(side) for side in size):
+        # Runtimes differ in whether the coordinates follow from the factor or from the rounded size.
+        raise ValueError(f"a result of {size[0]} × {size[1]}; expected whole numbers")
+    return F.interpolate(x, [int(side) for side in size], mode="bilinear", align_corners=align_corners)
+
+
 def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(pad[::2], pad[1::2], strict=True))
 
@@ -266,6 +282,7 @@ OPS: dict[str, Op] = {
     "conv": _conv,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
+    "upsample_bilinear": _upsample_bilinear,
     "pad": _op(lambda x, pad, mode, value: kernels.pad(x, _pairs(pad), mode, value), "x", "pad mode constant_val"),
     "add": _op(torch.add, "x y"),
     "sub": _op(torch.sub, "x y"),

@@ -50,7 +50,8 @@ class Bessel(nn.Module):
     """An op that no converter has."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.special.bessel_j0(images).mean((2, 3))
+        result: Tensor = torch.special.bessel_j0(images)
+        return result.mean((2, 3))
 
 
 def deployed(network: nn.Module) -> DeployModel:

@@ -104,7 +104,30 @@ def attended(x: np.ndarray) -> np.ndarray:
     return mixed
 
 
+def enlarged(height: int, width: int, corners: bool) -> Expected:
+    """Bilinear interpolation: the corners of both grids coincide, or the edges of their outermost cells do."""
+
+    def weights(side: int, factor: int) -> np.ndarray:
+        table = np.zeros((side * factor, side))
+        for row in range(side * factor):
+            at = row * (side - 1) / (side * factor - 1) if corners else (row + 0.5) / factor - 0.5
+            at = min(max(at, 0), side - 1)
+            low = min(int(at), side - 2)
+            table[row, low], table[row, low + 1] = 1 - (at - low), at - low
+        return table
+
+    return lambda x: weights(x.shape[2], height) @ x @ weights(x.shape[3], width).T
+
+
 CASES: dict[str, tuple[Body, Expected]] = {
+    "upsample_bilinear, corners": (
+        lambda x: mb.upsample_bilinear(x=x, scale_factor_height=2, scale_factor_width=3, align_corners=True),
+        enlarged(2, 3, corners=True),
+    ),
+    "upsample_bilinear, edges": (
+        lambda x: mb.upsample_bilinear(x=x, scale_factor_height=2.0, scale_factor_width=3.0, align_corners=False),
+        enlarged(2, 3, corners=False),
+    ),
     # pooling
     "avg_pool, padding counts": (
         lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1]),
