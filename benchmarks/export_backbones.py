@@ -20,7 +20,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -115,7 +116,7 @@ def _in_a_process(
     # The imports take longer than a small conversion: the server has done them before it forks.
     context.set_forkserver_preload(["coremltools", "lightning", "timm", "torch", "bball_pl.export.formats"])
     process = context.Process(target=job, args=(name, size, results, columns), daemon=True)
-    started, begun = time.perf_counter(), time.time()
+    begun = time.time()
     process.start()
     process.join(LIMIT)
     if process.is_alive():
@@ -128,9 +129,9 @@ def _in_a_process(
         code = process.exitcode or 0
         reason = signal.Signals(-code).name if code < 0 else f"ended with status {code}"
     seen = _read(results).get(name, {})
-    left = [column for column in columns if seen.get(column, {}).get("started", 0) < begun]
+    left = [column for column in columns if seen.get(column, {}).get("written", 0) < begun]
     for column in left[:1]:
-        _note(results, name, size, column, "signal", time.perf_counter() - started, reason=reason)
+        _note(results, name, size, column, "signal", 0.0, reason=reason)
     for column in left[1:]:
         _note(results, name, size, column, "not tried", 0.0, reason=f"{left[0]}: {reason}")
 
@@ -210,15 +211,16 @@ def _difference(model: DeployModel, folder: Path, column: str, photos: np.ndarra
 
 
 def _measured(results: Path, name: str, size: int, column: str, work: Callable[[], float | None]) -> None:
-    started = time.perf_counter()
+    # The processor's time, because other work on the machine does not count in it.
+    started = time.process_time()
     try:
         difference = work()
-        _note(results, name, size, column, "done", time.perf_counter() - started, difference)
+        _note(results, name, size, column, "done", time.process_time() - started, difference)
     except BballError as error:
-        _note(results, name, size, column, "refused", time.perf_counter() - started, reason=str(error))
+        _note(results, name, size, column, "refused", time.process_time() - started, reason=str(error))
     except Exception as error:  # every failure is a row
         reason = f"{type(error).__name__}: {error}"
-        _note(results, name, size, column, "failed", time.perf_counter() - started, reason=reason)
+        _note(results, name, size, column, "failed", time.process_time() - started, reason=reason)
 
 
 def _note(
@@ -237,8 +239,8 @@ def _note(
         "column": column,
         "outcome": outcome,
         "difference": difference,
-        "seconds": round(seconds, 2),
-        "started": round(time.time() - seconds, 2),
+        "cpu_seconds": round(seconds, 2),
+        "written": round(time.time(), 2),
         "reason": " ".join(reason.split())[:400],
     }
     with results.open("a", encoding="utf-8") as file:
@@ -306,39 +308,42 @@ def _read(results: Path) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
     names = [name for name in BACKBONES if name in rows]
+    columns = [column for column in (STEP, *COLUMNS) if any(column in rows[name] for name in names)]
     reasons: dict[str, int] = {}
 
     def cell(row: dict[str, Any] | None) -> str:
         if row is None:
-            return ""
+            return "·"
         if row["outcome"] == "done":
-            return "✓" if row["difference"] is None else f"{row['difference']:.0e}, {row['seconds']:.0f} s"
-        reason = re.sub(r"\b0x[0-9a-f]+|\d{4,}", "…", row["reason"]).replace("|", "/")
+            return "✓" if row["difference"] is None else f"{row['difference']:.0e} ({row['cpu_seconds']:.0f} s)"
+        reason = re.sub(r"/\S*/", "", row["reason"]).replace("|", "/").replace(row["backbone"], "NAME")
         text = reason if row["outcome"] == "refused" else f"{row['outcome']}: {reason}"
-        return f"({reasons.setdefault(text, len(reasons) + 1)})"
+        return f"[{reasons.setdefault(text, len(reasons) + 1)}]"
 
-    lines = [
-        "| backbone | px | step | " + " | ".join(COLUMNS) + " |",
-        "|---|---:|---|" + "---|" * len(COLUMNS),
-    ]
+    lines = ["| backbone | px | " + " | ".join(columns) + " |", "|---|---:|" + "---|" * len(columns)]
     for name in names:
-        size = BACKBONES[name]
-        cells = [cell(rows[name].get(column)) for column in (STEP, *COLUMNS)]
-        lines.append(f"| `{name}` | {size} | " + " | ".join(cells) + " |")
-    total = len(names)
-    counts = [f"{column} {_count(rows, names, column)}" for column in (STEP, *COLUMNS)]
-    signals = sum(row["outcome"] == "signal" for name in names for row in rows[name].values())
+        cells = [cell(rows[name].get(column)) for column in columns]
+        lines.append(f"| `{name}` | {BACKBONES[name]} | " + " | ".join(cells) + " |")
+    found = [row for name in names for row in rows[name].values()]
+    signals = sum(row["outcome"] == "signal" for row in found)
+    counts = []
+    for column in columns:
+        tried = [rows[name][column]["outcome"] for name in names if column in rows[name]]
+        counts.append(f"{column} {tried.count('done')} of {len(tried)}")
+    day = datetime.date.fromtimestamp(max(row["written"] for row in found)).isoformat() if found else ""
     tools = ", ".join(f"{tool} {version(tool)}" for tool in ("torch", "timm", "coremltools", "onnxruntime"))
-    head = (
-        f"{total} backbones; done: {', '.join(counts)}; ended by a signal: {signals}. Measured "
-        f"{datetime.date.today().isoformat()}, one thread, {platform.machine()}; {tools}."
-    )
-    notes = [f"{number}. {text}" for text, number in reasons.items()]
-    return "\n".join([head, "", *lines, "", *notes, ""])
+    head = f"{len(names)} backbones: {', '.join(counts)}. Ended by a signal: {signals}. {day}, {_processor()}; {tools}."
+    notes = [f"[{number}] {text}" for text, number in reasons.items()]
+    return "\n".join([head, "", *lines, "", "\n\n".join(notes), ""])
 
 
-def _count(rows: dict[str, dict[str, dict[str, Any]]], names: Iterable[str], column: str) -> int:
-    return sum(rows[name].get(column, {}).get("outcome") == "done" for name in names)
+def _processor() -> str:
+    """Return the processor's name, where Linux tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return f"one core of an {line.partition(':')[2].strip()}"
+    return f"one core, {platform.machine()}"
 
 
 if __name__ == "__main__":

@@ -47,9 +47,8 @@ from bball_pl.verify.parity import (
     choose_photos,
     compare_file,
     reference_answers,
-    verify_folder,
-    write_proof,
 )
+from bball_pl.verify.proof import verify_folder, write_proof
 from bball_pl.verify.runners import runner_for
 
 #: Suffix of each format by its name in the table.
