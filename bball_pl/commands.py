@@ -23,8 +23,9 @@ from bball_pl.model.court_weights import pretrain
 from bball_pl.project import next_step
 
 if TYPE_CHECKING:
-    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.evaluate.trained_model import AnsweringModel
     from bball_pl.photos.tree import PhotoTree
+    from bball_pl.verify.exported_model import ExportedModel
 
 #: Exit status of `predict` if some photos or videos failed.
 SOME_FAILED = 1
@@ -279,6 +280,7 @@ def evaluate(
     /,
     *,
     ckpt: Path | None = None,
+    model: Path | None = None,
     split: Literal["train", "val", "test"] = "test",
     root: Path | None = None,
     tta: Literal["none", "flip", "scales"] = "none",
@@ -299,6 +301,8 @@ def evaluate(
         run: folder of a run, whose best checkpoint is evaluated (default: the newest finished run), or a checkpoint
             file.
         ckpt: a checkpoint file instead of a run.
+        model: an exported .onnx, .mlpackage, .mlmodel or .aimodel instead of a checkpoint. Its photos are those of the
+            run that it was exported from; its results are written to evaluations/SPLIT-EXPORT-FILE/ in that run.
         split: split to evaluate on.
         root: folder of another dataset, or the new folder of the run's dataset.
         tta: test-time augmentation: none, flip (the mirror image as well) or scales (three sizes of both).
@@ -316,7 +320,8 @@ def evaluate(
     if batch_size < 1:
         raise ConfigError(f"--batch-size is {batch_size}; expected 1 or more")
     if compare is not None:
-        others = {"RUN": run, "--ckpt": ckpt, "--root": root, "--tta": None if tta == "none" else tta}
+        others: dict[str, object] = {"RUN": run, "--ckpt": ckpt, "--model": model, "--root": root}
+        others["--tta"] = None if tta == "none" else tta
         if given := [name for name, value in others.items() if value is not None]:
             raise ConfigError(
                 f"--compare takes two runs as they were evaluated; leave out {' and '.join(given)}, or evaluate each "
@@ -332,29 +337,50 @@ def evaluate(
 
     if out is not None:
         require_folder(out)
-    model = TrainedModel.open(
-        project.chosen_checkpoint(run, ckpt), tta=tta, batch_size=batch_size, device=device, precision=precision
-    )
-    _name_model(model)
+    answering: AnsweringModel
+    if model is not None:
+        if recalibrate or tta != "none" or ckpt is not None:
+            raise ConfigError("--model stands alone: --ckpt, --recalibrate and --tta are for checkpoints")
+        exported = _opened(model, device)
+        exported.find_run(run)
+        answering = exported
+    else:
+        answering = TrainedModel.open(
+            project.chosen_checkpoint(run, ckpt), tta=tta, batch_size=batch_size, device=device, precision=precision
+        )
+    _name_model(answering)
     # "The newest run" is another one tomorrow.
-    named = run is not None or ckpt is not None or model.run is None
-    command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(model.run), project.ROOT)])
+    named = run is not None or ckpt is not None or model is not None or answering.run is None
+    command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(answering.run), project.ROOT)])
     evaluation = evaluations.evaluate(
-        model, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
+        answering, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
     )
-    folder = out if out is not None else evaluations.results_folder(model, split, root)
+    folder = out if out is not None else evaluations.results_folder(answering, split, root)
     write_evaluation(folder, evaluation)
     console.print(evaluation_summary(evaluation))
     if report:
         from bball_pl.evaluate.report import gallery_rows, write_report
 
         rows = gallery_rows(evaluation.answers)
-        heat_maps = evaluations.heat_maps(model, evaluation, rows) if grad_cam else None
+        heat_maps = evaluations.heat_maps(answering, evaluation, rows) if grad_cam else None
         say(f"report: {write_report(evaluation, folder / f'report.{format}', heat_maps, format)}")
     else:
         say(f"results: {folder}")
     if folder == evaluation.run:
         say_next(next_step("export", "--run", folder))
+
+
+def _opened(path: Path, device: str, threshold: float | None = None) -> ExportedModel:
+    """Open an exported file for a command with the option --device.
+
+    Raises:
+        ConfigError: if another device than the CPU is asked for.
+    """
+    from bball_pl.verify.exported_model import ExportedModel
+
+    if device not in {"auto", "cpu"}:
+        raise ConfigError(f"--device is {device}; an exported file runs on the CPU here")
+    return ExportedModel.open(path, threshold=threshold)
 
 
 def _compare(
@@ -389,8 +415,8 @@ def _compare(
     say(f"results: {folder}")
 
 
-def _name_model(model: TrainedModel) -> None:
-    """Print which checkpoint answers: the newest run is not always the one that a user has in mind."""
+def _name_model(model: AnsweringModel) -> None:
+    """Print which checkpoint or file answers: the newest run is not always the one that a user has in mind."""
     from bball_pl.terminal import log
 
     log.print(f"model: {model.checkpoint}", soft_wrap=True, highlight=False, markup=False)
@@ -410,6 +436,7 @@ def predict(
     *,
     run: Path | None = None,
     ckpt: Path | None = None,
+    model: Path | None = None,
     format: Literal["table", "csv", "jsonl"] | None = None,
     out: Path | None = None,
     force: bool = False,
@@ -421,7 +448,7 @@ def predict(
     device: str = "auto",
     precision: Literal["32", "bf16", "auto"] = "32",
 ) -> None:
-    """Classify photos and videos with a trained checkpoint.
+    """Classify photos and videos with a trained checkpoint, or with a file that was exported from one.
 
     Exit status: 0 if all were classified, 1 if some failed (they are listed at the end), 2 if nothing could be done.
 
@@ -435,6 +462,8 @@ def predict(
         run: folder of a run, whose best checkpoint is used (default: the newest finished run; before the first run the
             model that comes with the program, which was trained on rendered scenes only).
         ckpt: a checkpoint file instead of a run.
+        model: an exported .onnx, .mlpackage, .mlmodel or .aimodel instead of a checkpoint; labels, threshold and
+            preprocessing are those that it states.
         format: output format (default: by the suffix of --out; else a table on a terminal and CSV elsewhere).
         out: file for the answers, or a folder for predictions.csv; written when all are there.
         force: replace the file of --out even if it holds anything but answers.
@@ -450,6 +479,8 @@ def predict(
 
     if run is not None and ckpt is not None:
         raise ConfigError("--run and --ckpt are both given; pass one of them")
+    if model is not None and (run is not None or ckpt is not None):
+        raise ConfigError("--model and a checkpoint are both given; pass one of them")
     if not 0 < fps < float("inf") or not 0 <= smooth < float("inf"):
         raise ConfigError(f"--fps is {fps} and --smooth is {smooth}; expected numbers above 0, and 0 or above")
     found = find_sources(sources, None if sys.stdin is None else sys.stdin.buffer, leave_out=annotate)
@@ -459,11 +490,15 @@ def predict(
     from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.predict.predict import predict_all
 
-    model = TrainedModel.open(
-        ckpt or run, threshold=threshold, batch_size=batch_size, device=device, precision=precision
-    )
-    _name_model(model)
-    summary = predict_all(model, found, format, out, annotate, fps, smooth, force)
+    answering: AnsweringModel
+    if model is not None:
+        answering = _opened(model, device, threshold)
+    else:
+        answering = TrainedModel.open(
+            ckpt or run, threshold=threshold, batch_size=batch_size, device=device, precision=precision
+        )
+    _name_model(answering)
+    summary = predict_all(answering, found, format, out, annotate, fps, smooth, force)
     for line in (summary, *found.failure_lines()):
         print(line, file=sys.stderr)
     if found.failures:

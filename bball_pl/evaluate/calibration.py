@@ -33,7 +33,7 @@ class Calibration:
         target_accuracy: wanted accuracy of the answered photos, 0–1.
         coverage: share of the validation photos that are answered at the threshold, 0–1.
         selective_accuracy: accuracy of those, 0–1; None without a threshold.
-        n: number of validation photos.
+        n: number of validation photos; 0 if only temperature and threshold are known, as of an exported file.
         nll_before: mean negative log-likelihood at temperature 1, in nats.
         nll_after: mean negative log-likelihood at the fitted temperature, in nats.
         checkpoint_sha256: SHA-256 of the checkpoint, so that the calibration of another checkpoint is recognised.

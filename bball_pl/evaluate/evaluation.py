@@ -20,7 +20,7 @@ from bball_pl.evaluate.explain import grad_cam
 from bball_pl.evaluate.metrics import compute_metrics, probability_figures
 from bball_pl.evaluate.origin import sources_of
 from bball_pl.evaluate.predictions import Answers
-from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.evaluate.trained_model import AnsweringModel, TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
@@ -68,7 +68,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: TrainedModel,
+    model: AnsweringModel,
     split: str = "test",
     root: Path | None = None,
     *,
@@ -84,7 +84,8 @@ def evaluate(
         >>> evaluation.metrics["accuracy"]
 
     Args:
-        model: its decision rule is not used: answers are never "unsure" here.
+        model: a trained model, or an exported file opened like one. Its decision rule is not used: answers are never
+            "unsure" here.
         split: train, val or test.
         root: folder of the dataset, another one or the training dataset at its present location. Default: the training
             dataset where it was.
@@ -97,7 +98,10 @@ def evaluate(
         ConfigError: if `target_accuracy` is out of range.
         DatasetError: as in `labelled_photos`, or if photos cannot be decoded; the message names all of them.
     """
-    calibration = _calibration(model, target_accuracy, recalibrate, console)
+    # An exported file has its temperature inside, and nothing is written beside it.
+    calibration = model.calibration
+    if isinstance(model, TrainedModel):
+        calibration = _calibration(model, target_accuracy, recalibrate, console)
     photos, dataset = split_photos(model, split, root)
     if split == "val" and model.held_out is not None and (root is None or is_training_dataset(model, root)):
         remark = "the linear probe was fitted to the validation photos as well: these figures are too good"
@@ -137,7 +141,7 @@ def evaluate(
     )
 
 
-def split_photos(model: TrainedModel, split: str, root: Path | None = None) -> tuple[list[Photo], Path]:
+def split_photos(model: AnsweringModel, split: str, root: Path | None = None) -> tuple[list[Photo], Path]:
     """Return the photos of a split and the folder of their dataset.
 
     The run's `split.csv` decides on the training dataset, the folders on any other.
@@ -157,7 +161,7 @@ def split_photos(model: TrainedModel, split: str, root: Path | None = None) -> t
     return labelled_photos(split, model.class_names, dataset, run), dataset
 
 
-def is_training_dataset(model: TrainedModel, root: Path) -> bool:
+def is_training_dataset(model: AnsweringModel, root: Path) -> bool:
     """Return whether a folder is the dataset that a model was trained on."""
     return "root" in model.data and root.resolve() == Path(model.data["root"]).resolve()
 
@@ -242,7 +246,7 @@ def _calibration(model: TrainedModel, target_accuracy: float, again: bool, conso
     return calibration
 
 
-def _logits(model: TrainedModel, photos: Sequence[Photo], title: str, console: Console) -> np.ndarray:
+def _logits(model: AnsweringModel, photos: Sequence[Photo], title: str, console: Console) -> np.ndarray:
     """Return the logits of photos, float32 `[N, classes]`, in their order, with a progress bar."""
     rows: list[np.ndarray] = []
     unreadable: list[str] = []
@@ -260,14 +264,14 @@ def _logits(model: TrainedModel, photos: Sequence[Photo], title: str, console: C
     return np.stack(rows)
 
 
-def _targets(model: TrainedModel, photos: Sequence[Photo]) -> np.ndarray:
+def _targets(model: AnsweringModel, photos: Sequence[Photo]) -> np.ndarray:
     return np.array([model.class_names.index(photo.class_name) for photo in photos], np.int64)
 
 
 def heat_maps(
-    model: TrainedModel, evaluation: Evaluation, rows: Sequence[int], console: Console = log
+    model: AnsweringModel, evaluation: Evaluation, rows: Sequence[int], console: Console = log
 ) -> dict[int, np.ndarray] | None:
-    """Return the Grad-CAM heat maps of some answers by row; None, with a remark, for a backbone without feature maps.
+    """Return the Grad-CAM heat maps of some answers by row; None, with a remark, where there are no feature maps.
 
     Args:
         model: the one that was evaluated.
@@ -275,6 +279,9 @@ def heat_maps(
         rows: of the answers.
         console: for progress and the remark. Default: standard error.
     """
+    if not isinstance(model, TrainedModel):
+        console.print("no Grad-CAM: an exported file has no gradients", style="yellow", markup=False, soft_wrap=True)
+        return None
     answers = evaluation.answers
     maps: dict[int, np.ndarray] = {}
     with progress(console) as bar:
@@ -292,14 +299,19 @@ def heat_maps(
     return maps
 
 
-def results_folder(model: TrainedModel, split: str, root: Path | None = None) -> Path:
+def results_folder(model: AnsweringModel, split: str, root: Path | None = None) -> Path:
     """Return the folder for the results of an evaluation.
 
     The run's folder holds the answers of its best checkpoint to its test photos; every other combination gets a folder
-    below `evaluations/`, so that results are not mixed up.
+    below `evaluations/`, so that results are not mixed up. That of an exported file is in the folder of the run that it
+    comes from, such as `evaluations/test-demo-BasketballMoves.mlpackage`, or in `lightning_logs/` if that is not known:
+    a file more in the export's folder would not be what was proven.
     """
-    parts = [split]
-    if model.run is None or model.checkpoint.stem != Path(project.BEST).stem:
+    parts, exported = [split], not isinstance(model, TrainedModel)
+    if exported:
+        path = model.checkpoint.absolute()
+        parts.append(f"{path.parent.name}-{path.name}")
+    elif model.run is None or model.checkpoint.stem != Path(project.BEST).stem:
         parts.append(model.checkpoint.stem)
     if root is not None and not is_training_dataset(model, root):
         parts.append(root.absolute().name)
@@ -307,7 +319,8 @@ def results_folder(model: TrainedModel, split: str, root: Path | None = None) ->
         parts.append(model.tta)
     if model.run is not None and parts == ["test"]:
         return model.run
-    parent = project.ROOT / project.LOGS if is_court_checkpoint(model.checkpoint) else model.checkpoint.parent
+    elsewhere = exported or is_court_checkpoint(model.checkpoint)
+    parent = project.ROOT / project.LOGS if elsewhere else model.checkpoint.parent
     return (model.run or parent) / "evaluations" / "-".join(parts)
 
 
@@ -317,7 +330,7 @@ def _unsure(answers: Answers, calibration: Calibration | None) -> dict[str, obje
         return None
     return {
         "threshold": point.threshold,
-        "target_accuracy": point.target_accuracy,
+        "target_accuracy": point.target_accuracy or None,  # an exported file does not state it
         "answered": point.coverage.value,
         "accuracy": point.accuracy.value if point.accuracy else None,
         "accuracy_ci95": point.accuracy.interval if point.accuracy else None,

@@ -16,6 +16,7 @@ from rich.console import Group
 from rich.table import Table
 
 from bball_pl import project
+from bball_pl.evaluate.calibration import Calibration
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import compute_metrics, rejection_sentence, write_metrics
 from bball_pl.evaluate.predictions import Answers, write_answers
@@ -69,24 +70,31 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     else:
         before, unsure = metrics["uncalibrated"], metrics["unsure"]
         lines.append(
-            f"Temperature {calibration.temperature:.2f} (from {calibration.n} validation photos): calibration error "
+            f"Temperature {calibration.temperature:.2f} ({_origin(calibration)}): calibration error "
             f"{before['ece']:.3f} → {metrics['ece']:.3f}, NLL {before['nll']:.3f} → {metrics['nll']:.3f}."
         )
         if unsure is None:
-            lines.append(f"No threshold reaches {calibration.target_accuracy:.0%} on the validation photos.")
+            wanted = f"{calibration.target_accuracy:.0%}" if calibration.n else "the wanted accuracy"
+            lines.append(f"No threshold reaches {wanted} on the validation photos.")
         elif unsure["threshold"] == 0:
-            lines.append(f'All validation answers together reach {calibration.target_accuracy:.0%}: none is "unsure".')
+            wanted = f"{calibration.target_accuracy:.0%}" if calibration.n else "the wanted accuracy"
+            lines.append(f'All validation answers together reach {wanted}: none is "unsure".')
         else:
             accuracy = f", {unsure['accuracy']:.1%} of those correct" if unsure["answered"] else ""
+            aim = f" (for {calibration.target_accuracy:.0%} on validation)" if calibration.n else ""
             lines.append(
-                f'"Unsure" below a confidence of {unsure["threshold"]:.2f} (for {calibration.target_accuracy:.0%} on '
-                f"validation). Coverage: {unsure['answered']:.1%} answered{accuracy}."
+                f'"Unsure" below a confidence of {unsure["threshold"]:.2f}{aim}. '
+                f"Coverage: {unsure['answered']:.1%} answered{accuracy}."
             )
     number = len(evaluation.answers)
     lines.append(
         f"{number} photos in {evaluation.seconds:.1f} s, {number / max(evaluation.seconds, 1e-9):.0f} photos/s."
     )
     return Group(metrics_table(metrics), *lines)
+
+
+def _origin(calibration: Calibration) -> str:
+    return f"from {calibration.n} validation photos" if calibration.n else "as the exported file states it"
 
 
 def write_results(

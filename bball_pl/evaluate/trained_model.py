@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -36,6 +36,28 @@ Source = TypeVar("Source")
 
 #: A photo's file, or its pixels: RGB uint8 `[H, W, 3]`, 0–255, upright.
 PhotoInput: TypeAlias = str | os.PathLike[str] | np.ndarray
+
+
+class AnsweringModel(Protocol):
+    """What prediction and evaluation ask of a model: a `TrainedModel`, or an exported file opened like one.
+
+    The attributes are those of `TrainedModel`.
+    """
+
+    class_names: list[str]
+    rule: DecisionRule
+    tta: Tta
+    calibration: Calibration | None
+    checkpoint: Path
+    sha256: str
+    run: Path | None
+    data: dict[str, Any]
+    held_out: dict[str, Any] | None
+
+    def logits(
+        self, sources: Iterable[Source], load: Callable[[Source], np.ndarray]
+    ) -> Generator[tuple[Source, np.ndarray | PhotoError], None, None]:
+        """Answer photos in their order, as `TrainedModel.logits` does."""
 
 
 class TrainedModel:

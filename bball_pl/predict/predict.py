@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bball_pl.errors import ConfigError, PhotoError
-from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.evaluate.trained_model import AnsweringModel
 from bball_pl.files import refuse_other_kind
 from bball_pl.photos.decode import decode
 from bball_pl.photos.video import Frame, Video
@@ -26,7 +26,7 @@ from bball_pl.terminal import log, progress
 
 
 def predict_all(
-    model: TrainedModel,
+    model: AnsweringModel,
     found: Found,
     form: Format | None = None,
     out: Path | None = None,
@@ -100,7 +100,7 @@ class Prediction:
         half_width: of the window in which the answers of a video are averaged, in seconds.
     """
 
-    model: TrainedModel
+    model: AnsweringModel
     found: Found
     writer: Writer
     annotator: Annotator | None

@@ -90,6 +90,9 @@ def about_confidence(evaluation: Evaluation, operating: OperatingPoint | None) -
             "Not calibrated: no validation photos were available. The confidences are those of the network, without a "
             "threshold of “unsure”."
         ]
+    if not calibration.n:
+        limit = "no threshold" if calibration.threshold is None else f"a threshold of {calibration.threshold:.2f}"
+        return [f"The exported file states the temperature {calibration.temperature:.2f} and {limit} of “unsure”."]
     lines = [
         f"The temperature {calibration.temperature:.2f} was fitted on {counted(calibration.n, 'validation photo')}: "
         f"{_meaning(calibration.temperature)}. Their negative log-likelihood changed from "

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bball_pl.errors import BballError, VerificationError
 from bball_pl.evaluate.calibration import Answer, DecisionRule
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.studio.state import Models, Stamp, stamp
 from bball_pl.studio.try_.try_routes import ExportedFile
-from bball_pl.verify.runners import runner_for
+from bball_pl.verify.exported_model import ExportedModel
 
 #: Apple's Core AI takes seconds per photo on Linux; a warm-up photo would double them.
 _SLOW = ".aimodel"
@@ -106,46 +104,21 @@ def file_engine(path: Path, fp16: bool = False) -> Engine:
         fp16: round the intermediate values of an ML Program as a phone does.
 
     Raises:
-        VerificationError: if the file cannot be read, or does not state its preprocessing.
+        VerificationError: if the file cannot be read, or does not state its classes and preprocessing.
         ConfigError: if the packages that its format needs are not installed.
     """
     started = time.perf_counter()
-    try:
-        runner = runner_for(path, fp16)
-        spec = runner.preprocess
-    except BballError:
-        raise
-    except Exception as error:  # each format's reader has its own exceptions for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise VerificationError(f"{path.name} cannot be read ({reason}). Export it again.") from error
-    if set(runner.size) != {spec.size}:
-        raise VerificationError(
-            f"{path.name} takes photos of {runner.size[0]} × {runner.size[1]} px and says {spec.size}. "
-            "Export it again with bball export."
-        )
+    model = ExportedModel.open(path, fp16=fp16)
     engine = Engine(
-        rule=_stated_rule(path, runner.metadata, runner.class_names),
-        spec=spec,
-        probabilities=lambda square: runner.probabilities(square).astype(np.float64),
-        checkpoint_sha256=runner.metadata.get("bball_pl.checkpoint_sha256", ""),
-        calibration="fitted" if runner.metadata.get("bball_pl.threshold") else "no threshold",
-        close=getattr(runner, "close", lambda: None),
+        # The file's probabilities are at its temperature already.
+        rule=replace(model.rule, temperature=1.0),
+        spec=model.spec,
+        probabilities=lambda square: model.runner.probabilities(square).astype(np.float64),
+        checkpoint_sha256=model.sha256,
+        calibration="fitted" if model.calibration and model.calibration.threshold is not None else "no threshold",
+        close=model.close,
     )
     return engine.opened(started, warm_up=path.suffix != _SLOW)
-
-
-def _stated_rule(path: Path, metadata: dict[str, str], labels: list[str]) -> DecisionRule:
-    """Return the decision rule in a file's metadata; `labels` are the texts that a phone shows for its classes."""
-    try:
-        names = [str(name) for name in json.loads(metadata["bball_pl.classes"])]
-        threshold = float(metadata.get("bball_pl.threshold") or 0)
-    except (KeyError, ValueError, TypeError) as error:
-        raise VerificationError(
-            f"{path.name} does not state its classes and threshold ({error}). Export it again."
-        ) from error
-    if len(names) != len(labels):
-        raise VerificationError(f"{path.name} has {len(labels)} labels and says {len(names)} classes. Export it again.")
-    return DecisionRule(names, threshold=threshold)
 
 
 def largest_difference(answer: Answer, reference: Answer) -> float | None:
