@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bball_pl.evaluate.trained_model import AnsweringModel
     from bball_pl.photos.tree import PhotoTree
     from bball_pl.verify.exported_model import ExportedModel
+    from bball_pl.verify.inspection import Gate
 
 #: Exit status of `predict` if some photos or videos failed.
 SOME_FAILED = 1
@@ -588,19 +589,47 @@ def export(
         say(f"app: {install_in_app(result.folder)}")
 
 
-def verify(folder: Path, /, *, verbose: bool = False) -> None:
-    """Check, without a checkpoint, that an export contains exactly the files that were proven.
+def verify(
+    file: Path,
+    /,
+    *,
+    ckpt: Path | None = None,
+    photos: Path | None = None,
+    verbose: bool = False,
+) -> None:
+    """Check that an export, or one of its files, is what was proven, or answers as a checkpoint does.
 
-    Every changed, missing or added file is listed, and the exit status is 3 then.
+    Without --ckpt the bytes are compared with parity.json, and a file that has none is described. With --ckpt every
+    condition of the proof is checked again on the files as they are; a file that another program wrote is compared
+    with the checkpoint's answers. Exit status: 0 if all holds, 3 if something does not, 2 if nothing can be said.
 
     Args:
-        folder: folder of the export, with its parity.json.
-        verbose: list the unchanged files and their SHA-256 as well.
+        file: folder of an export with its parity.json, or one .onnx, .mlpackage, .mlmodel or .aimodel, also of another
+            program.
+        ckpt: checkpoint or run that the file should answer as; court is the model that comes with the program.
+        photos: folder with the photos of the proof, or other photos in class folders (default: the photos of the proof
+            where they were).
+        verbose: list every condition, not only those that do not hold.
     """
     from bball_pl.terminal import say
-    from bball_pl.verify.proof import verify_folder
+    from bball_pl.verify.proof import PROOF, verify_file, verify_folder
 
-    gates = verify_folder(folder)
+    if photos is not None and ckpt is None:
+        raise ConfigError("--photos are for a comparison; pass --ckpt FILE as well")
+    if not file.exists():
+        raise ConfigError(f"there is no {file}; pass the folder of an export, or a model file")
+    single = file.suffix in {".onnx", ".mlpackage", ".mlmodel", ".aimodel"}
+    gates: list[Gate] = []
+    if not single:
+        gates = verify_folder(file)
+    elif (file.parent / PROOF).is_file():
+        gates = verify_file(file)
+    bound = len(gates)
+    if ckpt is not None:
+        gates += _verified_again(file, ckpt, photos)
+    elif not gates:
+        _describe_foreign(file)
+        return
     failed = [gate for gate in gates if not gate.passed]
     for gate in gates if verbose else failed:
         say(
@@ -609,9 +638,47 @@ def verify(folder: Path, /, *, verbose: bool = False) -> None:
             else f"{gate.name}: found {gate.found}, expected {gate.expected}"
         )
     if failed:
-        print("error: this is not the export that was proven: see the lines above", file=sys.stderr)
+        what = "this is not the export that was proven" if ckpt is None else "this is not proven"
+        print(f"error: {what}: see the lines above", file=sys.stderr)
         sys.exit(NOT_PROVEN)
-    say(f"all {len(gates) - 2} files are those that were proven")
+    if bound:
+        say(f"all {bound - 2} files are those that were proven")
+    if ckpt is not None:
+        say(f"all {len(gates)} conditions hold")
+
+
+def _verified_again(path: Path, ckpt: Path, photos: Path | None) -> list[Gate]:
+    """Return the gates of an export or a file with a checkpoint, after the table of its files."""
+    from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.export.export import export_summary, parity_table
+    from bball_pl.export.reverification import is_exported, verify_again, verify_foreign
+    from bball_pl.model.court_weights import court_checkpoint
+    from bball_pl.terminal import console, say
+    from bball_pl.verify.exported_model import SUFFIXES
+
+    model = TrainedModel.open(court_checkpoint() if str(ckpt) == "court" else ckpt, device="cpu")
+    if path.suffix not in SUFFIXES or is_exported(path):
+        export, note = verify_again(model, path, photos)
+        console.print(export_summary(export, gates=False))
+        say(note)
+        return export.pixels + [
+            replace(gate, name=f"{file.name}: {gate.name}") for file in export.files for gate in file.gates
+        ]
+    parity = verify_foreign(model, path, photos)
+    console.print(parity_table([parity], "compared with the checkpoint"))
+    return [replace(gate, name=f"{parity.name}: {gate.name}") for gate in parity.gates]
+
+
+def _describe_foreign(path: Path) -> None:
+    """Describe a file that has no proof: its interface, its steps, and whether they can be run here."""
+    from bball_pl.terminal import console, say
+    from bball_pl.verify.describe import describe
+    from bball_pl.verify.foreign import runs_here
+
+    console.print(describe(path))
+    if path.suffix != ".aimodel":
+        say(f"can be run here: {runs_here(path)}")
+    say("no parity.json beside it: nothing says which bytes were proven. Compare its answers with --ckpt FILE")
 
 
 def studio(

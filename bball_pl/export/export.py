@@ -31,14 +31,14 @@ from bball_pl.files import staged_folder
 from bball_pl.photos.tree import Photo
 from bball_pl.terminal import log
 from bball_pl.verify.independent_pixels import pixel_gates
-from bball_pl.verify.parity import choose_photos, reference_answers
+from bball_pl.verify.parity import FileParity, choose_photos, reference_answers
 from bball_pl.verify.proof import photo_facts, write_proof
 
 
-def export_summary(export: Export) -> Group:
-    """Return a table of the files, and below it every failed gate."""
+def parity_table(files: Sequence[FileParity], title: str) -> Table:
+    """Return a table with a row per compared file."""
     table = Table(
-        title=f"{STEM}.*, compared with the trained model on {export.photos} test photos",
+        title=title,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -49,8 +49,7 @@ def export_summary(export: Export) -> Group:
         table.add_column(heading, no_wrap=True)
     for heading in ("MB", "largest\ndiff.", "same\nanswer", "right", "s per\nphoto", "gates\nheld"):
         table.add_column(heading, justify="right")
-    lines: list[Text] = []
-    for file in [*export.files, *export.refused]:
+    for file in files:
         held = sum(gate.passed for gate in file.gates)
         table.add_row(
             file.name.removeprefix(STEM),  # the full name does not fit a terminal of 80 columns
@@ -63,17 +62,26 @@ def export_summary(export: Export) -> Group:
             f"{held}/{len(file.gates)}",
             style=None if file.passed else "red",
         )
-        failed = [gate for gate in file.gates if not gate.passed]
-        lines.extend(
-            Text(f"{file.name}: {gate.name}: found {gate.found}, expected {gate.expected}", "red") for gate in failed
-        )
-    lines.extend(
-        Text(f"photos: {gate.name}: found {gate.found}, expected {gate.expected}", "red")
-        for gate in export.pixels
-        if not gate.passed
-    )
+    return table
+
+
+def export_summary(export: Export, gates: bool = True) -> Group:
+    """Return a table of the files, and below it every failed gate.
+
+    Args:
+        export: the export.
+        gates: whether to list the failed gates.
+    """
+    title = f"{STEM}.*, compared with the trained model on {export.photos} test photos"
+    files = [*export.files, *export.refused]
+    failed = [(file.name, gate) for file in files for gate in file.gates if not gate.passed]
+    failed += [("photos", gate) for gate in export.pixels if not gate.passed]
+    lines = [
+        Text(f"{name}: {gate.name}: found {gate.found}, expected {gate.expected}", "red")
+        for name, gate in (failed if gates else [])
+    ]
     lines.extend(Text(f"{file.name} loses too much and was left out; --force keeps it") for file in export.refused)
-    return Group(table, *lines)
+    return Group(parity_table(files, title), *lines)
 
 
 def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:

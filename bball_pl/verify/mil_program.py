@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from bball_pl.errors import VerificationError
 from bball_pl.verify.kernels import TYPES
 from bball_pl.verify.mil_ops import EXACT_OPS, OPS, Op
-from bball_pl.verify.model_file import photo_of, read_spec, reason_of, unreadable, weights_folder
+from bball_pl.verify.model_file import Colour, photo_of, read_spec, reason_of, unreadable, weights_folder
 from bball_pl.verify.runners import Mode, Step, TorchExecutor
 
 
@@ -27,23 +27,30 @@ class SavedProgram:
         input_name: name of the photo.
         size: width and height of the photo, in pixels.
         colour: order of the channels that the program takes.
-        outputs: names of the label and of the probabilities, as the package describes them.
+        outputs: names of the label and of the probabilities, as the package describes them; that of the values alone
+            for a program from elsewhere that does not end in `classify`.
         operations: coremltools' operations, in their order; the last of them is `classify`.
         image: coremltools' variable for the photo, `[1, 3, height, width]`.
+        answer: coremltools' variable for the probabilities, or for the values.
         metadata: text fields of the package.
     """
 
     input_name: str
     size: tuple[int, int]
-    colour: Literal["RGB", "BGR"]
+    colour: Colour
     outputs: list[str]
     operations: list[Any]
     image: Any
+    answer: Any
     metadata: dict[str, str]
 
 
-def read_program(path: Path) -> SavedProgram:
+def read_program(path: Path, foreign: bool = False) -> SavedProgram:
     """Read an .mlpackage.
+
+    Args:
+        path: the package.
+        foreign: whether it may also take an array for a photo, and give one array of values.
 
     Raises:
         VerificationError: if the package is missing, damaged or not an ML Program, or if it is not one function that
@@ -52,7 +59,7 @@ def read_program(path: Path) -> SavedProgram:
     saved = read_spec(path)
     from coremltools.converters.mil.frontend.milproto.load import load
 
-    name, size, colour = _checked(path, saved)
+    name, size, colour = _checked(path, saved, foreign)
     try:
         program = load(saved, saved.specificationVersion, str(weights_folder(path)))
     except Exception as error:  # coremltools has errors of many kinds
@@ -66,15 +73,25 @@ def read_program(path: Path) -> SavedProgram:
             f"{path}: the package takes {name}, {size[0]} × {size[1]} pixels, and its program {takes}"
         )
     operations = [operation for operation in function.operations if not _is_constant(operation.op_type)]
-    given = [var.name for var in operations[-1].outputs] if operations else []
-    outputs = [description.predictedFeatureName, description.predictedProbabilitiesName]
     described = sorted(output.name for output in description.output)
-    if given != outputs or operations[-1].op_type != "classify" or described != sorted(outputs):
-        raise VerificationError(
-            f"{path}: its last op gives {', '.join(given) or 'nothing'} and the package {', '.join(described)}; "
-            "expected the two results of classify, a label and its probabilities"
-        )
-    return SavedProgram(name, size, colour, outputs, operations, image, dict(description.metadata.userDefined))
+    if foreign and operations and operations[-1].op_type != "classify":
+        results = list(function.outputs)
+        if len(results) != 1 or described != [results[0].name]:
+            raise VerificationError(
+                f"{path} gives {', '.join(described)}; expected a label and probabilities, or values"
+            )
+        outputs, answer = described, results[0]
+    else:
+        outputs = [description.predictedFeatureName, description.predictedProbabilitiesName]
+        given = [var.name for var in operations[-1].outputs] if operations else []
+        if given != outputs or operations[-1].op_type != "classify" or described != sorted(outputs):
+            raise VerificationError(
+                f"{path}: its last op gives {', '.join(given) or 'nothing'} and the package {', '.join(described)}; "
+                "expected the two results of classify, a label and its probabilities"
+            )
+        answer = operations[-1].probabilities
+    metadata = dict(description.metadata.userDefined)
+    return SavedProgram(name, size, colour, outputs, operations, image, answer, metadata)
 
 
 def label_of(operation: Any) -> str:
@@ -86,7 +103,7 @@ def _is_constant(op_type: str) -> bool:
     return op_type == "const" or op_type.startswith("constexpr_")
 
 
-def _checked(path: Path, saved: Any) -> tuple[str, tuple[int, int], Literal["RGB", "BGR"]]:
+def _checked(path: Path, saved: Any, foreign: bool) -> tuple[str, tuple[int, int], Colour]:
     """Refuse what is not one function from one colour photo with known ops; return what `photo_of` does."""
     kind = saved.WhichOneof("Type")
     if kind != "mlProgram":
@@ -97,7 +114,7 @@ def _checked(path: Path, saved: Any) -> tuple[str, tuple[int, int], Literal["RGB
     states = [feature.name for feature in saved.description.state]
     if states:
         raise VerificationError(f"{path} keeps state between photos ({', '.join(states)}); expected none")
-    photo = photo_of(path, saved.description)
+    photo = photo_of(path, saved.description, arrays=foreign)
     function = saved.mlProgram.functions[functions[0]]
     unknown = sorted(
         {
@@ -135,26 +152,29 @@ class MilProgram(TorchExecutor):
         path: an .mlpackage.
         mode: fp32 or fp16.
         rounded_constants: every constant is rounded to fp16 first, as a conversion to 16 bits does.
+        foreign: whether it may also be a program of an array, that gives values without labels; `values` runs it then.
 
     Raises:
         VerificationError: if the package is missing or damaged, is not one function from one colour photo to a label
             and its probabilities, or has an op or a parameter that is not known here; the message names it.
     """
 
-    def __init__(self, path: Path, mode: Mode = "fp32", rounded_constants: bool = False) -> None:
+    def __init__(self, path: Path, mode: Mode = "fp32", rounded_constants: bool = False, foreign: bool = False) -> None:
         super().__init__(path, mode)
-        saved = read_program(path)
+        saved = read_program(path, foreign)
         self.input_name, self.outputs, self.metadata = saved.input_name, saved.outputs, saved.metadata
         self.size, self.colour = saved.size, saved.colour
         self._rounded_constants = rounded_constants
         self._keys: dict[Any, int] = {saved.image: 0}
-        *operations, classify = saved.operations
-        self._steps = [self._step(operation) for operation in operations]
-        self._answer_key = self._key(classify.probabilities, label_of(classify))
+        operations, last = saved.operations, saved.operations[-1]
+        classifies = last.op_type == "classify"
+        self._steps = [self._step(operation) for operation in (operations[:-1] if classifies else operations)]
+        self._answer_key = self._key(saved.answer, label_of(last))
         self._note_last_uses()
         self._keys.clear()  # it holds the loaded file
-        self.class_names = [str(name) for name in classify.classes.val]
-        self._check_labels()
+        self.class_names = [str(name) for name in last.classes.val] if classifies else []
+        if classifies:
+            self._check_labels()
 
     # --- once per file: from coremltools' operations to steps ---------------------------------------------------------
 

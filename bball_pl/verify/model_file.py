@@ -68,14 +68,30 @@ def read_spec(path: Path) -> Any:
     return spec
 
 
-def photo_of(path: Path, description: Any) -> tuple[str, tuple[int, int], Literal["RGB", "BGR"]]:
+#: Order of a photo's channels; `array` for numbers that the file does not explain.
+Colour = Literal["RGB", "BGR", "array"]
+
+
+def photo_of(path: Path, description: Any, arrays: bool = False) -> tuple[str, tuple[int, int], Colour]:
     """Return name, size (width, height) and colour of a model's one photo.
+
+    Args:
+        path: the file, for messages.
+        description: the model's description.
+        arrays: whether an array `[1, 3, H, W]` or `[3, H, W]` is a photo as well.
 
     Raises:
         VerificationError: if the model takes anything else.
     """
     inputs = [f"{feature.name} ({feature.type.WhichOneof('Type')})" for feature in description.input]
-    if len(inputs) != 1 or description.input[0].type.WhichOneof("Type") != "imageType":
+    kind = description.input[0].type.WhichOneof("Type")
+    name: str = description.input[0].name
+    if arrays and len(inputs) == 1 and kind == "multiArrayType":
+        sides = [int(side) for side in description.input[0].type.multiArrayType.shape]
+        if len(sides) not in (3, 4) or sides[-3] != 3 or sides[:-3] not in ([], [1]):
+            raise VerificationError(f"{path} takes {name} {sides}; expected [1, 3, height, width]")
+        return name, (sides[-1], sides[-2]), "array"
+    if len(inputs) != 1 or kind != "imageType":
         raise VerificationError(f"{path} takes {', '.join(inputs)}; expected one image")
     image = description.input[0].type.imageType
     colour: str = image.ColorSpace.Name(image.colorSpace)
@@ -83,16 +99,17 @@ def photo_of(path: Path, description: Any) -> tuple[str, tuple[int, int], Litera
         raise VerificationError(f"{path} takes photos of colour {colour}; expected RGB or BGR")
     if image.WhichOneof("SizeFlexibility") is not None:
         raise VerificationError(f"{path} takes photos of several sizes; expected one")
-    name: str = description.input[0].name
     return name, (int(image.width), int(image.height)), "BGR" if colour == "BGR" else "RGB"
 
 
 def labels_of(spec: Any) -> list[str]:
     """Return the labels of a classifier, in the order of its probabilities; an empty list if it has none."""
-    if spec.WhichOneof("Type") == "neuralNetworkClassifier":
-        network = spec.neuralNetworkClassifier
-        kind = network.WhichOneof("ClassLabels")
-        return [str(label) for label in getattr(network, kind).vector] if kind else []
+    holder = getattr(spec, spec.WhichOneof("Type"))
+    if hasattr(holder, "pipeline") and holder.pipeline.models:
+        return labels_of(holder.pipeline.models[-1])
+    if "ClassLabels" in holder.DESCRIPTOR.oneofs_by_name:
+        kind = holder.WhichOneof("ClassLabels")
+        return [str(label) for label in getattr(holder, kind).vector] if kind else []
     for function in spec.mlProgram.functions.values():
         for operation in function.block_specializations[function.opset].operations:
             if operation.type == "classify":

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -290,26 +289,34 @@ class NeuralNetwork(TorchExecutor):
     Args:
         path: an .mlmodel.
         mode: fp32 or fp16.
+        foreign: whether it may also be a network of an array, that gives values without labels; `values` runs it then.
 
     Raises:
         VerificationError: if the file is missing or damaged, is not a NeuralNetwork classifier of one colour photo, or
             has a layer or a parameter that is not known here; the message names it.
     """
 
-    def __init__(self, path: Path, mode: Mode = "fp32") -> None:
+    def __init__(self, path: Path, mode: Mode = "fp32", foreign: bool = False) -> None:
         super().__init__(path, mode)
         spec = read_spec(path)
         kind = spec.WhichOneof("Type")
-        if kind != "neuralNetworkClassifier":
+        if kind not in ("neuralNetworkClassifier", *(["neuralNetwork"] if foreign else [])):
             raise VerificationError(f"{path} holds a model of type {kind}; expected neuralNetworkClassifier")
-        network, description = spec.neuralNetworkClassifier, spec.description
-        self.input_name, self.size, self.colour = photo_of(path, description)
+        network, description = getattr(spec, kind), spec.description
+        self.input_name, self.size, self.colour = photo_of(path, description, arrays=foreign)
         self.outputs = [feature.name for feature in description.output]
         self.metadata = dict(description.metadata.userDefined)
         self.class_names = labels_of(spec)
-        self._check_labels()
+        classifies = kind == "neuralNetworkClassifier"
+        if classifies:
+            self._check_labels()
+        elif len(self.outputs) != 1:
+            raise VerificationError(f"{path} gives {', '.join(self.outputs)}; expected one array of values")
         self._scale, self._bias = self._preprocessing(network)
         self._rank = 5 if network.imageInputShapeMapping == 0 else 4
+        if self.colour == "array":
+            shape = description.input[0].type.multiArrayType.shape
+            self._rank = 5 if network.arrayInputShapeMapping == 0 else len(shape)
         known = {"layers", "preprocessing", "arrayInputShapeMapping", "imageInputShapeMapping"}
         known |= {"stringClassLabels", "int64ClassLabels", "labelProbabilityLayerName"}
         if network.updateParams.ByteSize() == 0:  # coremltools writes an empty one
@@ -319,15 +326,17 @@ class NeuralNetwork(TorchExecutor):
             raise VerificationError(f"{path}: {', '.join(unknown)} of its network cannot be checked here")
         self._image_key = self.input_name
         self._steps = [self._step(layer) for layer in network.layers]
-        self._answer_key = network.labelProbabilityLayerName or description.predictedProbabilitiesName
+        self._answer_key = self.outputs[0]
+        if classifies:
+            self._answer_key = network.labelProbabilityLayerName or description.predictedProbabilitiesName
         self._check_order()
         self._fold_constants()
         self._note_last_uses()
 
-    def _image(self, photo: np.ndarray) -> Tensor:
+    def _input(self, picture: Tensor) -> Tensor:
         # Channels in the file's order first, then the scale, then each channel's bias.
-        image = self._rounded(super()._image(photo) * self._scale + self._bias)
-        return image if self._rank == 4 else image[None]
+        image = self._rounded(super()._input(picture) * self._scale + self._bias)
+        return {3: image[0], 4: image, 5: image[None]}[self._rank]
 
     # --- once per file: from protobuf messages to steps ---------------------------------------------------------------
 

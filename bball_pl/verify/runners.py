@@ -23,7 +23,7 @@ from torch import Tensor
 from bball_pl.errors import ConfigError, VerificationError
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify import kernels
-from bball_pl.verify.model_file import coreai_metadata, reason_of
+from bball_pl.verify.model_file import Colour, coreai_metadata, reason_of
 
 Mode = Literal["fp32", "fp16"]
 
@@ -129,7 +129,8 @@ class TorchExecutor(Runner):
 
     Attributes:
         input_name: name of the photo.
-        colour: order of the channels that the model takes; `probabilities` turns the photo into it.
+        colour: order of the channels that the model takes, which a photo is turned into; or `array`, whose numbers the
+            file does not explain.
         outputs: names of the label and the probabilities.
 
     Args:
@@ -138,7 +139,7 @@ class TorchExecutor(Runner):
     """
 
     input_name: str
-    colour: Literal["RGB", "BGR"]
+    colour: Colour
     outputs: list[str]
 
     def __init__(self, path: Path, mode: Mode) -> None:
@@ -148,32 +149,44 @@ class TorchExecutor(Runner):
         self._image_key: Hashable = 0
         self._answer_key: Hashable = 0
 
-    @torch.inference_mode()
     def probabilities(self, photo: np.ndarray) -> np.ndarray:
         """Answer one photo; see `Runner.probabilities`. An error names the op that cannot be run."""
-        values = {**self._constants, self._image_key: self._image(photo)}
-        for step in self._steps:
-            results = self._results(step, values)
-            values.update(zip(step.outputs, results, strict=True))
-            for key in step.last_used:
-                del values[key]
-        answer: np.ndarray = values[self._answer_key].flatten().numpy().copy()
+        answer = self.values(self._picture(photo))
         if len(answer) != len(self.class_names):
             raise VerificationError(
                 f"{self.name}: {self._answer_key!r} has {len(answer)} values for {len(self.class_names)} labels"
             )
         return answer
 
-    def _image(self, photo: np.ndarray) -> Tensor:
-        """Return the photo in the model's order of channels, float32 `[1, 3, height, width]`, 0–255."""
+    @torch.inference_mode()
+    def values(self, picture: Tensor) -> np.ndarray:
+        """Run the model: RGB float32 `[1, 3, height, width]`, of a photo 0–255 → float32 `[values]`.
+
+        Raises:
+            VerificationError: if an op cannot be run; the message names it.
+        """
+        values = {**self._constants, self._image_key: self._input(picture)}
+        for step in self._steps:
+            results = self._results(step, values)
+            values.update(zip(step.outputs, results, strict=True))
+            for key in step.last_used:
+                del values[key]
+        answer: np.ndarray = values[self._answer_key].flatten().numpy().copy()
+        return answer
+
+    def _picture(self, photo: np.ndarray) -> Tensor:
+        """Return a photo as RGB float32 `[1, 3, height, width]`, 0–255."""
         width, height = self.size
         if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
             raise VerificationError(
                 f"{self.name} takes photos uint8 [{height}, {width}, 3]; found {photo.dtype} {list(photo.shape)}"
             )
-        pixels = torch.tensor(photo)
         # [H, W, 3] seen as [3, H, W] is channels_last already.
-        return (pixels.flip(2) if self.colour == "BGR" else pixels).permute(2, 0, 1)[None].float()
+        return torch.tensor(photo).permute(2, 0, 1)[None].float()
+
+    def _input(self, picture: Tensor) -> Tensor:
+        """Return a picture as the model's first step takes it."""
+        return picture.flip(1) if self.colour == "BGR" else picture
 
     def _results(self, step: Step, values: Mapping[Hashable, Tensor]) -> list[Tensor]:
         try:
