@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,8 +15,6 @@ from PIL import Image, ImageCms
 from bball_pl.errors import PhotoError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.photos import decode as decoding
-from bball_pl.photos import preprocess
 from bball_pl.photos.decode import decode
 from bball_pl.photos.preprocess import Fit, Interpolation, PreprocessSpec
 from bball_pl.photos.tree import Photo
@@ -31,6 +28,7 @@ from bball_pl.verify.independent_pixels import (
 from bball_pl.verify.parity import Reference, reference_answers
 
 from helpers.export_files import edge_photos
+from helpers.photo_faults import HIDDEN, OPEN, ignored_orientation
 
 NAMES = ["shoot", "dribble", "layup"]
 
@@ -113,61 +111,6 @@ def test_right_decoding_and_resizing_passes(model: TrainedModel, reference: Refe
     assert "on 6 of 6 photos" in pixel_gates(model, reference)[1].found
 
 
-def _ignored_orientation(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decoding, "_upright", lambda image: image)
-
-
-def _dropped_alpha(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decoding, "_to_srgb", lambda image: image.convert("RGB"))
-
-
-def _blue_for_red(patch: pytest.MonkeyPatch) -> None:
-    right = decoding._to_srgb
-    patch.setattr(decoding, "_to_srgb", lambda image: Image.merge("RGB", right(image).split()[::-1]))
-
-
-def _nearest(patch: pytest.MonkeyPatch) -> None:
-    for name in ("bilinear", "bicubic"):
-        patch.setitem(preprocess._RESAMPLING, name, Image.Resampling.NEAREST)
-
-
-def _other_filter(patch: pytest.MonkeyPatch) -> None:
-    bilinear, bicubic = (preprocess._RESAMPLING[name] for name in ("bilinear", "bicubic"))
-    patch.setitem(preprocess._RESAMPLING, "bilinear", bicubic)
-    patch.setitem(preprocess._RESAMPLING, "bicubic", bilinear)
-
-
-def _crop(patch: pytest.MonkeyPatch) -> None:
-    right = PreprocessSpec.resize
-    patch.setattr(PreprocessSpec, "resize", lambda spec, photo: right(replace(spec, fit="crop"), photo))
-
-
-def _crop_and_nearest(patch: pytest.MonkeyPatch) -> None:
-    _crop(patch)
-    _nearest(patch)
-
-
-def _without_antialiasing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        PreprocessSpec,
-        "resize",
-        lambda spec, photo: cv2.resize(photo, (spec.size, spec.size), interpolation=cv2.INTER_CUBIC),
-    )
-
-
-def _blue_for_red_after_resizing(patch: pytest.MonkeyPatch) -> None:
-    right = PreprocessSpec.resize
-    patch.setattr(PreprocessSpec, "resize", lambda spec, photo: right(spec, photo)[..., ::-1].copy())
-
-
-#: Faults that only some photos show; the control pictures are such ones.
-HIDDEN: list[Callable[[pytest.MonkeyPatch], None]] = [_ignored_orientation, _dropped_alpha]
-OPEN: list[Callable[[pytest.MonkeyPatch], None]] = [
-    *(_blue_for_red, _nearest, _other_filter, _crop, _crop_and_nearest),
-    *(_without_antialiasing, _blue_for_red_after_resizing),
-]
-
-
 @pytest.mark.parametrize("fault", [*HIDDEN, *OPEN])
 def test_a_fault_of_the_projects_own_code_shows(
     model: TrainedModel, reference: Reference, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
@@ -190,5 +133,5 @@ def test_a_photo_that_is_turned_shows_in_the_photos_too(
     path.write_bytes(encoded(edge_photos()[0], "JPEG", exif=exif))
     photos = [Photo(path, path.name, "test", "shoot")]
     assert failed(model, reference_answers(model, photos)) == set()
-    _ignored_orientation(monkeypatch)
+    ignored_orientation(monkeypatch)
     assert {"control pictures", "pixels by OpenCV"} <= failed(model, reference_answers(model, photos))

@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from rich.console import Console
 
 from bball_pl import cli
+from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.export.export import export_model
+from bball_pl.export.options import ExportSettings
 from bball_pl.verify.proof import read_proof, write_proof
 
+from helpers.photo_faults import Fault, blue_for_red, crop_and_nearest, ignored_orientation
 from helpers.predict_runs import environment
 from helpers.tiny_exports import Tiny, tiny_export
 
@@ -148,3 +153,21 @@ def test_bytes_are_checked_without_torch(tiny: Tiny) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "are those that were proven" in done.stdout
+
+
+@pytest.mark.parametrize("fault", [crop_and_nearest, ignored_orientation, blue_for_red])
+def test_a_fault_of_decoding_or_resizing_cannot_hide(
+    tiny: Tiny, tmp_path: Path, verify: Verify, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    fault(monkeypatch)
+    said = verify(tiny.file("onnx"), "--ckpt", tiny.checkpoint, expect=3)
+    assert "control pictures: found" in said
+    # The file agrees with the trained model: both take the same wrong pixels.
+    assert "BasketballMoves.onnx: largest difference" not in said
+    settings = ExportSettings(formats=["onnx"], photos=3)
+    model = TrainedModel.open(tiny.checkpoint, device="cpu")
+    export = export_model(model, tmp_path / "faulty", settings, tiny.photos, Console(quiet=True))
+    assert not export.passed
+    assert [path.name for path in tmp_path.iterdir()] == ["faulty.rejected"]
+    wrong = {gate["name"] for gate in read_proof(tmp_path / "faulty.rejected")["pixels"] if not gate["passed"]}
+    assert "control pictures" in wrong
