@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import lightning as L
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
@@ -17,6 +18,7 @@ from bball_pl import project
 from bball_pl.cli import ErrorsInOneLine
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
+from bball_pl.files import atomic_path
 from bball_pl.model.checkpoints import (
     DataRecord,
     FiniteLoss,
@@ -52,7 +54,19 @@ class _SaveConfig(SaveConfigCallback):
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         whole = config.clone()
         whole["ckpt_path"] = None
-        super().__init__(parser, whole, **kwargs)
+        super().__init__(parser, whole, save_to_log_dir=False, **kwargs)
+        self._folder: str | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Write the file once, from the first process."""
+        self._folder = trainer.log_dir  # a collective operation
+        super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Write the file atomically: a resumed run that is killed meanwhile could not be resumed again."""
+        if self._folder is not None:
+            with atomic_path(Path(self._folder) / project.CONFIG) as temporary:
+                self.parser.save(self.config, temporary, skip_none=False, overwrite=True, multifile=False)
 
 
 class _RunLogger(TensorBoardLogger):
@@ -94,8 +108,6 @@ class FitCLI(LightningCLI):
             MoveClassifier,
             PhotoDataModule,
             save_config_callback=_SaveConfig,
-            # A resumed run goes on in its folder and writes the same configuration again.
-            save_config_kwargs={"overwrite": True},
             trainer_class=FitTrainer,
             parser_class=_Parser,
             parser_kwargs={
