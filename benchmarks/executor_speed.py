@@ -32,7 +32,7 @@ from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.moves import MOVES
-from bball_pl.verify.mil_program import MilProgram
+from bball_pl.verify.executors.mil_program import MilProgram
 
 #: Wanted: a check of a program takes at most this many times what the network takes.
 WANTED = 2.0

@@ -37,7 +37,7 @@ from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import ExportSettings
 from bball_pl.photos.decode import decode
-from bball_pl.verify.mil_program import MilProgram
+from bball_pl.verify.executors.mil_program import MilProgram
 from bball_pl.verify.model_file import read_spec
 from bball_pl.verify.parity import (
     FP16_LIMIT,

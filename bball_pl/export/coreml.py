@@ -19,7 +19,7 @@ from bball_pl.export.conversion import in_one_line, mend_coremltools
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import Compression, Compute, Route, Target
-from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.executors.mil_program import read_program
 from bball_pl.verify.model_file import read_spec, weights_folder
 from bball_pl.verify.runners import quietly
 

@@ -14,9 +14,9 @@ from bball_pl.export.coreml import Form, remove_file_or_package, write_compresse
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import Compression, Compute, ExportSettings, Target
+from bball_pl.verify.executors.mil_program import MilProgram
+from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 from bball_pl.verify.inspection import Expected, Gate, inspect_coreml, inspect_onnx
-from bball_pl.verify.mil_program import MilProgram
-from bball_pl.verify.neuralnetwork import NeuralNetwork
 from bball_pl.verify.parity import (
     ACCURACY_GATE,
     ACCURACY_LIMIT,

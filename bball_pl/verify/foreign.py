@@ -97,8 +97,8 @@ def runs_here(path: Path) -> str:
 
 
 def _open_core_ml(path: Path) -> ForeignModel:
-    from bball_pl.verify.mil_program import MilProgram
-    from bball_pl.verify.neuralnetwork import NeuralNetwork
+    from bball_pl.verify.executors.mil_program import MilProgram
+    from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 
     spec = read_spec(path)
     kind = spec.WhichOneof("Type")

@@ -16,8 +16,8 @@ from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.tree import Photo
+from bball_pl.verify.executors.mil_program import MilProgram, constant_value, label_of, read_program
 from bball_pl.verify.inspection import Gate
-from bball_pl.verify.mil_program import MilProgram, constant_value, label_of, read_program
 from bball_pl.verify.model_file import size_on_disk
 from bball_pl.verify.runners import OnnxRunner, Runner
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bball_pl.errors import ConfigError, VerificationError
 from bball_pl.photos.preprocess import PreprocessSpec
-from bball_pl.verify import kernels
+from bball_pl.verify.executors import kernels
 from bball_pl.verify.model_file import Colour, coreai_metadata, reason_of
 
 Mode = Literal["fp32", "fp16"]
@@ -418,11 +418,11 @@ def runner_for(path: Path, fp16: bool = False) -> Runner:
     if path.suffix == ".onnx":
         return OnnxRunner(path)
     if path.suffix == ".mlpackage":
-        from bball_pl.verify.mil_program import MilProgram
+        from bball_pl.verify.executors.mil_program import MilProgram
 
         return MilProgram(path, "fp16" if fp16 else "fp32")
     if path.suffix == ".mlmodel":
-        from bball_pl.verify.neuralnetwork import NeuralNetwork
+        from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 
         return NeuralNetwork(path)
     if path.suffix == ".aimodel":

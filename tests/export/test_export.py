@@ -25,7 +25,7 @@ from bball_pl.export.options import ExportSettings
 from bball_pl.files import staged_folder
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
-from bball_pl.verify.mil_program import read_program
+from bball_pl.verify.executors.mil_program import read_program
 from bball_pl.verify.proof import verify_folder
 from bball_pl.verify.runners import CoreAIRunner, runner_for
 

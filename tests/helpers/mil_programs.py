@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.verify.mil_program import MilProgram
+from bball_pl.verify.executors.mil_program import MilProgram
 from bball_pl.verify.runners import quietly
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bball_pl.export.onnx import DeployModel
-from bball_pl.verify.neuralnetwork import NeuralNetwork
+from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 from bball_pl.verify.runners import quietly
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from bball_pl.errors import VerificationError
 from bball_pl.export.onnx import DeployModel
-from bball_pl.verify.mil_ops import OPS
-from bball_pl.verify.mil_program import MilProgram
+from bball_pl.verify.executors.mil_ops import OPS
+from bball_pl.verify.executors.mil_program import MilProgram
 
 from helpers.mil_programs import (
     NAMES,

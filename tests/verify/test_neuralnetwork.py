@@ -15,9 +15,9 @@ from coremltools.models.neural_network import quantization_utils
 
 from bball_pl.errors import VerificationError
 from bball_pl.export.onnx import DeployModel
+from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 from bball_pl.verify.graph import network_graph
 from bball_pl.verify.model_file import read_spec
-from bball_pl.verify.neuralnetwork import NeuralNetwork
 from bball_pl.verify.runners import quietly
 
 from helpers.mil_programs import as_batch, sane_network, smooth_photos

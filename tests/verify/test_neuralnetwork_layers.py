@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bball_pl.errors import VerificationError
-from bball_pl.verify.neuralnetwork import NeuralNetwork
+from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 
 from helpers.neural_networks import HEIGHT, WIDTH, Build, convolved, photo, pooled, result, same, save, scaled, windows
 

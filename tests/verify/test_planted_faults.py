@@ -27,8 +27,8 @@ from bball_pl.export.options import Compression, Compute, ExportSettings, Target
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.linear_probe import fit_regressions
 from bball_pl.photos.tree import Photo
+from bball_pl.verify.executors.mil_program import MilProgram
 from bball_pl.verify.inspection import Expected, inspect_coreml, inspect_onnx
-from bball_pl.verify.mil_program import MilProgram
 from bball_pl.verify.model_file import read_spec
 from bball_pl.verify.parity import (
     FP16_LIMIT,

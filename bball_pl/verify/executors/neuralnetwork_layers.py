@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bball_pl.verify import kernels
+from bball_pl.verify.executors import kernels
 from bball_pl.verify.model_file import Parameters
 
 #: A layer, ready to run: blobs in, blobs out.

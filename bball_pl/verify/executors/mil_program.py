@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bball_pl.errors import VerificationError
-from bball_pl.verify.kernels import TYPES
-from bball_pl.verify.mil_ops import EXACT_OPS, OPS, Op
+from bball_pl.verify.executors.kernels import TYPES
+from bball_pl.verify.executors.mil_ops import EXACT_OPS, OPS, Op
 from bball_pl.verify.model_file import Colour, photo_of, read_spec, reason_of, unreadable, weights_folder
 from bball_pl.verify.runners import Mode, Step, TorchExecutor
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bball_pl.errors import VerificationError
-from bball_pl.verify import kernels
+from bball_pl.verify.executors import kernels
+from bball_pl.verify.executors.neuralnetwork_layers import SHAPE_LAYERS, SPATIAL_LAYERS, Layer, single
 from bball_pl.verify.model_file import Parameters, labels_of, photo_of, read_spec, set_fields
-from bball_pl.verify.neuralnetwork_layers import SHAPE_LAYERS, SPATIAL_LAYERS, Layer, single
 from bball_pl.verify.runners import Mode, Step, TorchExecutor
 
 # --- one blob, number by number ------------------------------------------------------------------------------------

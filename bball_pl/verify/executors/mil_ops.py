@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bball_pl.verify import kernels
-from bball_pl.verify.kernels import TYPES
+from bball_pl.verify.executors import kernels
+from bball_pl.verify.executors.kernels import TYPES
 
 Op = Callable[..., Tensor | tuple[Tensor, ...]]
 
