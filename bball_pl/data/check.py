@@ -18,7 +18,7 @@ from bball_pl.moves import NO_MOVE
 from bball_pl.photos.decode import read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore, in_batches
-from bball_pl.photos.tree import Photo, PhotoTree
+from bball_pl.photos.tree import Photo, PhotoTree, split_folders
 
 OnBadPhoto = Literal["error", "skip"]
 
@@ -141,8 +141,7 @@ def _check(photo: Photo, cache: PhotoCache, spec: PreprocessSpec) -> _Verdict:
 
 
 def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Photo]], rendered: Sequence[str]) -> None:
-    splits = [split for split in photos if (dataset.root / split).is_dir()]
-    for split in splits:
+    for split, folder in split_folders(dataset.root).items():
         counts = dict.fromkeys(dataset.class_names, 0)
         for photo in photos[split]:
             counts[photo.class_name] += 1
@@ -150,7 +149,7 @@ def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Phot
         optional = rendered if split == "train" else (NO_MOVE.name,)
         if empty := [name for name, count in counts.items() if count == 0 and name not in optional]:
             raise DatasetError(
-                f"{dataset.root / split} has no usable photo of: {', '.join(empty)} (found: "
+                f"{folder} has no usable photo of: {', '.join(empty)} (found: "
                 + ", ".join(f"{name} {count}" for name, count in counts.items())
                 + "). Add photos, or leave the class out with --data.class_names."
             )

@@ -30,7 +30,7 @@ from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_d
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo, PhotoTree
+from bball_pl.photos.tree import Photo, PhotoTree, split_folders
 from bball_pl.project import ROOT
 
 DATA = ROOT / "data"
@@ -123,7 +123,8 @@ class PhotoDataModule(L.LightningDataModule):
 
     def _scenes_wanted(self, names: Sequence[str]) -> int:
         """Return the number of scenes to render for these classes of the dataset."""
-        sorted_out = any((self.root / split / NO_MOVE.name).is_dir() for split in ("train", "val"))
+        learnt = (folder for split, folder in split_folders(self.root).items() if split != "test")
+        sorted_out = any((folder / NO_MOVE.name).is_dir() for folder in learnt)
         if self.court == "auto":
             return COURT_SCENES if is_moves(names) and not sorted_out else 0
         if self.court and sorted_out:
@@ -274,7 +275,7 @@ class PhotoDataModule(L.LightningDataModule):
                 self.scenes = check_photos(scenes, self._cache, store, specs, "error", console, self.class_names)[
                     "train"
                 ]
-        if not (self.root / "val").is_dir():
+        if "val" not in split_folders(self.root):
             photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
         self.photos = photos
 

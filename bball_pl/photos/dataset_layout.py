@@ -22,8 +22,11 @@ from bball_pl.photos.tree import (
     class_folders,
     is_litter,
     nfc,
+    split_folders,
+    split_of,
     walk,
 )
+from bball_pl.project import next_step
 
 
 def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> list[str]:
@@ -42,13 +45,20 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
         raise DatasetError(
             f"there is no dataset at {root}. Make the demo's with `bball demo`, or pass --data.root DIR."
         )
-    if not (root / "train").is_dir():
+    train = split_folders(root).get("train")
+    if train is None:
+        found = class_folders(root)
+        with_photos = [name for name in found if any(_is_image(path) for path in walk(root / name))]
+        if len(with_photos) > 1:
+            raise DatasetError(
+                f"{root} has no folder 'train'; its folders {_listing(with_photos)} look like classes. Divide them "
+                f"into train, val and test with:\n  {next_step('split', root, '--out', f'{root}_split')}"
+            )
         raise DatasetError(
-            f"{root} has no folder 'train' (found: {_listing(class_folders(root))}). Expected "
-            "{train,test}/<class>/*.jpg. Sort the photos into train/<class>/ and test/<class>/, or pass --data.root "
-            "DIR."
+            f"{root} has no folder 'train' (found: {_listing(found)}). Expected {{train,test}}/<class>/*.jpg. Sort the "
+            "photos into train/<class>/ and test/<class>/, or pass --data.root DIR."
         )
-    found = class_folders(root / "train")
+    found = class_folders(train)
     for name in given or found:
         # It would be in every table and file as two lines, and in the labels of an app.
         if has_control(name):
@@ -56,7 +66,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     if given is None:
         if len(found) < 2:
             raise DatasetError(
-                f"{root / 'train'} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
+                f"{train} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
                 "one per move, such as shoot, dribble and layup. Add the missing ones, or pass --data.root DIR."
             )
         return sort_class_names(found)
@@ -64,7 +74,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
         raise DatasetError(f"--data.class_names gives {len(given)} classes; expected two or more.")
     if doubles := [name for name, times in Counter(map(nfc, given)).items() if times > 1]:
         raise DatasetError(f"--data.class_names names {_listing(doubles)} twice. Give each class once.")
-    _require_folders(root / "train", given)
+    _require_folders(train, given)
     return list(given)
 
 
@@ -89,16 +99,21 @@ def scan_dataset(
     names = find_class_names(root, given)
     names += [name for name in rendered if name not in names]
     beside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not is_litter(folder.name)]
-    beside = [folder for folder in beside if folder.name not in {*SPLITS, QUARANTINE}]
-    ignored = [
-        f"{folder.name}/" for folder in beside if any(path.suffix.lower() in IMAGE_SUFFIXES for path in walk(folder))
-    ]
-    for folder in (root / split for split in SPLITS if (root / split).is_dir()):
+    beside = [folder for folder in beside if not split_of(folder.name) and folder.name != QUARANTINE]
+    ignored = [f"{folder.name}/" for folder in beside if any(_is_image(path) for path in walk(folder))]
+    splits = split_folders(root)
+    for split, folder in splits.items():
+        if split != "train" and not class_folders(folder) and any(_is_image(path) for path in folder.iterdir()):
+            raise DatasetError(
+                f"{folder} has photos and no class folders: they are unlabelled, and nothing can be measured on them. "
+                "Move it out of the dataset (fit goes on without it, and bball predict answers its photos), or sort it "
+                f"into {folder.name}/<class>/."
+            )
         _require_folders(folder, names)
         extra = sorted(set(class_folders(folder)) - set(map(nfc, names)))
         if extra and given is None:
             raise DatasetError(
-                f"{folder} has the folder {_listing(extra)}, and {root / 'train'} has not. Add photos of that class "
+                f"{folder} has the folder {_listing(extra)}, and {splits['train']} has not. Add photos of that class "
                 "to train, remove the folder, or pass --data.class_names."
             )
         unsorted = [UNSORTED] if (folder / UNSORTED).is_dir() else []
@@ -160,6 +175,11 @@ def _require_folders(folder: Path, class_names: Sequence[str]) -> None:
             raise DatasetError(
                 f"{folder} has no folder '{name}' (found: {_listing(found)}). Add it, or pass --data.class_names."
             )
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a file has the name of an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_litter(path.name)
 
 
 def _listing(names: Sequence[str]) -> str:

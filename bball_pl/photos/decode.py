@@ -59,6 +59,8 @@ def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     content = source if isinstance(source, bytes) else _read(source)
     if not content:
         raise PhotoError("empty file")
+    if content.startswith(b"version https://git-lfs."):
+        raise PhotoError("a pointer of Git LFS instead of the photo; run git lfs pull")
     formats: tuple[str, ...] = _FORMATS
     if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
         _register_heif()

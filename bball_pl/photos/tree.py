@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 
+#: Names of the splits' folders in lower case: Roboflow writes `valid`, others `validation`, `Train` and `Test`.
+_SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
 )
@@ -43,7 +49,7 @@ class Photo:
     Attributes:
         path: The file.
         relative: Its name below the tree's root, with forward slashes on every system.
-        split: `train`, `val` or `test`; empty in a tree without splits.
+        split: `train`, `val` or `test`, whatever the name of its folder (`split_of`); empty in a tree without splits.
         class_name: Its class by the rule of `PhotoTree`; empty for a photo without one.
         group: What a split must not divide, such as an album, a game or a clip; empty if not known.
         sha256: Checksum of the file's bytes in hexadecimal; empty before it was read, or if that failed.
@@ -92,7 +98,7 @@ class PhotoTree:
         root: The folder.
         class_names: In the order of the targets; empty if nothing is sorted.
         photos: Sorted by relative name, so that the order does not depend on the file system.
-        has_splits: Whether it is a dataset, with a folder `train`; only train, val and test are read then.
+        has_splits: Whether it is a dataset, with a folder `train`; only the folders of splits are read then.
         ignored: Relative names of files and folders that a training leaves out.
         links: Number of links that were not followed.
         home: Folder of the journal and of the quarantine.
@@ -147,10 +153,11 @@ class PhotoTree:
         root = tree.root
         if not (root.is_dir() or movable):
             raise NoPhotosError(f"there is no folder {root}. Pass the folder of a dataset or of an inbox.")
-        tree.has_splits = (root / "train").is_dir()
+        splits = split_folders(root)
+        tree.has_splits = "train" in splits
         apart = {root / QUARANTINE, tree.home / QUARANTINE}
         links: list[Path] = []
-        starts = [root / split for split in SPLITS if (root / split).is_dir()] if tree.has_splits else [root]
+        starts = list(splits.values()) if tree.has_splits else [root]
         files = [file for start in starts for file in walk(start, apart, links if movable else None)]
         tables = {file for file in files if file.name == PHOTOS_CSV} | {root / PHOTOS_CSV}
         tree._tables = {table.parent: read_rows(table) for table in tables if table.is_file()}
@@ -266,7 +273,7 @@ class PhotoTree:
         return Photo(
             path,
             "/".join(parts),
-            parts[0] if self.has_splits else "",
+            split_of(parts[0]) if self.has_splits else "",
             class_name,
             self._group(row, owner),
             target=self._targets.get(class_name, -1),
@@ -304,7 +311,7 @@ class PhotoTree:
     def _find_class_names(self, images: Sequence[Path], relatives: Iterable[Sequence[str]]) -> list[str]:
         if self.has_splits:
             # A folder without a photo is a class as well: one that training misses.
-            splits = [self.root / split for split in SPLITS if (self.root / split).is_dir()]
+            splits = split_folders(self.root).values()
             return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
         folders = [_above_unsorted(parts[:-1]) for parts in relatives]
         moves = {move.name for move in MOVES} & {name for parts in folders for name in parts}
@@ -314,6 +321,35 @@ class PhotoTree:
         names = {nfc(parts[0]) for parts in below if parts}
         names |= {nfc(row["class"]) for rows in self._tables.values() for row in rows.values()}
         return sort_class_names(sorted(names - {UNSORTED}))
+
+
+def split_of(folder: str) -> str:
+    """Return the split that a folder's name stands for: `valid` for val, `Train` for train; empty if none."""
+    return _SPLIT_NAMES.get(folder.casefold(), "")
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of a dataset's splits by split, in the order of `SPLITS`; empty without the root.
+
+    Raises:
+        DatasetError: If two folders stand for one split, such as `val` and `valid`, or the root cannot be listed.
+    """
+    if not root.is_dir():
+        return {}
+    found: dict[str, list[Path]] = defaultdict(list)
+    try:
+        for entry in sorted(root.iterdir()):
+            if (split := split_of(entry.name)) and entry.is_dir():
+                found[split].append(entry)
+    except OSError as error:
+        raise DatasetError(f"{root} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
+    for split, folders in found.items():
+        if len(folders) > 1:
+            raise DatasetError(
+                f"{root} has {' and '.join(folder.name for folder in folders)}, all for the split {split}. "
+                "Move the photos of one into the other, or rename it."
+            )
+    return {split: found[split][0] for split in SPLITS if split in found}
 
 
 def nfc(name: str) -> str:

@@ -26,7 +26,7 @@ from bball_pl.photos.labels_csv import LABELS, home_of, is_labels
 from bball_pl.photos.measurements import format_dhash
 from bball_pl.photos.photos_csv import COLUMNS, PHOTOS_CSV, AppendTable, Row, printable, read_photos_csv
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import IMAGE_SUFFIXES, SPLITS, NoPhotosError, Photo, PhotoTree, walk
+from bball_pl.photos.tree import IMAGE_SUFFIXES, SPLITS, NoPhotosError, Photo, PhotoTree, split_folders, split_of, walk
 from bball_pl.split.assign import Plan, plan_split
 
 
@@ -61,9 +61,17 @@ def read_existing(out: Path, tree: PhotoTree, store: PhotoStore, console: Consol
     known = {photo.sha256: photo for photo in tree.photos if photo.usable}
     if (out / PHOTOS_CSV).exists():
         rows = ((row, row.path.split("/")) for row in read_photos_csv(out / PHOTOS_CSV))
-        records = {row.path: row for row, parts in rows if parts[0] in SPLITS and len(parts) > 2}
-    if lone := [split for split in SPLITS[1:] if (out / split).is_dir() and not (out / "train").is_dir()]:
-        raise DatasetError(f"{out} has the folder {lone[0]} and no folder train. Pass another --out, or add train.")
+        records = {row.path: row for row, parts in rows if split_of(parts[0]) and len(parts) > 2}
+    splits = split_folders(out)
+    if splits and "train" not in splits:
+        lone = next(iter(splits.values())).name
+        raise DatasetError(f"{out} has the folder {lone} and no folder train. Pass another --out, or add train.")
+    if renamed := [(folder, split) for split, folder in splits.items() if folder.name != split]:
+        folder, split = renamed[0]
+        raise DatasetError(
+            f"{out} has the folder {folder.name}, and bball split adds to train, val and test. Rename it to {split}, "
+            "or pass another --out."
+        )
     with suppress(NoPhotosError):  # a dataset without any photo is as good as none
         for photo in measure_photos(PhotoTree.scan(out).photos, store, console):
             existing.names.add(photo.relative)
@@ -203,8 +211,8 @@ def make_split(settings: SplitSettings, store: PhotoStore, console: Console | No
 
 def _grouped_by_folder(photo: Photo, class_names: Sequence[str]) -> Photo:
     # The same game under two classes is one group.
-    passed = {*class_names, *SPLITS, UNSORTED}
-    group = "/".join(part for part in photo.relative.split("/")[:-1] if part not in passed)
+    passed = {*class_names, UNSORTED}
+    group = "/".join(part for part in photo.relative.split("/")[:-1] if part not in passed and not split_of(part))
     group = printable(group).strip()  # as it can be read back from a table
     return replace(photo, group=group) if group and not photo.group else photo
 

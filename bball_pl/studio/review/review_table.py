@@ -16,7 +16,7 @@ from bball_pl import project
 from bball_pl.errors import DatasetError
 from bball_pl.evaluate.predictions import DOUBT, Answers, read_answers
 from bball_pl.photos.audit_record import TABLE
-from bball_pl.photos.tree import SPLITS
+from bball_pl.photos.tree import split_of
 from bball_pl.studio.history import History, TrackedPhoto
 from bball_pl.studio.runs.runs_reading import read_config, setting
 
@@ -225,6 +225,6 @@ class ReviewTable:
 def class_folder_index(parts: Sequence[str], label: str) -> int | None:
     """Return the index of the class folder in a path: the one below the split, else the first one of that name."""
     folders = list(parts[:-1])
-    if len(folders) > 1 and folders[0] in SPLITS and folders[1] == label:
+    if len(folders) > 1 and split_of(folders[0]) and folders[1] == label:
         return 1
     return folders.index(label) if label in folders else None
