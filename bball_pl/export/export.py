@@ -87,7 +87,7 @@ def export_summary(export: Export, gates: bool = True) -> Group:
 def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
     """Let the converters of the requested formats read the network, before photos are rendered, decoded or answered.
 
-    ONNX is not tried: it takes as long as the export itself, and no backbone of docs/export.md's table fails in it.
+    ONNX is not tried: that takes as long as its export, which is the first to be written.
 
     Raises:
         ConfigError: if a converter cannot read an op; the message names it and says how to go on.
