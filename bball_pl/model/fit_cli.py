@@ -114,7 +114,7 @@ class FitCLI(LightningCLI):
                 "prog": "bball fit",
                 "default_config_files": [str(project.CONFIGS / "fit.yaml")],
                 "description": "Fine-tune a classifier on a folder of photos, and test its best checkpoint.",
-                "usage": "%(prog)s [--config NAME] [--GROUP.OPTION VALUE ...]",
+                "usage": "%(prog)s [--config NAME] [--resume RUN] [--GROUP.OPTION VALUE ...]",
             },
             args=args,
             run=False,
