@@ -226,7 +226,7 @@ def test_comparing_other_photos_is_refused(evaluated: Evaluated, tmp_path: Path)
         (["--run", "{run}", "--ckpt", "x.ckpt"], ["--run", "--ckpt"]),
         (["--run", "{run}", "--root", "nowhere"], ["nowhere", "--root"]),
         (["--run", "{run}", "--device", "cuda:77"], ["cuda:77"]),
-        (["--run", "{run}", "--batch_size", "0"], ["batch size"]),
+        (["--run", "{run}", "--batch_size", "0"], ["--batch-size is 0", "1 or more"]),
         (["--run", "{run}", "--target_accuracy", "95"], ["target_accuracy", "95"]),
         (["--run", "{run}", "--split", "tset"], ["tset"]),
     ],

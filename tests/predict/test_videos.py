@@ -125,7 +125,7 @@ def test_bad_videos_are_listed_and_the_rest_is_answered(
         "zeros.mp4": "no frame can be decoded",
     }.items():
         assert f"  {tmp_path / name}: {reason}" in said
-    assert len(said.splitlines()) == 9, f"FFmpeg's remarks are not shown:\n{said}"
+    assert len(said.splitlines()) == 10, f"FFmpeg's remarks are not shown:\n{said}"
     assert [path.name for path in sorted((tmp_path / "drawn").glob("*.*")) if path.suffix] == ["good.mp4"]
 
 
