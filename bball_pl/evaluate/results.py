@@ -48,7 +48,8 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
         table.add_column(f"→{label}", justify="right")
     for label, row in zip(labels, metrics["confusion"]["matrix"], strict=True):
         figures = metrics["per_class"][label]
-        cells = [f"{figures[key]:.3f}" for key in ("precision", "recall", "f1")]
+        # A class without photos has no figures; one of zero would look like a fault.
+        cells = [f"{figures[key]:.3f}" if figures["support"] else "–" for key in ("precision", "recall", "f1")]
         table.add_row(display_name(label), str(figures["support"]), *cells, *(str(count) for count in row))
     return table
 
