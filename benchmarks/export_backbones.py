@@ -2,7 +2,7 @@
 
     python benchmarks/export_backbones.py                                # all; goes on where an earlier call ended
     python benchmarks/export_backbones.py --only "[swin_tiny_patch4_window7_224]" --again
-    python benchmarks/export_backbones.py --write                        # puts the table into docs/export.md
+    python benchmarks/export_backbones.py --write true                        # puts the table into docs/export.md
 
 Each backbone has random weights of a seed, three classes, batch norm with the statistics of a few pictures, and a
 temperature that spreads its probabilities. Steps and exports of a backbone run in processes of their own, so that a
