@@ -38,8 +38,8 @@ DATA = ROOT / "data"
 # Random crops of half the area are then enlarged by 1.13 at most; a larger entry costs disk and reading time.
 _ROOM_FOR_CROPS = 1.25
 
-#: Scenes of `--data.court auto`. With 300 beside 138 real photos of moves (five folds), 0.98-0.99 of the pairs of a
-#: real photo of a move and a real picture without one were ranked rightly; without them 0.85-0.94 (docs/court.md).
+#: Scenes of `--data.court auto`. With 300 beside 138 real photos of moves (five folds), 0.98 of the pairs of a real
+#: photo of a move and a real picture without one were ranked rightly; without them 0.71 (docs/training.md).
 COURT_SCENES = 300
 
 
@@ -272,9 +272,7 @@ class PhotoDataModule(L.LightningDataModule):
             photos = check_photos(dataset, self._cache, store, specs, self.on_bad_photo, console, rendered)
             if number:
                 scenes = self._render(number, show_progress=console is not None)
-                self.scenes = check_photos(scenes, self._cache, store, specs, "error", console, self.class_names)[
-                    "train"
-                ]
+                self.scenes = check_photos(scenes, self._cache, store, specs, "error", console)["train"]
         if "val" not in split_folders(self.root):
             photos["train"], photos["val"] = split_train(photos["train"], self.val_fraction, self.seed)
         self.photos = photos
