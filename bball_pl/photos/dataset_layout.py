@@ -14,12 +14,12 @@ from bball_pl.files import has_control
 from bball_pl.moves import NO_MOVE, UNSORTED, display_name, sort_class_names
 from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE
 from bball_pl.photos.tree import (
-    IMAGE_SUFFIXES,
     SPLITS,
     NoPhotosError,
     Photo,
     PhotoTree,
     class_folders,
+    is_image,
     is_litter,
     nfc,
     split_folders,
@@ -48,7 +48,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     train = split_folders(root).get("train")
     if train is None:
         found = class_folders(root)
-        with_photos = [name for name in found if any(_is_image(path) for path in walk(root / name))]
+        with_photos = [name for name in found if any(is_image(path) for path in walk(root / name))]
         if len(with_photos) > 1:
             raise DatasetError(
                 f"{root} has no folder 'train'; its folders {_listing(with_photos)} look like classes. Divide them "
@@ -100,10 +100,14 @@ def scan_dataset(
     names += [name for name in rendered if name not in names]
     beside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not is_litter(folder.name)]
     beside = [folder for folder in beside if not split_of(folder.name) and folder.name != QUARANTINE]
-    ignored = [f"{folder.name}/" for folder in beside if any(_is_image(path) for path in walk(folder))]
+    ignored = [f"{folder.name}/" for folder in beside if any(is_image(path) for path in walk(folder))]
     splits = split_folders(root)
     for split, folder in splits.items():
-        if split != "train" and not class_folders(folder) and any(_is_image(path) for path in folder.iterdir()):
+        if (
+            split != "train"
+            and not class_folders(folder)
+            and any(is_image(path) and not is_litter(path.name) for path in folder.iterdir())
+        ):
             raise DatasetError(
                 f"{folder} has photos and no class folders: they are unlabelled, and nothing can be measured on them. "
                 "Move it out of the dataset (fit goes on without it, and bball predict answers its photos), or sort it "
@@ -175,11 +179,6 @@ def _require_folders(folder: Path, class_names: Sequence[str]) -> None:
             raise DatasetError(
                 f"{folder} has no folder '{name}' (found: {_listing(found)}). Add it, or pass --data.class_names."
             )
-
-
-def _is_image(path: Path) -> bool:
-    """Return whether a file has the name of an image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not is_litter(path.name)
 
 
 def _listing(names: Sequence[str]) -> str:

@@ -162,7 +162,7 @@ class PhotoTree:
         tables = {file for file in files if file.name == PHOTOS_CSV} | {root / PHOTOS_CSV}
         tree._tables = {table.parent: read_rows(table) for table in tables if table.is_file()}
         tree.links = len(links)
-        images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        images = [file for file in files if is_image(file)]
         if not (images or movable):
             raise NoPhotosError(f"{root} has no photos. Collect some with bball collect, or pass another folder.")
         relatives = [image.relative_to(root).parts for image in images]
@@ -355,6 +355,11 @@ def split_folders(root: Path) -> dict[str, Path]:
 def nfc(name: str) -> str:
     """Return a name in Unicode's form NFC: a Mac writes the same name in another form than everybody else."""
     return unicodedata.normalize("NFC", name)
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file has the name of an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_litter(name: str) -> bool:

@@ -26,7 +26,7 @@ from bball_pl.photos.labels_csv import LABELS, home_of, is_labels
 from bball_pl.photos.measurements import format_dhash
 from bball_pl.photos.photos_csv import COLUMNS, PHOTOS_CSV, AppendTable, Row, printable, read_photos_csv
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import IMAGE_SUFFIXES, SPLITS, NoPhotosError, Photo, PhotoTree, split_folders, split_of, walk
+from bball_pl.photos.tree import SPLITS, NoPhotosError, Photo, PhotoTree, is_image, split_folders, split_of, walk
 from bball_pl.split.assign import Plan, plan_split
 
 
@@ -102,7 +102,7 @@ def banned(out: Path, store: PhotoStore, console: Console | None = None) -> froz
     folder = quarantine_place(home_of(out), out)
     records = read_photos_csv(folder / PHOTOS_CSV) if (folder / PHOTOS_CSV).exists() else []
     # A photo that had no row, or one without a sum, is known by its file.
-    files = [path for path in walk(folder) if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+    files = [path for path in walk(folder) if is_image(path)] if folder.is_dir() else []
     photos = measure_photos([Photo(path, path.name) for path in files], store, console)
     return frozenset({*(record.sha256 for record in records), *(photo.sha256 for photo in photos)} - {""})
 
