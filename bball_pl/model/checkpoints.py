@@ -145,13 +145,13 @@ class KeepLast(Checkpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Mark the run as unfinished, and write the checkpoint of a new run: the probe need not be fitted again."""
-        folder = checkpoint_folder(trainer)
-        if folder is None:
+        last = _last(trainer)
+        if last is None:
             return
         if trainer.is_global_zero:
-            project.mark_unfinished(folder.parent)
+            project.mark_unfinished(last.parents[1])
         if trainer.ckpt_path is None:
-            trainer.save_checkpoint(folder / project.LAST, weights_only=False)
+            trainer.save_checkpoint(last, weights_only=False)
         early = trainer.early_stopping_callback
         if trainer.ckpt_path is not None and early is not None and early.wait_count >= early.patience:
             # It was stopped after early stopping had ended it: Lightning would train one more epoch (2.6.6).
@@ -159,9 +159,9 @@ class KeepLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoint."""
-        folder = checkpoint_folder(trainer)
-        if folder is not None:
-            trainer.save_checkpoint(folder / project.LAST, weights_only=False)
+        last = _last(trainer)
+        if last is not None:
+            trainer.save_checkpoint(last, weights_only=False)
 
 
 class FiniteLoss(Callback):

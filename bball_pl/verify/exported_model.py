@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,8 +67,6 @@ class ExportedModel:
         self.calibration: Calibration | None = None
         if temperature != 1.0 or stated is not None:
             self.calibration = Calibration(temperature, stated, 0.0, 0.0, None, 0, 0.0, 0.0, self.sha256)
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise ConfigError(f"--threshold is {threshold}; expected a number from 0 to 1")
         note = ""
         if self.calibration is None:
             note = f"confidences are not calibrated: {path.name} was exported before bball evaluate"
@@ -75,9 +74,7 @@ class ExportedModel:
             note = f'{path.name} states no threshold: no answer is "unsure". Pass --threshold to set one'
         if self.sha256 and self.sha256 == file_sha256(court_checkpoint()):
             note = CAUTION
-        self.rule = DecisionRule(
-            self.class_names, temperature, (stated or 0.0) if threshold is None else threshold, note
-        )
+        self.rule = replace(DecisionRule.of_calibration(self.class_names, self.calibration, threshold), note=note)
         self.run: Path | None = None
         self.data: dict[str, Any] = {}
 
