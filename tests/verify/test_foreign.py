@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bball_pl import cli
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.verify.foreign import runs_here, stated_labels
 from bball_pl.verify.runners import quietly
 
 from helpers.painting import COLOURS, paint_photo
 from helpers.predict_runs import NAMES, calibrated, colour_checkpoint
+from helpers.verify_calls import verified
 
 #: The order of the other program, and one of its labels as an app shows it.
 ORDER = ["layup", "shoot", "dribble"]
@@ -102,18 +102,6 @@ def write(model: nn.Module, folder: Path, kind: str, labels: Sequence[str] | Non
 
 
 KINDS = ["onnx", "mlpackage", "mlmodel", "mlpackage array", "mlmodel array"]
-
-
-def verified(words: Sequence[object], expect: int, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    status: object = 0
-    capsys.readouterr()
-    try:
-        cli.main(words=["verify", *map(str, words)])
-    except SystemExit as ended:
-        status = ended.code
-    captured = capsys.readouterr()
-    assert status == expect, captured.out + captured.err
-    return captured.out, captured.err
 
 
 @pytest.mark.parametrize("logits", [False, True])

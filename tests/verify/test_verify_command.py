@@ -13,7 +13,6 @@ import onnx
 import pytest
 from rich.console import Console
 
-from bball_pl import cli
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.export import export_model
 from bball_pl.export.options import ExportSettings
@@ -22,6 +21,7 @@ from bball_pl.verify.proof import read_proof, write_proof
 from helpers.photo_faults import Fault, blue_for_red, crop_and_nearest, ignored_orientation
 from helpers.predict_runs import environment
 from helpers.tiny_exports import Tiny, tiny_export
+from helpers.verify_calls import verified
 
 Verify = Callable[..., str]
 
@@ -42,15 +42,7 @@ def copy(tiny: Tiny, tmp_path: Path) -> Tiny:
 @pytest.fixture
 def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
     def call(*words: object, expect: int = 0) -> str:
-        status: object = 0
-        capsys.readouterr()
-        try:
-            cli.main(words=["verify", *map(str, words)])
-        except SystemExit as ended:
-            status = ended.code
-        captured = capsys.readouterr()
-        assert status == expect, captured.out + captured.err
-        return captured.out + captured.err
+        return "".join(verified(words, expect, capsys))
 
     return call
 
