@@ -105,7 +105,7 @@ def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
         check_coreai(deployed, interface)
 
 
-#: Photos that the filters of resizing are compared on: as many as the parity kit has, because each filter answers them all.
+#: Photos that the filters of resizing are compared on: as many as the parity kit has. Each filter answers them all.
 _FILTER_PHOTOS = 20
 #: Suffix of the folder of an export that is not proven.
 REJECTED = ".rejected"
