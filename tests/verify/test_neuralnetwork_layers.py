@@ -132,6 +132,47 @@ def test_padding(tmp_path: Path, kind: str, mode: Any) -> None:
     close(result(tmp_path, build, wanted), wanted)
 
 
+def test_padding_by_axis(tmp_path: Path) -> None:
+    wanted = np.pad(X, ((0, 0), (2, 1), (1, 2), (3, 0)), constant_values=-1.5)
+
+    def build(builder: Any) -> None:
+        builder.add_constant_pad("pad", ["image"], "result", -1.5, pad_amounts=[0, 0, 2, 1, 1, 2, 3, 0])
+
+    close(result(tmp_path, build, wanted), wanted)
+
+
+def positions(side: int, size: int, corners: bool) -> np.ndarray:
+    """Return where each pixel of an enlarged side lies in the original, as the format says."""
+    place = np.arange(size)
+    at = place * (side - 1) / (size - 1) if corners else (place + 0.5) * side / size - 0.5
+    return at.clip(0, side - 1)
+
+
+@pytest.mark.parametrize("mode", ["ALIGN_CORNERS_TRUE", "ALIGN_CORNERS_FALSE"])
+@pytest.mark.parametrize("factors", [(2, 3), (3, 1.5)])
+def test_bilinear_upsampling(tmp_path: Path, mode: str, factors: tuple[float, float]) -> None:
+    wanted = X
+    for axis, factor in zip((2, 3), factors, strict=True):
+        side = wanted.shape[axis]
+        at = positions(side, int(side * factor), mode.endswith("TRUE"))
+        before, part = np.floor(at).astype(int), at % 1
+        after = np.minimum(before + 1, side - 1)
+        weights = part.reshape([-1 if place == axis else 1 for place in range(4)])
+        wanted = wanted.take(before, axis) * (1 - weights) + wanted.take(after, axis) * weights
+
+    def build(builder: Any) -> None:
+        builder.add_upsample("up", *factors, "image", "result", "BILINEAR", mode)
+
+    close(result(tmp_path, build, wanted), wanted)
+
+
+def test_upsampling_by_nearest_neighbours_and_what_is_refused(tmp_path: Path) -> None:
+    wanted = X.repeat(2, 2).repeat(3, 3)
+    close(result(tmp_path, lambda builder: builder.add_upsample("up", 2, 3, "image", "result"), wanted), wanted)
+    with pytest.raises(VerificationError, match="up \\(upsample\\): linearUpsampleMode DEFAULT cannot be checked here"):
+        result(tmp_path, lambda builder: builder.add_upsample("up", 2, 3, "image", "result", "BILINEAR"), wanted)
+
+
 # --- number by number ----------------------------------------------------------------------------------------------
 
 ALPHA = np.array([0.5, -1.5, 0.25], np.float32)
@@ -335,6 +376,21 @@ def test_batch_norm_with_and_without_epsilon(tmp_path: Path) -> None:
             builder.add_batchnorm("bn", 3, gamma, beta, mean, variance, "image", "result", epsilon=stored)
 
         np.testing.assert_allclose(result(tmp_path, build, wanted), wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_instance_norm_takes_the_mean_and_variance_of_the_photo(tmp_path: Path) -> None:
+    gamma, beta = RNG.standard_normal((2, 3))
+    sides = (2, 3)
+    wanted = (X - X.mean(sides, keepdims=True)) / np.sqrt(X.var(sides, keepdims=True) + 0.25)
+    wanted = wanted * gamma.reshape(3, 1, 1) + beta.reshape(3, 1, 1)
+
+    def build(builder: Any) -> None:
+        builder.add_batchnorm(
+            "norm", 3, gamma, beta, None, None, "image", "result",
+            compute_mean_var=True, instance_normalization=True, epsilon=0.25,
+        )  # fmt: skip
+
+    close(result(tmp_path, build, wanted), wanted)
 
 
 @pytest.mark.parametrize("across", [True, False])

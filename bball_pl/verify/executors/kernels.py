@@ -1,4 +1,4 @@
-"""Kernels on torch that both Core ML executors share: convolution, pooling, padding, GELU and reductions.
+"""Kernels on torch that both Core ML executors share: convolution, pooling, padding, upsampling, GELU, reductions.
 
 Padding is a pair (before, after) for each of the last dimensions of a tensor, the outermost of them first.
 """
@@ -128,6 +128,19 @@ def pad(x: Tensor, padding: Padding, mode: str, value: float = 0.0) -> Tensor:
             positions = np.pad(np.arange(size), (before, after), "reflect" if mode == "reflect" else "edge")
             x = x.index_select(dimension, torch.from_numpy(positions))
     return x
+
+
+def upsample_bilinear(x: Tensor, factors: Sequence[float], align_corners: bool) -> Tensor:
+    """Enlarge the height and width of `[B, C, H, W]` by two factors, by bilinear interpolation.
+
+    Raises:
+        ValueError: if a result's side is not a whole number: runtimes differ in whether the coordinates follow from the
+            factor or from the rounded size.
+    """
+    sides = [side * factor for side, factor in zip(x.shape[2:], factors, strict=True)]
+    if any(side != int(side) for side in sides):
+        raise ValueError(f"a result of {sides[0]} × {sides[1]}; expected whole numbers")
+    return F.interpolate(x, [int(side) for side in sides], mode="bilinear", align_corners=align_corners)
 
 
 def gelu(x: Tensor, mode: str) -> Tensor:

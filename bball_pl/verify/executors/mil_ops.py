@@ -151,11 +151,7 @@ def _upsample_bilinear(
 ) -> Tensor:
     if half_pixel_centers not in (None, not align_corners):
         raise ValueError(f"align_corners and half_pixel_centers are both {align_corners}; expected one of them")
-    size = [side * factor for side, factor in zip(x.shape[2:], (scale_factor_height, scale_factor_width), strict=True)]
-    if any(side != int(side) for side in size):
-        # Runtimes differ in whether the coordinates follow from the factor or from the rounded size.
-        raise ValueError(f"a result of {size[0]} × {size[1]}; expected whole numbers")
-    return F.interpolate(x, [int(side) for side in size], mode="bilinear", align_corners=align_corners)
+    return kernels.upsample_bilinear(x, (scale_factor_height, scale_factor_width), align_corners)
 
 
 def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:

@@ -95,13 +95,53 @@ def _padding(p: Parameters) -> Layer:
     return single(run)
 
 
+def _constant_pad(p: Parameters) -> Layer:
+    amounts, value = p.numbers("padAmounts"), float(p.get("value"))
+    p.need(
+        bool(amounts) and len(amounts) % 2 == 0, f"padAmounts has {len(amounts)} numbers; expected two for each axis"
+    )
+    border = list(zip(amounts[::2], amounts[1::2], strict=True))
+
+    def run(x: Tensor) -> Tensor:
+        p.need(x.dim() == len(border), f"an input of shape {list(x.shape)}; expected {len(border)} dimensions")
+        return kernels.pad(x, border, "constant", value)
+
+    return single(run)
+
+
+def _upsample(p: Parameters) -> Layer:
+    mode, linear = p.enum("mode"), p.enum("linearUpsampleMode")
+    fractional = [float(factor) for factor in p.get("fractionalScalingFactor")]
+    factors = fractional or [float(factor) for factor in p.numbers("scalingFactor", 2, (1, 1))]
+    p.need(len(factors) == 2, f"fractionalScalingFactor has {len(factors)} numbers; expected 2")
+    if mode == "NN":
+        p.need(not fractional, "nearest neighbours by a fractional factor cannot be checked here")
+        rows, columns = (int(factor) for factor in factors)
+        return single(lambda x: x.repeat_interleave(rows, -2).repeat_interleave(columns, -1))
+    # The default of old files takes steps of its own between the pixels.
+    p.need(linear.startswith("ALIGN_CORNERS"), f"linearUpsampleMode {linear} cannot be checked here")
+    corners = linear == "ALIGN_CORNERS_TRUE"
+    return _by_picture(p, lambda x: kernels.upsample_bilinear(x, factors, corners))
+
+
 def _batchnorm(p: Parameters) -> Layer:
     shape = (int(p.get("channels")), 1, 1)
-    gamma, beta, mean, variance = (
-        p.weights(name, shape, exact=True).double() for name in ("gamma", "beta", "mean", "variance")
-    )
-    # computeMeanVar and instanceNormalization stay unread: a batch norm that uses the photo's statistics is refused.
-    scale = gamma / (variance + p.nonzero("epsilon", 1e-5)).sqrt()
+    epsilon = p.nonzero("epsilon", 1e-5)
+    gamma, beta = (p.weights(name, shape, exact=True).double() for name in ("gamma", "beta"))
+    of_the_photo = bool(p.get("computeMeanVar") and p.get("instanceNormalization"))
+    p.need(of_the_photo or not p.get("computeMeanVar"), "computeMeanVar without instanceNormalization cannot be checked here")
+    if of_the_photo:
+        p.skip("mean", "variance")
+        factor, offset = gamma.float(), beta.float()
+
+        def normalise(x: Tensor) -> Tensor:
+            _need_rank(p, x, 3)
+            p.need(x.shape[-3] == shape[0], f"{x.shape[-3]} channels; expected {shape[0]}")
+            return _normalised(x, (-2, -1), epsilon) * factor + offset
+
+        return single(normalise)
+    mean, variance = (p.weights(name, shape, exact=True).double() for name in ("mean", "variance"))
+    scale = gamma / (variance + epsilon).sqrt()
     shift = (beta - mean * scale).float()
     scale = scale.float()
     if p.rounded:
@@ -115,16 +155,18 @@ def _batchnorm(p: Parameters) -> Layer:
     return single(run)
 
 
+def _normalised(x: Tensor, dims: tuple[int, ...], epsilon: float) -> Tensor:
+    centred = x - x.mean(dims, keepdim=True)
+    return centred / (centred.square().mean(dims, keepdim=True) + epsilon).sqrt()
+
+
 def _mvn(p: Parameters) -> Layer:
     dims = (-3, -2, -1) if p.get("acrossChannels") else (-2, -1)
     by_variance, epsilon = bool(p.get("normalizeVariance")), p.nonzero("epsilon", 1e-6)
 
     def run(x: Tensor) -> Tensor:
         _need_rank(p, x, 3)
-        centred = x - x.mean(dims, keepdim=True)
-        if not by_variance:
-            return centred
-        return centred / (centred.square().mean(dims, keepdim=True) + epsilon).sqrt()
+        return _normalised(x, dims, epsilon) if by_variance else x - x.mean(dims, keepdim=True)
 
     return single(run)
 
@@ -206,11 +248,13 @@ def _last_pixel_border(kernel: list[int], stride: list[int], amounts: list[int])
 SPATIAL_LAYERS: dict[str, Callable[[Parameters], Layer]] = {
     "batchnorm": _batchnorm,
     "bias": _bias,
+    "constantPad": _constant_pad,
     "convolution": _convolution,
     "mvn": _mvn,
     "padding": _padding,
     "pooling": _pooling,
     "scale": _scale,
+    "upsample": _upsample,
 }
 
 
