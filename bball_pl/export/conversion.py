@@ -74,12 +74,14 @@ def failed_op(error: BaseException) -> str:
 
 @cache
 def mend_coremltools() -> None:
-    """Register ops of torch through coremltools' public decorator: `int` of a tensor of one value, and `addcmul`.
+    """Register ops of torch through coremltools' public decorator: `int`, `addcmul`, `alias`, bicubic resizing.
 
     coremltools 9.0 calls Python's `int` on the value, which numpy 2.4 refuses for arrays with a dimension: every
     network that computes with its shapes (Swin, EdgeNeXt) would fail with a TypeError. It has no `addcmul`, which
-    ConvNeXt V2 needs.
+    ConvNeXt V2 needs, no `upsample_bicubic2d`, with which CrossViT resizes the photo for its second branch, and no
+    `alias`, which torch.export leaves there.
     """
+    import torch
     from coremltools.converters.mil import Builder, register_torch_op
     from coremltools.converters.mil.frontend.torch.ops import _int as original
 
@@ -99,6 +101,31 @@ def mend_coremltools() -> None:
             product = Builder.mul(x=product, y=factor)
         context.add(Builder.add(x=start, y=product, name=node.name), node.name)
 
+    def upsample_bicubic2d(context: Any, node: Any) -> None:
+        # A trace has names of constants, an exported program the values themselves.
+        first, *others = node.inputs
+        values = [getattr(context[other], "val", None) if isinstance(other, str) else other for other in others]
+        wanted, corners, scales = values
+        result = context[first]
+        # Bicubic resizing of a known size is a product with one matrix for rows and one for columns.
+        for place, side in enumerate(int(side) for side in result.shape[2:]):
+            matrix = torch.ops.aten.upsample_bicubic2d.vec(
+                torch.eye(side).reshape(1, side, side, 1),
+                None if wanted is None else [int(wanted[place]), 1],
+                bool(corners),
+                None if scales is None else [float(scales[place]), 1.0],
+            ).reshape(side, -1)
+            if place == 0:
+                result = Builder.matmul(x=matrix.T.contiguous().numpy(), y=result)
+            else:
+                result = Builder.matmul(x=result, y=matrix.numpy(), name=node.name)
+        context.add(result, node.name)
+
+    def alias(context: Any, node: Any) -> None:
+        context.add(Builder.identity(x=context[node.inputs[0]], name=node.name), node.name)
+
     register: Callable[..., Any] = register_torch_op
+    register(alias, override=True)
+    register(upsample_bicubic2d, torch_alias=["upsample_bicubic2d.vec"], override=True)
     register(_int, torch_alias=["int"], override=True)
     register(addcmul, override=True)

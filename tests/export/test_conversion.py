@@ -46,6 +46,19 @@ class Windows(nn.Module):
         return result
 
 
+class Smaller(nn.Module):
+    """What CrossViT does: a second branch sees the photo at another size."""
+
+    def __init__(self, corners: bool) -> None:
+        super().__init__()
+        self.corners, self.head = corners, nn.Conv2d(3, 3, (28, 45))
+
+    def forward(self, images: Tensor) -> Tensor:
+        smaller = F.interpolate(images, size=(28, 45), mode="bicubic", align_corners=self.corners)
+        result: Tensor = self.head(smaller).flatten(1)
+        return result / 100
+
+
 class Bessel(nn.Module):
     """An op that no converter has."""
 
@@ -80,6 +93,20 @@ def test_ops_that_converters_lack_or_misread_are_mended(tmp_path: Path, form: An
         write_onnx(model, onnx_file, *about(model))
     path = tmp_path / f"model.{suffix}"
     write_coreml(model, path, *about(model), form, target, route, "fp32", onnx_file)
+    np.testing.assert_allclose(runner_for(path).probabilities(photo), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", list(TARGETS))
+@pytest.mark.parametrize(("route", "corners"), [("trace", False), ("export", True), ("trace", True)])
+def test_bicubic_resizing_is_written_as_products(tmp_path: Path, form: Any, route: Route, corners: bool) -> None:
+    model = deployed(Smaller(corners))
+    suffix, target = TARGETS[form]
+    photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    with torch.inference_mode():
+        expected = model(torch.tensor(photo).permute(2, 0, 1)[None].float()).numpy()[0]
+    path = tmp_path / f"model.{suffix}"
+    write_coreml(model, path, *about(model), form, target, route, "fp32")
+    assert expected.max() < 0.9
     np.testing.assert_allclose(runner_for(path).probabilities(photo), expected, atol=1e-5)
 
 

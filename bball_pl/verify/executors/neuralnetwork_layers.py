@@ -129,7 +129,10 @@ def _batchnorm(p: Parameters) -> Layer:
     epsilon = p.nonzero("epsilon", 1e-5)
     gamma, beta = (p.weights(name, shape, exact=True).double() for name in ("gamma", "beta"))
     of_the_photo = bool(p.get("computeMeanVar") and p.get("instanceNormalization"))
-    p.need(of_the_photo or not p.get("computeMeanVar"), "computeMeanVar without instanceNormalization cannot be checked here")
+    p.need(
+        of_the_photo or not p.get("computeMeanVar"),
+        "computeMeanVar without instanceNormalization cannot be checked here",
+    )
     if of_the_photo:
         p.skip("mean", "variance")
         factor, offset = gamma.float(), beta.float()
