@@ -169,6 +169,33 @@ def video(
     _collect(lambda web: Clips(paths, per_second, scenes, author, licence), Web(), collecting)
 
 
+def app(
+    paths: list[Path],
+    /,
+    *,
+    out: Path | None = None,
+    author: str = "",
+    licence: str = "",
+    dry_run: bool = False,
+) -> None:
+    """Collect the checked photos that the app has exported, for training only, each with the class that it was given.
+
+    A photo that came before gets the class that was given last; one that was relabelled at a computer keeps that.
+
+    Args:
+        paths: ZIP files of the app.
+        out: folder for the photos: an inbox, or a dataset with a folder train (default: data/inbox/app).
+        author: photographer of the photos whose ZIP file names none.
+        licence: licence of the photos whose ZIP file names none, as an SPDX identifier if there is one.
+        dry_run: say what would be collected; write nothing.
+    """
+    from bball_pl.collect.app import merge_corrections, merged_lines
+
+    root = require_folder(out or project.ROOT / "data" / "inbox" / "app")
+    for line in merged_lines(merge_corrections(paths, root, author, licence, dry_run), root, dry_run):
+        print(line)
+
+
 def _from_web(make: Callable[[Web], Source], fetching: Fetching, collecting: Collecting) -> None:
     from bball_pl.collect.client import Web
 
@@ -201,4 +228,4 @@ class Sources(dict[str, Callable[..., None]]):
     about = "Collect photos into data/inbox/SOURCE, each with its origin and its licence."
 
 
-SOURCES = Sources({function.__name__: function for function in (facebook, commons, openverse, local, video)})
+SOURCES = Sources({function.__name__: function for function in (facebook, commons, openverse, local, video, app)})

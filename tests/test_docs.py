@@ -18,7 +18,7 @@ PAGES = sorted(
     if not path.relative_to(ROOT).parts[0].startswith(".") and "node_modules" not in path.parts
 )
 #: Each source of collect has its options.
-SOURCES = ("facebook", "commons", "openverse", "local", "video")
+SOURCES = ("facebook", "commons", "openverse", "local", "video", "app")
 
 
 @cache

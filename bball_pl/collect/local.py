@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bball_pl.collect.app import is_corrections
 from bball_pl.collect.sanitise import sniff
 from bball_pl.collect.source import Candidate, CollectError, LeftOut, SkippedError
 from bball_pl.errors import PhotoError
@@ -185,6 +186,11 @@ class Local:
     def _zip(self, file: Path, inside: Path) -> Iterator[Candidate | LeftOut]:
         try:
             with zipfile.ZipFile(file) as opened:
+                if is_corrections(opened):
+                    # Here they would lose their classes and come into test.
+                    reason = "corrections of the app: use the source `app`"
+                    yield LeftOut(str(file), file.stem, inside.as_posix(), reason)
+                    return
                 for info in sorted(opened.infolist(), key=lambda info: info.filename):
                     # The name is displayed only, never used as a path.
                     parts = [

@@ -15,6 +15,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.files import write_text
+from bball_pl.moves import NO_MOVE
 from bball_pl.photos.tree import Photo
 
 # Random divisions to try before the folds are made larger, if none has every class on both sides.
@@ -26,9 +27,10 @@ _COLUMNS = ("path", "class", "split", "group")
 def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[list[Photo], list[Photo]]:
     """Divide training photos into those to train on and those to validate on.
 
-    Photos of one group stay together, and so do photos with the same bytes; a photo without a group stands alone. The
-    result depends on the photos' names, contents and groups and on the seed, not on the order of the list or on the
-    dataset's location.
+    Photos of one group stay together, and so do photos with the same bytes; a photo without a group stands alone.
+    Photos that are for training only are trained on, with their groups; the share is one of the others. The result
+    depends on the photos' names, contents and groups and on the seed, not on the order of the list or on the dataset's
+    location.
 
     Args:
         photos: photos of the folder `train`.
@@ -37,16 +39,27 @@ def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
         seed: random seed of the division.
 
     Returns:
-        (train, val), each sorted by relative name; every class is in both.
+        (train, val), each sorted by relative name; every class is in both, but that `none` may be in train only.
 
     Raises:
         ConfigError: if the fraction is out of range.
-        DatasetError: if a class has only one group, or no division has every class on both sides.
+        DatasetError: if a class has only one group, or only photos for training, or no division has every class on
+            both sides.
     """
     if not 0 < fraction <= 0.5:
         raise ConfigError(f"--data.val_fraction is {fraction}; expected more than 0 and at most 0.5, such as 0.15.")
     photos = sorted(photos, key=lambda photo: photo.relative)
-    targets = np.array([photo.target for photo in photos])
+    bound = _for_training(photos, _groups(photos))
+    pinned = [photo for photo, is_bound in zip(photos, bound, strict=True) if is_bound]
+    photos = [photo for photo, is_bound in zip(photos, bound, strict=True) if not is_bound]
+    lacking = {photo.class_name for photo in pinned} - {photo.class_name for photo in photos} - {NO_MOVE.name}
+    if lacking or not photos:
+        names = ", ".join(sorted(lacking) or sorted({photo.class_name for photo in pinned}))
+        raise DatasetError(
+            f"all training photos of {names} are for training only (column use of photos.csv), and none of them can be "
+            "in val. Add photos of it from elsewhere, or add a folder 'val' beside 'train'."
+        )
+    targets = _counted([photo.target for photo in photos])
     groups = _groups(photos)
     _refuse_single_groups(photos, groups)
     # A share of 0.15 is 1 fold of 7, 0.3 is 3 of 10: few large folds are better stratified than many small ones.
@@ -62,8 +75,9 @@ def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
         if candidates:
             val = min(candidates, key=lambda val: _unevenness(targets, val, fraction))
             chosen = set(val.tolist())
+            train = [photo for position, photo in enumerate(photos) if position not in chosen]
             return (
-                [photo for position, photo in enumerate(photos) if position not in chosen],
+                sorted([*train, *pinned], key=lambda photo: photo.relative),
                 [photo for position, photo in enumerate(photos) if position in chosen],
             )
     raise DatasetError(
@@ -76,7 +90,8 @@ def split_train(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
 def cross_validation_folds(photos: Sequence[Photo], count: int, seed: int) -> list[tuple[list[int], list[int]]]:
     """Divide photos into folds, each of which is held out once while the others are trained on.
 
-    Groups and photos with the same bytes stay together, as in `split_train`, and classes are spread evenly.
+    Groups and photos with the same bytes stay together, as in `split_train`, and classes are spread evenly. Photos that
+    are for training only, and their groups, are in no fold and always trained on.
 
     Args:
         photos: sorted by relative name.
@@ -87,9 +102,13 @@ def cross_validation_folds(photos: Sequence[Photo], count: int, seed: int) -> li
         Positions of the photos to train on and of those held out, per fold, both ascending; every class is among the
         former. Empty if no division into two or more folds has every class in training.
     """
-    targets = np.array([photo.target for photo in photos])
     groups = _groups(photos)
     everything = np.arange(len(photos))
+    free = np.flatnonzero(~_for_training(photos, groups))
+    if not len(free):
+        return []
+    targets = _counted([photos[position].target for position in free.tolist()])
+    groups = groups[free]
     most = min(count, len(np.unique(groups)), int(np.bincount(targets).max()))
     for folds in range(most, 1, -1):
         candidates = []
@@ -99,7 +118,7 @@ def cross_validation_folds(photos: Sequence[Photo], count: int, seed: int) -> li
                 candidates.append(parts)
         if candidates:
             best = min(candidates, key=lambda parts: sum(_unevenness(targets, part, 1 / folds) for part in parts))
-            return [(np.setdiff1d(everything, part).tolist(), np.sort(part).tolist()) for part in best]
+            return [(np.setdiff1d(everything, free[part]).tolist(), np.sort(free[part]).tolist()) for part in best]
     return []
 
 
@@ -162,6 +181,17 @@ def _groups(photos: Sequence[Photo]) -> np.ndarray:
         linked.merge(end, content)
     numbers = {root: number for number, root in enumerate(dict.fromkeys(linked[end] for end in ends))}
     return np.array([numbers[linked[end]] for end in ends])
+
+
+def _counted(targets: Sequence[int]) -> np.ndarray:
+    """Return the targets counted from 0 without gaps: those of photos for training only may be missing."""
+    found: np.ndarray = np.unique(np.array(targets), return_inverse=True)[1]
+    return found
+
+
+def _for_training(photos: Sequence[Photo], groups: np.ndarray) -> np.ndarray:
+    """Return whether each photo is in a group with one that is for training only, bool `[N]`."""
+    return np.isin(groups, groups[np.array([photo.for_training for photo in photos], bool)])
 
 
 def _refuse_single_groups(photos: Sequence[Photo], groups: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from bball_pl.errors import DatasetError
 from bball_pl.files import has_control
 from bball_pl.moves import NO_MOVE, UNSORTED, display_name, sort_class_names
-from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE
+from bball_pl.photos.photos_csv import FOR_TRAINING, PHOTOS_CSV, QUARANTINE
 from bball_pl.photos.tree import (
     SPLITS,
     NoPhotosError,
@@ -93,7 +93,8 @@ def scan_dataset(
 
     Raises:
         DatasetError: As in `find_class_names` and `PhotoTree.scan`; if `test` or `val` lacks a class or has one that
-            `train` lacks; if `photos.csv` names a file that is not there or contradicts a photo's folder.
+            `train` lacks; if `photos.csv` names a file that is not there, contradicts a photo's folder, or says that a
+            photo outside of `train` is for training only.
     """
     root = Path(root)
     names = find_class_names(root, given)
@@ -162,6 +163,8 @@ def _refuse_contradictions(tree: PhotoTree, photos: Sequence[Photo]) -> None:
             # Photos outside the splits and of classes that are left out are no contradiction.
             if not (tree.root / relative).exists():
                 problems.append(f"row {number}: {relative} is not there")
+        elif row.get("use") == FOR_TRAINING and split_of(relative.split("/")[0]) != "train":
+            problems.append(f"row {number}: {relative} is for training only (column use)")
         elif nfc(row["class"]) != nfc(folders[relative]):
             problems.append(f"row {number}: {relative} has the class '{row['class']}'")
     if problems:

@@ -99,6 +99,11 @@ COLUMNS = (
     *("time", "attribution", "restrictions"),
 )
 _REQUIRED = ("path", "class")
+#: Further columns of photos that a model was asked for and a person has corrected: how the photo may be used
+#: (`FOR_TRAINING` or empty), the model's answer and its probability. A table has them if one of its photos does.
+CORRECTION_COLUMNS = ("use", "answer", "probability")
+#: The column `use` of a photo that may be trained on and never measured on.
+FOR_TRAINING = "train"
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bball_pl.errors import DatasetError
-from bball_pl.moves import MOVES, UNSORTED, sort_class_names
+from bball_pl.moves import MOVES, NO_MOVE, UNSORTED, sort_class_names
 from bball_pl.photos.labels_csv import Decision, absolute, decisions, home_of
-from bball_pl.photos.photos_csv import PHOTOS_CSV, QUARANTINE, Row, read_rows
+from bball_pl.photos.photos_csv import FOR_TRAINING, PHOTOS_CSV, QUARANTINE, Row, read_rows
 
 if TYPE_CHECKING:
     from bball_pl.photos.measurements import Measurements
@@ -74,6 +74,11 @@ class Photo:
     def usable(self) -> bool:
         """Whether it was measured and can be decoded."""
         return self.measurements is not None and not self.measurements.problem
+
+    @property
+    def for_training(self) -> bool:
+        """Whether it may be trained on and never measured on, as its row says: a model's errors are no fair sample."""
+        return self.row.get("use") == FOR_TRAINING
 
 
 class NoPhotosError(DatasetError):
@@ -136,8 +141,8 @@ class PhotoTree:
         Args:
             root: The folder; its folder `quarantine` is left out.
             class_names: Names of the class folders, compared in Unicode's form NFC. Default: the folders in the splits
-                of a dataset; elsewhere the three moves if folders of two or more of them exist, else the folders
-                below the root or below a photos.csv, and the classes in the tables.
+                of a dataset; elsewhere the three moves if folders of two or more of them exist, with `none` if there
+                is such a folder, else the folders below the root or below a photos.csv, and the classes in the tables.
             home: Folder of the journal. Default: see `home_of`.
             movable: Only files that may be moved: links are counted and not followed, folders that cannot be listed
                 are passed over, and a tree may be empty.
@@ -314,9 +319,11 @@ class PhotoTree:
             splits = split_folders(self.root).values()
             return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
         folders = [_above_unsorted(parts[:-1]) for parts in relatives]
-        moves = {move.name for move in MOVES} & {name for parts in folders for name in parts}
+        found = {name for parts in folders for name in parts}
+        moves = {move.name for move in MOVES} & found
         if len(moves) > 1 or (moves and not self._tables):
-            return [move.name for move in MOVES if len(moves) > 1 or move.name in moves]
+            of_moves = [move.name for move in MOVES if len(moves) > 1 or move.name in moves]
+            return [*of_moves, *({NO_MOVE.name} & found)]
         below = [_above_unsorted(path.relative_to(self._row(path)[1] or self.root).parts[:-1]) for path in images]
         names = {nfc(parts[0]) for parts in below if parts}
         names |= {nfc(row["class"]) for rows in self._tables.values() for row in rows.values()}

@@ -96,6 +96,11 @@ class Unit:
         return {photo.class_name for photo in (*self.new, *self.settled)}
 
     @property
+    def for_training(self) -> bool:
+        """Whether one of its photos is for training only: then all of them are, or a copy would be measured on."""
+        return any(photo.for_training for photo in (*self.new, *self.settled))
+
+    @property
     def splits(self) -> list[str]:
         """The splits of the settled photos."""
         return sorted({photo.split for photo in self.settled}, key=SPLITS.index)
@@ -144,7 +149,8 @@ def plan_split(
     """Assign the photos of a tree to the splits of a dataset.
 
     Photos of one group, and copies of one picture, go to the same split. A photo that has a split keeps it, and the
-    rest of its unit joins it. The result depends on the photos, their groups and the seed, not on their order.
+    rest of its unit joins it. A photo for training only goes to train, and the rest of its unit joins it. The result
+    depends on the photos, their groups and the seed, not on their order.
 
     Args:
         tree: Measured photos; those without a class are left out.
@@ -163,6 +169,12 @@ def plan_split(
     for unit in units:
         splits = unit.splits
         why = f"belongs to photos that are in {' and in '.join(splits)} already"
+        if unit.for_training and set(splits) - {"train"}:
+            # It shows what a photo shows that is measured on: it is not trained on.
+            plan.leave_out((photo for photo in unit.new if photo.for_training), why)
+            unit.new = [photo for photo in unit.new if not photo.for_training]
+        elif unit.for_training:
+            splits, why = ["train"], "is for training only, or belongs to such a photo"
         _name_group(unit, plan)
         if tree.has_splits:
             # A dataset already: what its maker decided stays.

@@ -24,7 +24,15 @@ from bball_pl.moves import UNSORTED, display_name
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.labels_csv import LABELS, home_of, is_labels
 from bball_pl.photos.measurements import format_dhash
-from bball_pl.photos.photos_csv import COLUMNS, PHOTOS_CSV, AppendTable, Row, printable, read_photos_csv
+from bball_pl.photos.photos_csv import (
+    COLUMNS,
+    CORRECTION_COLUMNS,
+    PHOTOS_CSV,
+    AppendTable,
+    Row,
+    printable,
+    read_photos_csv,
+)
 from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import SPLITS, NoPhotosError, Photo, PhotoTree, is_image, split_folders, split_of, walk
 from bball_pl.split.assign import Plan, plan_split
@@ -239,7 +247,9 @@ def _write(made: Split, settings: SplitSettings, console: Console | None) -> Non
 def _write_rows(out: Path, made: Split) -> None:
     old = AppendTable(out / PHOTOS_CSV, COLUMNS).rows()
     # A table written by hand may lack columns that the next run needs.
-    table = AppendTable(out / PHOTOS_CSV, list(dict.fromkeys([*(old[0] if old else ()), *COLUMNS])))
+    photos = [*made.plan.names, *made.existing.settled]
+    more = [name for name in CORRECTION_COLUMNS if any(photo.row.get(name) for photo in photos)]
+    table = AppendTable(out / PHOTOS_CSV, list(dict.fromkeys([*(old[0] if old else ()), *COLUMNS, *more])))
     rows = {row["path"].strip(): row for row in old}
     groups, sources = made.plan.groups, {photo.sha256: photo for photo in made.tree.photos if photo.sha256}
     for photo in made.existing.settled:
