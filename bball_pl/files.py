@@ -45,6 +45,32 @@ def has_control(name: str) -> bool:
     return any(unicodedata.category(sign) in {"Cc", "Zl", "Zp"} for sign in name)
 
 
+#: Signs that a file system of a usual computer does not take in a name.
+_REFUSED_SIGNS = frozenset('/\\:*?"<>|')
+
+
+def folder_name_problem(name: str) -> str:
+    """Return why a text cannot name a folder on every usual system, in one clause; empty if it can.
+
+    The app decides by the same rule (`FolderName` in ios/), and both are held against the same vectors. It names
+    categories of Unicode, not a function of either language: what Foundation calls control characters, Python does not.
+    Invisible signs (category Cf: joiners, direction marks, a byte order mark) are refused because two classes that
+    differ in them alone look the same; emoji that are joined of several are among them.
+    """
+    categories = [unicodedata.category(sign) for sign in name]
+    if not name:
+        return "it is empty"
+    if any(category in {"Cc", "Cf", "Cs", "Zl", "Zp"} for category in categories):
+        return "it has a line break, a control character or an invisible sign"
+    if "Zs" in {categories[0], categories[-1]}:
+        return "it begins or ends with a space"
+    if "." in {name[0], name[-1]}:
+        return "it begins or ends with a dot"
+    if found := sorted(_REFUSED_SIGNS & set(name)):
+        return f"it has {' '.join(found)}"
+    return "it is longer than 200 bytes" if len(name.encode()) > 200 else ""
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path, whose file becomes `path` when the body ends without an exception.

@@ -19,7 +19,7 @@ from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.coreml import check_coreml
 from bball_pl.export.formats import NEURAL_NETWORK_TARGET, STEM, Export, VerifiedFiles
 from bball_pl.export.handover.card import write_card
-from bball_pl.export.handover.contract import model_sha256, write_contract
+from bball_pl.export.handover.contract import check_class_names, model_sha256, write_contract
 from bball_pl.export.handover.device import DeviceRecord, refuse_strangers
 from bball_pl.export.handover.kit import is_core_ml, write_kit
 from bball_pl.export.handover.readme import write_readme
@@ -90,8 +90,10 @@ def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
     ONNX is not tried: that takes as long as its export, which is the first to be written.
 
     Raises:
-        ConfigError: if a converter cannot read an op; the message names it and says how to go on.
+        ConfigError: if a converter cannot read an op; the message names it and says how to go on. Likewise if the
+            classes cannot be those of a contract (`check_class_names`).
     """
+    check_class_names(model.class_names)
     interface = interface_for(model.class_names, settings.interface, settings.labels)
     # A copy: the deployed model changes the network's padding and memory format.
     deployed = DeployModel(copy.deepcopy(model.classifier), model.rule.temperature).eval()

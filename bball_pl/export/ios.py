@@ -9,8 +9,8 @@ from typing import Any
 
 from bball_pl.errors import ConfigError, RunError, VerificationError
 from bball_pl.export.formats import STEM
-from bball_pl.export.handover.contract import CONTRACT, model_sha256
-from bball_pl.files import has_control, staged_folder, write_problem
+from bball_pl.export.handover.contract import CONTRACT, check_class_names, model_sha256
+from bball_pl.files import staged_folder, write_problem
 from bball_pl.project import CLONE
 
 #: The app package.
@@ -32,8 +32,8 @@ def install_in_app(export: Path, app: Path = APP) -> Path:
         The folder with both. An older pair is replaced as a whole, and kept if anything fails.
 
     Raises:
-        ConfigError: if the export has no ML Program, `app` is not the app package, or a class name cannot name a folder
-            on every system, as the app's corrections need it.
+        ConfigError: if the export has no ML Program, `app` is not the app package, or the app would refuse the classes
+            (`check_class_names`).
         VerificationError: if the export is not proven, its proof lacks the ML Program, or the ML Program is not the one
             that the contract describes.
         RunError: if the disk is full or the app cannot be written.
@@ -46,10 +46,8 @@ def install_in_app(export: Path, app: Path = APP) -> Path:
     contract = _read(export / CONTRACT)
     target = app / MODEL_FOLDER
     try:
-        for name in (item["name"] for item in contract["classes"]):
-            if not name or name != name.strip() or name[0] == "." or has_control(name) or set(name) & set('/\\:"'):
-                raise ConfigError(f"the class {name!r} cannot name a folder in the app. Rename it and fit again.")
         described = contract["model"] == {"file": _PACKAGE, "sha256": model_sha256(export / _PACKAGE)}
+        check_class_names([item["name"] for item in contract["classes"]])
     except (KeyError, TypeError) as error:
         raise VerificationError(f"{export / CONTRACT} is no contract ({error!r}). Run bball export again.") from None
     if not described:

@@ -8,9 +8,9 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bball_pl.evaluate.calibration import threshold_for
-from bball_pl.photos.dataset_layout import scan_dataset
-from bball_pl.photos.photos_csv import COLUMNS, PhotoRecord, read_photos_csv, write_photos_csv
+from bball_pl.collect.app import merge_corrections
+from bball_pl.evaluate.calibration import UNSURE, Answer, threshold_for
+from bball_pl.export.handover.device import COMPUTE, THERMAL, read_device
+from bball_pl.files import folder_name_problem
+from bball_pl.moves import NO_MOVE
+from bball_pl.photos.photos_csv import COLUMNS, CORRECTION_COLUMNS, read_rows
+from bball_pl.predict.timeline import clock, find_segments, smooth
 
-from helpers import ios_twins
-from helpers.fit_runs import environment
-from helpers.ios_swift import IOS, VECTORS, contract_keys
+from helpers import ios_camera, ios_twins
+from helpers.ios_archives import jpeg
+from helpers.ios_camera import FRAMES_PER_SECOND
+from helpers.ios_swift import APP, IOS, VECTORS, contract_keys
 
 vectors: dict[str, Any] = json.loads(VECTORS.read_text(encoding="utf-8"))
 
@@ -124,57 +129,130 @@ def test_unzip_and_tables_agree_with_other_programs(tmp_path: Path) -> None:
         assert list(csv.reader(io.StringIO(item["text"], newline=""))) == item["rows"]
 
 
-def test_corrections_are_read_as_training_data(tmp_path: Path) -> None:
+def test_corrections_are_collected_as_training_data(tmp_path: Path) -> None:
     item = vectors["corrections"][0]
-    folders, photos, table = ios_twins.corrections(item["entries"], item["classNames"])
+    rights = item["author"], item["licence"]
+    folders, photos, table = ios_twins.corrections(item["entries"], item["classNames"], *rights)
     assert (folders, table) == (item["folders"], item["table"])
     assert photos == [(photo["file"], photo["path"]) for photo in item["photos"]]
-    root = tmp_path / "corrections"
-    archive = _archive(item, tmp_path / "corrections.zip")
-    zipfile.ZipFile(archive).extractall(root)
-    dataset = scan_dataset(root)
-    # Of two entries with the same bytes the later one counts; nobody looked at a.jpg; "../up" is not a folder's name.
-    assert {(photo.class_name, photo.group) for photo in dataset.photos} == {
-        ("layup", "phone-2026-11-23"),
-        ("shoot", "phone-2026-11-23"),
-        ("灌籃", "phone-2026-11-23"),
+    # Of two entries with the same bytes the one that was looked at later counts; nobody looked at a.jpg; "../up" is not
+    # a folder's name.
+    archive = tmp_path / "corrections.zip"
+    files = [("photos.csv", table.encode())]
+    files += [(photo["path"], jpeg(number)) for number, photo in enumerate(item["photos"])]
+    archive.write_bytes(ios_twins.zip_bytes([2026, 11, 23, 19, 2, 11], item["folders"], files))
+    assert merge_corrections([archive], tmp_path / "inbox").new == {"dribble": 1, "layup": 1, "none": 1, "灌籃": 1}
+    rows = read_rows(tmp_path / "inbox" / "photos.csv").values()
+    assert {(row["class"], row["group"], row["time"], row["answer"]) for row in rows} == {
+        ("layup", "phone-2026-11-23", "2026-11-23", "shoot"),
+        ("dribble", "phone-2026-11-22", "2026-11-22", "dribble"),
+        ("灌籃", "phone-2026-11-23", "2026-11-23", "layup"),
+        ("none", "phone-undated", "", "shoot"),
     }
-    assert dataset.class_names == ["dribble", "layup", "shoot", "灌籃"], "every class has a folder, photos or not"
-    records = read_photos_csv(root / "photos.csv")
-    assert [record.path for record in records] == sorted(photo.relative for photo in dataset.photos)
-    assert all(len(record.sha256) == 64 for record in records)
-    assert table.split("\n")[0].split(",")[:10] == list(COLUMNS[:10])
+    assert {(row["author"], row["licence"], row["use"]) for row in rows} == {(*rights, "train")}
+    assert table.split("\n")[0] == ",".join([*COLUMNS, *CORRECTION_COLUMNS, "checked"])
 
 
-def test_the_readmes_way_joins_corrections_with_a_dataset(tmp_path: Path) -> None:
-    root = tmp_path / "data" / "photos"
-    for name in ("shoot", "dribble", "layup", "灌籃"):
-        (root / "train" / name).mkdir(parents=True)
-        (root / "train" / name / "old.jpg").write_bytes(b"old")
-    write_photos_csv(root / "photos.csv", [PhotoRecord("train/shoot/old.jpg", "shoot", group="game 1")])
-    _archive(vectors["corrections"][0], tmp_path / "BasketballMoves-2026-11-23.zip")
-    readme = (IOS / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    groups = {photo.relative: photo.group for photo in scan_dataset(root).photos}
-    assert groups["train/shoot/old.jpg"] == "game 1"
-    assert sorted(groups.values()) == ["", "", "", "game 1", *["phone-2026-11-23"] * 3]
+def test_one_rule_for_the_names_of_classes() -> None:
+    for item in vectors["folderNames"]:
+        assert (folder_name_problem(item["name"]) == "") == item["safe"], ascii(item["name"])
+    assert {item["safe"] for item in vectors["folderNames"]} == {True, False}
+    name_of = re.search(r'noMove = "(\w+)"', (APP / "Model" / "FolderName.swift").read_text())
+    assert name_of is not None
+    assert name_of[1] == NO_MOVE.name
 
 
-def test_days_names_and_fingerprints() -> None:
+def test_every_path_of_the_camera_ends_in_a_picture_or_in_a_way_out() -> None:
+    for item in vectors["camera"]:
+        found = ios_camera.walk([step["event"] for step in item["steps"]])
+        for (state, effects), step in zip(found, item["steps"], strict=True):
+            assert (state.screen, effects) == (step["screen"], step["effects"]), (item["name"], step)
+    assert {item["screen"]: item["exits"] for item in vectors["cameraExits"]} == ios_camera.EXITS
+    shown = {step["screen"] for item in vectors["camera"] for step in item["steps"]}
+    assert shown == set(ios_camera.EXITS), "every screen is among the vectors"
+    good = ["appear", "allowed", "heat:nominal", "retry", "modelReady", "started", "interruptionEnded"]
+    for state, way in ios_camera.reachable().items():
+        if state.visible and state.screen in {"loading", "starting"}:
+            # Something is under way whose end is an event: a load, the system's alert, or a start with its timeout.
+            assert state.model == "loading" or state.permission == "asking" or state.session == "starting", way
+        elif state.visible and state.screen != "live":
+            assert ios_camera.EXITS[state.screen], way
+        # From everywhere a picture is a few good events away.
+        after = state
+        for event in good:
+            after, _ = after.after(event)
+        assert after.screen == "live", way
+        # The camera is on only while somebody looks and a model answers.
+        assert state.runs or state.session == "off", way
+        assert state.screen != "live" or state.session == "running", way
+
+
+def test_a_start_in_landscape_is_turned_when_the_session_has_an_input() -> None:
+    effects = [
+        e for _, done in ios_camera.walk(["rotated:0", "modelReady", "appear", "allowed", "started"]) for e in done
+    ]
+    assert effects == ["ask", "start", "turn:0", "rate:30"]
+
+
+def test_regions_and_zoom() -> None:
+    for item in vectors["regions"]:
+        if item["move"] is not None:
+            found = ios_camera.moved(item["region"], *item["move"])
+        else:
+            found = ios_camera.scaled(item["region"], item["scale"])
+        assert found == pytest.approx(item["result"])
+        x, y, width, height = found
+        assert min(x, y) >= 0
+        assert max(x + width, y + height) <= 1 + 1e-12
+    for item in vectors["regionPixels"]:
+        left, bottom, wide, high = ios_camera.pixels(item["region"], item["width"], item["height"])
+        assert [left, bottom, wide, high] == item["pixels"]
+        assert min(left, bottom) >= 0
+        assert 0 < wide <= item["width"] - left
+        assert 0 < high <= item["height"] - bottom
+    for item in vectors["frames"]:
+        assert ios_camera.frame(tuple(item["picture"]), tuple(item["view"])) == pytest.approx(item["frame"])
+    for item in vectors["zoom"]:
+        assert ios_camera.zoom(*(item[key] for key in ("start", "pinch", "least", "camera"))) == item["factor"]
+
+
+def test_a_video_has_the_timeline_of_bball_predict() -> None:
+    for item in vectors["timeline"]:
+        seconds, rows = np.array(item["seconds"]), np.array(item["probabilities"])
+        smoothed: Sequence[np.ndarray] = list(smooth(seconds, rows, item["halfWidth"])) if item["seconds"] else []
+        np.testing.assert_allclose(smoothed, item["smoothed"], atol=1e-9)
+        answers = []
+        for row in smoothed:
+            best, sure = ios_twins.answer(list(row), item["threshold"]) or (0, False)
+            answers.append(Answer(str(best) if sure else UNSURE, str(best), float(row[best]), {}))
+        segments = find_segments(item["seconds"], answers, item["end"])
+        for found, wanted in zip(segments, item["segments"], strict=True):
+            assert (found.start, found.end, found.samples) == (wanted["start"], wanted["end"], wanted["frames"])
+            assert found.label == (UNSURE if wanted["answer"] is None else str(wanted["answer"]))
+            assert found.confidence == pytest.approx(wanted["probability"])
+    for item in vectors["clock"]:
+        assert clock(item["seconds"]) == item["text"]
+
+
+def test_device_json_of_the_app_is_read_by_the_export(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    record = vectors["deviceRecord"]["record"]
+    path.write_text(json.dumps(record))
+    found = read_device(path)
+    assert (found.device, found.system, found.photos) == ("iPhone17,1", "iOS 18.1", 20)
+    assert [(run.compute, run.passed, run.thermal) for run in found.runs] == [
+        ("all", True, "nominal"),
+        ("cpuOnly", False, "unknown"),
+    ]
+    assert found.runs[1].vision_largest_difference is None
+    units = dict(re.findall(r'case \.(\w+): return "(\w+)"', (APP / "Model" / "ComputeChoice.swift").read_text()))
+    assert set(units.values()) == set(COMPUTE)
+    assert {*FRAMES_PER_SECOND, "unknown"} == set(THERMAL)
+
+
+def test_days_and_fingerprints() -> None:
     for item in vectors["captureDay"]:
         assert ios_twins.capture_day(item["exif"]) == item["day"]
-    for item in vectors["folderNames"]:
-        assert ios_twins.folder_name_is_safe(item["name"]) == item["safe"]
     for item in vectors["fingerprint"]:
         assert ios_twins.fingerprint_text(item["digests"]) == item["text"]
 
@@ -189,10 +267,3 @@ def test_swifts_own_tests_pass(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Executed \d\d tests, with 0 failures", done.stdout + done.stderr)
-
-
-def _archive(item: dict[str, Any], path: Path) -> Path:
-    files = [("photos.csv", item["table"].encode())]
-    files += [(photo["path"], photo["file"].encode()) for photo in item["photos"]]
-    path.write_bytes(ios_twins.zip_bytes([2026, 11, 23, 19, 2, 11], item["folders"], files))
-    return path

@@ -118,7 +118,8 @@ def test_no_class_size_or_threshold_stands_in_swift() -> None:
         assert not {text(node) for node in of_type(tree(path), "integer_literal")} & {"224", "240", "288", "299"}
         numbers = {text(node) for node in of_type(tree(path), "real_literal")}
         fractions |= {(path.stem, number) for number in numbers if 0 < float(number) < 1}
-    assert fractions == {("CameraPreview", "0.3"), ("Picture", "0.9")}, "a delay in seconds, and the quality of JPEGs"
+    # A delay in seconds, the quality of JPEGs, the smallest region, and the window in which a video is smoothed.
+    assert fractions == {("CameraPreview", "0.3"), ("Picture", "0.9"), ("Region", "0.125"), ("Timeline", "0.75")}
 
 
 def test_every_text_is_there_in_both_languages() -> None:

@@ -7,18 +7,21 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from unicodedata import normalize
 
+from bball_pl.files import folder_name_problem
 from bball_pl.photos.photos_csv import COLUMNS as PHOTO_COLUMNS
+from bball_pl.photos.photos_csv import CORRECTION_COLUMNS
 
-#: The app knows nothing of the last three: time, attribution, restrictions.
-COLUMNS = [*PHOTO_COLUMNS[:10], "answer", "probability"]
+#: The app's table: the columns of every dataset, those of corrections, and when a person looked at the photo.
+COLUMNS = [*PHOTO_COLUMNS, *CORRECTION_COLUMNS, "checked"]
 
 
 def folder_name_is_safe(name: str) -> bool:
-    """Model/ContractReading.swift: FolderName.isSafe."""
-    controls = any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in name)
-    return bool(name) and name == name.strip() and name[0] != "." and not controls and not set(name) & set('/\\:"')
+    """Model/FolderName.swift: FolderName.isSafe. No twin is needed: the export decides by the same rule."""
+    return not folder_name_problem(name)
 
 
 def contract_problem(contract: Mapping[str, Any], keys: Mapping[str, Any]) -> str | None:
@@ -38,7 +41,8 @@ def _contract_problems(contract: Mapping[str, Any], keys: Mapping[str, Any]) -> 
     classes, live, threshold = contract["classes"], contract["live"], contract["threshold"]
     if len(classes) < 2:
         yield "tooFewClasses"
-    if any(len({item[key] for item in classes}) < len(classes) for key in ("label", "name")):
+    # Swift's strings are equal if they are canonically equivalent.
+    if any(len({normalize("NFC", item[key]) for item in classes}) < len(classes) for key in ("label", "name")):
         yield "doubleClass"
     if not all(map(folder_name_is_safe, [*(item["name"] for item in classes), contract["model"]["file"]])):
         yield "unsafeName"
@@ -156,26 +160,33 @@ def csv_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def corrections(
-    entries: Sequence[Mapping[str, Any]], class_names: Sequence[str]
+    entries: Sequence[Mapping[str, Any]], class_names: Sequence[str], author: str, licence: str
 ) -> tuple[list[str], list[tuple[str, str]], str]:
     """Support/CorrectionsPlan.swift: folders, (file, place in the archive) and photos.csv."""
     newest = {
         entry["sha256"]: entry
-        for entry in sorted(entries, key=lambda entry: float(entry["seconds"]))
+        for entry in sorted(entries, key=_checked)
         if entry["truth"] is not None and folder_name_is_safe(entry["truth"])
     }
     planned = []
     for sha256, entry in newest.items():
         truth, day = entry["truth"], entry["day"]
-        path = f"train/{truth}/phone_{day}_{sha256[:12]}.jpg"
+        path = f"train/{truth}/phone_{day or 'undated'}_{sha256[:12]}.jpg"
         share = f"{entry['probabilities'][entry['answer']]:.6f}"
-        row = [path, truth, f"phone-{day}", "BasketballMoves app", "", "", "", "", sha256, ""]
-        planned.append((path.encode(), entry["photo"], [*row, class_names[entry["answer"]], share]))
+        group = f"phone-{day or 'undated'}"
+        row = [path, truth, group, "BasketballMoves app", "", author, licence, "", sha256, "", day, "", ""]
+        checked = datetime.fromtimestamp(_checked(entry), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        row += ["train", class_names[entry["answer"]], share, checked]
+        planned.append((path.encode(), entry["photo"], row))
     planned.sort()
     extra = sorted({entry["truth"] for entry in newest.values()} - set(class_names))
     folders = ["train", *(f"train/{name}" for name in [*class_names, *extra])]
     photos = [(photo, path.decode()) for path, photo, _ in planned]
     return folders, photos, csv_text([COLUMNS, *(row for _, _, row in planned)])
+
+
+def _checked(entry: Mapping[str, Any]) -> float:
+    return float(entry["seconds"] if entry["checked"] is None else entry["checked"])
 
 
 def capture_day(exif_time: str) -> str | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bball_pl.errors import ConfigError
 from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
-from bball_pl.files import write_text
+from bball_pl.files import folder_name_problem, write_text
 from bball_pl.moves import chinese_name
 from bball_pl.verify.parity import FileParity
 
@@ -62,6 +64,28 @@ def write_contract(
     facts = contract(about, interface, model, verification, day)
     write_text(folder / CONTRACT, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     return folder / CONTRACT
+
+
+def check_class_names(class_names: Sequence[str]) -> None:
+    """Refuse classes that the app would refuse: corrections are filed in folders with the names of the classes.
+
+    Raises:
+        ConfigError: if there are fewer than two classes, one cannot name a folder on every system, or two are the same
+            name in Unicode's form NFC.
+    """
+    if len(class_names) < 2:
+        raise ConfigError(f"the model has the classes {list(class_names)}; expected two or more. Fit with two or more.")
+    known: dict[str, str] = {}
+    for name in class_names:
+        if problem := folder_name_problem(name):
+            raise ConfigError(f"the class {name!r} cannot name a folder: {problem}. Rename its folder and fit again.")
+        form = unicodedata.normalize("NFC", name)
+        if form in known:
+            raise ConfigError(
+                f"the classes {known[form]!a} and {name!a} are one name for the app, whatever their form of Unicode. "
+                "Join their folders and fit again."
+            )
+        known[form] = name
 
 
 def main_file(names: Sequence[str]) -> str:

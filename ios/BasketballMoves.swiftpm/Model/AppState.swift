@@ -42,6 +42,9 @@ final class AppState: ObservableObject {
 
     /// A class's name for people, in the language of the app; a class that the model does not know keeps its name.
     func displayName(_ className: String) -> String {
-        contract?.modelClass(named: className)?.displayName(language: AppLanguage.contractLanguage) ?? className
+        if let known = contract?.modelClass(named: className) {
+            return known.displayName(language: AppLanguage.contractLanguage)
+        }
+        return className == FolderName.noMove ? L("entry.none") : className
     }
 }

@@ -18,6 +18,16 @@ enum ComputeChoice: String, CaseIterable, Identifiable, Sendable {
         }
     }
 
+    /// Core ML's name of the choice, as device.json has it.
+    var measured: String {
+        switch self {
+        case .all: return "all"
+        case .neuralEngine: return "cpuAndNeuralEngine"
+        case .gpu: return "cpuAndGPU"
+        case .cpu: return "cpuOnly"
+        }
+    }
+
     var name: String {
         switch self {
         case .all: return L("compute.all")

@@ -56,7 +56,7 @@ extension ModelContract {
         }
     }
 
-    private var problem: ContractProblem? {
+    var problem: ContractProblem? {
         if classes.count < 2 {
             return .tooFewClasses(classes.count)
         }
@@ -86,14 +86,5 @@ extension ModelContract {
             return .outOfRange("live")
         }
         return nil
-    }
-}
-
-enum FolderName {
-    /// Whether a text can name a folder on every system: corrections are filed under the names of the classes.
-    static func isSafe(_ name: String) -> Bool {
-        let trimmed = name.trimmingCharacters(in: .whitespacesAndNewlines)
-        let forbidden = CharacterSet(charactersIn: "/\\:\"").union(.controlCharacters)
-        return !name.isEmpty && trimmed == name && !name.hasPrefix(".") && name.rangeOfCharacter(from: forbidden) == nil
     }
 }

@@ -15,7 +15,8 @@ struct ModelContract: Codable, Equatable, Sendable {
     let live: LiveSettings
     /// Nil if the model was not tested.
     let accuracy: TestFigures?
-    let verification: Verification
+    /// Nil for a model file that was imported without its contract.
+    let verification: Verification?
     let card: ModelCard
 }
 

@@ -52,10 +52,14 @@ struct ModelCardSections: View {
             accuracy
         }
         Section(L("about.proof")) {
-            Text(L("about.proof.text", proof.photos, Format.percent(proof.sameAnswers, digits: 1)))
-            Fact(L("about.proof.difference"), Format.number(proof.largestDifference, digits: 4))
-            Fact(L("about.proof.accuracy"), Format.percent(proof.accuracy, digits: 1))
-            Fact(L("about.proof.engines"), proof.engines.joined(separator: "; "))
+            if let proof = contract.verification {
+                Text(L("about.proof.text", proof.photos, Format.percent(proof.sameAnswers, digits: 1)))
+                Fact(L("about.proof.difference"), Format.number(proof.largestDifference, digits: 4))
+                Fact(L("about.proof.accuracy"), Format.percent(proof.accuracy, digits: 1))
+                Fact(L("about.proof.engines"), proof.engines.joined(separator: "; "))
+            } else {
+                Text(L("about.proof.none"))
+            }
         }
         Section(L("about.input")) {
             Fact(L("about.input.size"), L("about.input.pixels", contract.input.size, contract.input.size))
@@ -89,10 +93,6 @@ struct ModelCardSections: View {
         } else {
             Text(L("about.accuracy.none"))
         }
-    }
-
-    private var proof: Verification {
-        contract.verification
     }
 
     private var threshold: String {

@@ -16,14 +16,20 @@ struct EntryView: View {
                     .frame(maxWidth: .infinity, maxHeight: 420)
                     .accessibilityLabel(L("entry.photo"))
                 AnswerView(classNames: entry.classNames, probabilities: entry.probabilities, answer: answer(entry))
-                Picker(L("entry.truth"), selection: truth(entry)) {
-                    Text(L("entry.unchecked")).tag("")
-                    ForEach(choices(entry), id: \.self) { name in
-                        Text(L("entry.shows", app.displayName(name))).tag(name)
+                // Outside a form a menu does not show its label.
+                VStack(alignment: .leading, spacing: 2) {
+                    Text(L("entry.truth"))
+                        .font(.headline)
+                        .accessibilityHidden(true)
+                    Picker(L("entry.truth"), selection: truth(entry)) {
+                        Text(L("entry.unchecked")).tag("")
+                        ForEach(choices(entry), id: \.self) { name in
+                            Text(L("entry.shows", app.displayName(name))).tag(name)
+                        }
                     }
+                    .pickerStyle(.menu)
+                    .accessibilityHint(L("entry.truth.hint"))
                 }
-                .pickerStyle(.menu)
-                .accessibilityHint(L("entry.truth.hint"))
                 if let isRight = entry.isRight {
                     Label(
                         isRight ? L("entry.right") : L("entry.wrong"),
@@ -45,10 +51,11 @@ struct EntryView: View {
         Answer(index: entry.answer, probability: entry.answerProbability, isSure: entry.isSure)
     }
 
-    /// The classes of then, those of the model of now, and what was chosen with another model.
+    /// The classes of then, those of the model of now, what was chosen with another model, and none of them.
     private func choices(_ entry: HistoryEntry) -> [String] {
         var names = entry.classNames
-        for name in (app.contract?.classes.map(\.name) ?? []) + [entry.truth].compactMap({ $0 }) {
+        let more = (app.contract?.classes.map(\.name) ?? []) + [entry.truth].compactMap { $0 } + [FolderName.noMove]
+        for name in more {
             if !names.contains(name) {
                 names.append(name)
             }

@@ -5,12 +5,19 @@ struct CorrectionsArchive: Identifiable, Sendable {
     let url: URL
     let photos: Int
     let bytes: Int
+    /// Checked photos whose files are gone or damaged: they are not in the archive.
+    let unreadable: [HistoryEntry]
 
     var id: URL { url }
 
     /// Write it from the photos in `folder`. Not on the main thread: it reads every photo.
-    static func write(_ entries: [HistoryEntry], classNames: [String], folder: URL) throws -> CorrectionsArchive {
-        let plan = CorrectionsPlan(entries: entries, classNames: classNames)
+    static func write(
+        _ entries: [HistoryEntry], classNames: [String], rights: PhotoRights, folder: URL
+    ) throws -> CorrectionsArchive {
+        let checked = entries.filter { $0.truth != nil }
+        let unreadable = checked.filter { !isWhole(folder.appendingPathComponent($0.photo)) }
+        let left = entries.filter { entry in !unreadable.contains { $0.id == entry.id } }
+        let plan = CorrectionsPlan(entries: left, classNames: classNames, rights: rights)
         let name = "BasketballMoves-\(CaptureDay.today()).zip"
         let url = FileManager.default.temporaryDirectory.appendingPathComponent(name)
         let partial = url.appendingPathExtension("partial")
@@ -34,11 +41,19 @@ struct CorrectionsArchive: Identifiable, Sendable {
             try handle.close()
             try? FileManager.default.removeItem(at: url)
             try FileManager.default.moveItem(at: partial, to: url)
-            return CorrectionsArchive(url: url, photos: plan.photos.count, bytes: bytes)
+            return CorrectionsArchive(url: url, photos: plan.photos.count, bytes: bytes, unreadable: unreadable)
         } catch {
             try? handle.close()
             throw error
         }
+    }
+
+    /// Whether a file begins and ends as a JPEG: what a full disk cut off does not.
+    private static func isWhole(_ photo: URL) -> Bool {
+        guard let data = try? Data(contentsOf: photo, options: .mappedIfSafe) else {
+            return false
+        }
+        return data.starts(with: [0xFF, 0xD8, 0xFF]) && Array(data.suffix(2)) == [0xFF, 0xD9]
     }
 
     private static func now() -> ZipTime {

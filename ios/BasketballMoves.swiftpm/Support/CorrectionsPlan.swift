@@ -1,6 +1,13 @@
 import Foundation
 
-/// What an archive of checked photos holds: a dataset that bball_pl reads, with every class folder and a photos.csv.
+/// Who took the photos, and what may be done with them: the same for all photos of an archive.
+struct PhotoRights: Equatable, Sendable {
+    let author: String
+    /// An SPDX identifier, if there is one.
+    let licence: String
+}
+
+/// What an archive of checked photos holds, for `bball collect app`: photos in folders of their classes, and a table.
 struct CorrectionsPlan: Equatable, Sendable {
     struct Photo: Equatable, Sendable {
         /// File in the history's folder.
@@ -9,7 +16,7 @@ struct CorrectionsPlan: Equatable, Sendable {
         let path: String
     }
 
-    /// Parents first; every class has one, since a dataset is only read with at least two.
+    /// Parents first; every class has one.
     let folders: [String]
     let photos: [Photo]
     /// Content of photos.csv.
@@ -19,13 +26,13 @@ struct CorrectionsPlan: Equatable, Sendable {
 extension CorrectionsPlan {
     static let columns = [
         "path", "class", "group", "source", "source_url", "author", "licence", "licence_url", "sha256", "dhash",
-        "answer", "probability"
+        "time", "attribution", "restrictions", "use", "answer", "probability", "checked"
     ]
 
-    /// Plan the photos whose class their user has given; of copies the one that was classified last.
-    init(entries: [HistoryEntry], classNames: [String]) {
+    /// Plan the photos whose class their user has given; of copies the one that was looked at last.
+    init(entries: [HistoryEntry], classNames: [String], rights: PhotoRights) {
         var newest: [String: (entry: HistoryEntry, truth: String)] = [:]
-        for entry in entries.sorted(by: { $0.date < $1.date }) {
+        for entry in entries.sorted(by: { $0.checkedDate < $1.checkedDate }) {
             if let truth = entry.truth, FolderName.isSafe(truth) {
                 newest[entry.sha256] = (entry, truth)
             }
@@ -36,12 +43,14 @@ extension CorrectionsPlan {
             if !names.contains(truth) {
                 names.append(truth)
             }
-            let path = "train/\(truth)/phone_\(entry.day)_\(entry.sha256.prefix(12)).jpg"
+            let day = entry.day.isEmpty ? "undated" : entry.day
+            let path = "train/\(truth)/phone_\(day)_\(entry.sha256.prefix(12)).jpg"
             let probability = String(format: "%.6f", locale: Locale(identifier: "en_US_POSIX"), entry.answerProbability)
             planned.append((
                 Photo(file: entry.photo, path: path),
-                [path, truth, "phone-\(entry.day)", "BasketballMoves app", "", "", "", "", entry.sha256, "",
-                 entry.answerName, probability]
+                [path, truth, "phone-\(day)", "BasketballMoves app", "", rights.author, rights.licence, "",
+                 entry.sha256, "", entry.day, "", "", "train", entry.answerName, probability,
+                 UTCTime.text(entry.checkedDate)]
             ))
         }
         planned.sort { Array($0.photo.path.utf8).lexicographicallyPrecedes(Array($1.photo.path.utf8)) }

@@ -11,7 +11,8 @@ struct HistoryEntry: Codable, Equatable, Identifiable, Sendable {
     let id: UUID
     /// When it was classified.
     let date: Date
-    /// Day on which the photo was taken, as in 2026-11-23: photos of one day are one group of a dataset.
+    /// Day on which the photo was taken, as in 2026-11-23: photos of one day are one group of a dataset. Empty if its
+    /// file does not say: the day on which it was classified would put it among photos of another game.
     let day: String
     let source: Source
     /// Names of files in the history's folder.
@@ -26,6 +27,12 @@ struct HistoryEntry: Codable, Equatable, Identifiable, Sendable {
     let isSure: Bool
     /// Name of the class that the photo really shows, as its user says; nil if nobody looked.
     var truth: String?
+    /// When its user last said what it shows; nil if nobody looked.
+    var checked: Date?
+
+    var checkedDate: Date {
+        checked ?? date
+    }
 
     var answerName: String {
         classNames.indices.contains(answer) ? classNames[answer] : ""
@@ -56,5 +63,18 @@ enum CaptureDay {
     static func today() -> String {
         let parts = Calendar(identifier: .gregorian).dateComponents([.year, .month, .day], from: Date())
         return String(format: "%04d-%02d-%02d", parts.year ?? 0, parts.month ?? 0, parts.day ?? 0)
+    }
+}
+
+enum UTCTime {
+    /// A point in time as in 2026-11-23T19:02:11Z.
+    static func text(_ date: Date) -> String {
+        var calendar = Calendar(identifier: .gregorian)
+        calendar.timeZone = TimeZone(secondsFromGMT: 0) ?? calendar.timeZone
+        let parts = calendar.dateComponents([.year, .month, .day, .hour, .minute, .second], from: date)
+        return String(
+            format: "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.year ?? 0, parts.month ?? 0, parts.day ?? 0,
+            parts.hour ?? 0, parts.minute ?? 0, parts.second ?? 0
+        )
     }
 }

@@ -64,6 +64,7 @@ final class HistoryStore: ObservableObject {
     func setTruth(_ truth: String?, of id: UUID) {
         if let place = entries.firstIndex(where: { $0.id == id }) {
             entries[place].truth = truth
+            entries[place].checked = truth == nil ? nil : Date()
             store()
         }
     }

@@ -12,7 +12,7 @@ struct Picture: @unchecked Sendable {
     // Unchecked: a CGImage never changes.
     let image: CGImage
     let orientation: CGImagePropertyOrientation
-    /// Day on which it was taken, as in 2026-11-23.
+    /// Day on which it was taken, as in 2026-11-23; empty if its file does not say.
     let day: String
 
     /// Longest side of what is decoded, in pixels: a photo of 48 megapixels would need 190 MB.
@@ -39,7 +39,7 @@ struct Picture: @unchecked Sendable {
         return Picture(
             image: image,
             orientation: CGImagePropertyOrientation(rawValue: stored) ?? .up,
-            day: CaptureDay.from(exif: taken) ?? CaptureDay.today()
+            day: CaptureDay.from(exif: taken) ?? ""
         )
     }
 

@@ -56,42 +56,68 @@ final class ArchiveTests: XCTestCase {
                     probabilities: entry.probabilities,
                     answer: entry.answer,
                     isSure: true,
-                    truth: entry.truth
+                    truth: entry.truth,
+                    checked: entry.checked.map { Date(timeIntervalSince1970: $0) }
                 )
             }
-            let plan = CorrectionsPlan(entries: entries, classNames: item.classNames)
+            let rights = PhotoRights(author: item.author, licence: item.licence)
+            let plan = CorrectionsPlan(entries: entries, classNames: item.classNames, rights: rights)
             XCTAssertEqual(plan.folders, item.folders)
             XCTAssertEqual(plan.photos, item.photos.map { CorrectionsPlan.Photo(file: $0.file, path: $0.path) })
             XCTAssertEqual(plan.table, item.table)
         }
     }
 
+    private static let jpeg = Data([0xFF, 0xD8, 0xFF, 0xE0, 0x00, 0xFF, 0xD9])
+
+    private func entry(_ photo: String, truth: String?) -> HistoryEntry {
+        HistoryEntry(
+            id: UUID(), date: Date(), day: "2026-11-23", source: .camera, photo: photo, thumbnail: "",
+            sha256: String(repeating: String(photo.prefix(1)), count: 64), classNames: ["shoot", "layup"],
+            probabilities: [0.25, 0.75], answer: 1, isSure: true, truth: truth
+        )
+    }
+
+    private func write(_ entries: [HistoryEntry], _ folder: URL) throws -> CorrectionsArchive {
+        try CorrectionsArchive.write(
+            entries, classNames: ["shoot", "layup"], rights: PhotoRights(author: "Bo", licence: "CC0-1.0"),
+            folder: folder
+        )
+    }
+
     func testAnArchiveIsWrittenWholeOrNotAtAll() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        try Data("a photo".utf8).write(to: folder.appendingPathComponent("a.jpg"))
-        var entry = HistoryEntry(
-            id: UUID(), date: Date(), day: "2026-11-23", source: .camera, photo: "a.jpg", thumbnail: "",
-            sha256: String(repeating: "a", count: 64), classNames: ["shoot", "layup"], probabilities: [0.25, 0.75],
-            answer: 1, isSure: true, truth: "shoot"
-        )
-        let names = ["shoot", "layup"]
-        let archive = try CorrectionsArchive.write([entry], classNames: names, folder: folder)
+        try ArchiveTests.jpeg.write(to: folder.appendingPathComponent("a.jpg"))
+        let archive = try write([entry("a.jpg", truth: "shoot")], folder)
         defer { try? FileManager.default.removeItem(at: archive.url) }
         let bytes = try Data(contentsOf: archive.url)
         XCTAssertEqual(archive.photos, 1)
         XCTAssertEqual(archive.bytes, bytes.count)
+        XCTAssertTrue(archive.unreadable.isEmpty)
         XCTAssertNotNil(bytes.range(of: Data("train/shoot/phone_2026-11-23_aaaaaaaaaaaa.jpg".utf8)))
-        entry = HistoryEntry(
-            id: UUID(), date: Date(), day: "2026-11-23", source: .camera, photo: "gone.jpg", thumbnail: "",
-            sha256: String(repeating: "b", count: 64), classNames: names, probabilities: [0.25, 0.75], answer: 1,
-            isSure: true, truth: "layup"
-        )
-        XCTAssertThrowsError(try CorrectionsArchive.write([entry], classNames: names, folder: folder))
-        XCTAssertEqual(try Data(contentsOf: archive.url), bytes)
+        XCTAssertNotNil(bytes.range(of: ArchiveTests.jpeg))
         let partial = archive.url.appendingPathExtension("partial")
         XCTAssertFalse(FileManager.default.fileExists(atPath: partial.path))
+    }
+
+    func testUnreadablePhotosAreNamedAndTheOthersExported() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try ArchiveTests.jpeg.write(to: folder.appendingPathComponent("a.jpg"))
+        try ArchiveTests.jpeg.dropLast(1).write(to: folder.appendingPathComponent("b.jpg"))
+        try Data().write(to: folder.appendingPathComponent("c.jpg"))
+        let names = ["a.jpg", "b.jpg", "c.jpg", "gone.jpg"]
+        let entries = names.map { entry($0, truth: "none") } + [entry("never looked at.jpg", truth: nil)]
+        let archive = try write(entries, folder)
+        defer { try? FileManager.default.removeItem(at: archive.url) }
+        XCTAssertEqual(archive.photos, 1)
+        XCTAssertEqual(archive.unreadable.map(\.photo), ["b.jpg", "c.jpg", "gone.jpg"])
+        let bytes = try Data(contentsOf: archive.url)
+        XCTAssertNotNil(bytes.range(of: Data("train/none/phone_2026-11-23_aaaaaaaaaaaa.jpg".utf8)))
+        XCTAssertNil(bytes.range(of: Data("bbbbbbbbbbbb".utf8)))
     }
 
     func testAnEntrySurvivesTheHistorysFile() throws {

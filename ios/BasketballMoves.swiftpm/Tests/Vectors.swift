@@ -1,6 +1,8 @@
 import Foundation
 import XCTest
 
+@testable import AppModule
+
 /// What the logic has to answer to what: vectors.json, which the Python tests of the repository read as well.
 struct Vectors: Decodable {
     struct Judged: Decodable { let probabilities: [Double]; let threshold: Double?; let index: Int?; let sure: Bool? }
@@ -39,9 +41,12 @@ struct Vectors: Decodable {
             let probabilities: [Double]
             let answer: Int
             let truth: String?
+            let checked: Double?
         }
         struct Photo: Decodable { let file: String; let path: String }
         let classNames: [String]
+        let author: String
+        let licence: String
         let entries: [Entry]
         let folders: [String]
         let photos: [Photo]
@@ -50,6 +55,74 @@ struct Vectors: Decodable {
     struct Day: Decodable { let exif: String; let day: String? }
     struct Digests: Decodable { let digests: [String: String]; let text: String }
     struct Name: Decodable { let name: String; let safe: Bool }
+    struct Scenario: Decodable {
+        struct Step: Decodable { let event: String; let effects: [String]; let screen: String }
+        let name: String
+        let steps: [Step]
+    }
+    struct Exits: Decodable { let screen: String; let exits: [String] }
+    struct RegionChange: Decodable {
+        let region: [Double]
+        let move: [Double]?
+        let scale: Double?
+        let result: [Double]
+    }
+    struct RegionPixels: Decodable { let region: [Double]; let width: Int; let height: Int; let pixels: [Int] }
+    struct Frame: Decodable { let picture: [Double]; let view: [Double]; let frame: [Double] }
+    struct Zoomed: Decodable {
+        let start: Double
+        let pinch: Double
+        let least: Double
+        let camera: Double
+        let factor: Double
+    }
+    struct Video: Decodable {
+        struct Part: Decodable {
+            let start: Double
+            let end: Double
+            let answer: Int?
+            let probability: Double
+            let frames: Int
+        }
+        let seconds: [Double]
+        let probabilities: [[Double]]
+        let halfWidth: Double
+        let threshold: Double?
+        let end: Double
+        let smoothed: [[Double]]
+        let segments: [Part]
+    }
+    struct Clock: Decodable { let seconds: Double; let text: String }
+    struct Compared: Decodable {
+        let found: [String: Double]
+        let wanted: [String: Double]
+        let tolerance: Double
+        let difference: Double
+        let same: Bool
+        let passes: Bool
+    }
+    struct Percent: Decodable { let values: [Double]; let percent: Int; let value: Double }
+    struct Measured: Decodable { let record: DeviceRecord }
+    struct FileFacts: Decodable {
+        struct Facts: Decodable {
+            let file: String
+            let sha256: String
+            let image: String
+            let size: Int
+            let label: String
+            let probabilities: String
+            let labels: [String]
+            let author: String
+            let licence: String
+            let description: String
+            let metadata: [String: String]
+        }
+        let facts: Facts
+        let problem: String?
+        let names: [String]?
+        let threshold: Double?
+        let crop: String?
+    }
 
     let judge: [Judged]
     let ranking: [Ranked]
@@ -65,6 +138,18 @@ struct Vectors: Decodable {
     let captureDay: [Day]
     let fingerprint: [Digests]
     let folderNames: [Name]
+    let camera: [Scenario]
+    let cameraExits: [Exits]
+    let regions: [RegionChange]
+    let regionPixels: [RegionPixels]
+    let frames: [Frame]
+    let zoom: [Zoomed]
+    let timeline: [Video]
+    let clock: [Clock]
+    let parity: [Compared]
+    let percentiles: [Percent]
+    let deviceRecord: Measured
+    let contractOfFile: [FileFacts]
 
     static func data() throws -> Data {
         try Data(contentsOf: XCTUnwrap(Bundle.module.url(forResource: "vectors", withExtension: "json")))
