@@ -20,11 +20,12 @@ from bball_pl.evaluate.explain import grad_cam
 from bball_pl.evaluate.metrics import compute_metrics, probability_figures
 from bball_pl.evaluate.origin import sources_of
 from bball_pl.evaluate.predictions import Answers
+from bball_pl.evaluate.relabelled import labels_before, relabelling
 from bball_pl.evaluate.trained_model import AnsweringModel, TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
-from bball_pl.photos.labels_csv import whereabouts
+from bball_pl.photos.labels_csv import absolute, moved_photos
 from bball_pl.photos.tree import Photo, PhotoTree
 from bball_pl.terminal import log, progress
 
@@ -123,6 +124,7 @@ def evaluate(
         "uncalibrated": probability_figures(uncalibrated, answers.targets),
         "unsure": _unsure(answers, calibration),
         "tta": model.tta,
+        "relabelled": _relabelling(model, answers, split, dataset),
     }
     return Evaluation(
         split=split,
@@ -207,16 +209,36 @@ def labelled_photos(split: str, class_names: Sequence[str], root: Path, run: Pat
 
 def _relabelled(photos: Sequence[Photo], root: Path) -> list[Photo]:
     """Return the photos with the class that the journal gives them now, without the quarantined ones."""
-    moved = whereabouts(root)
+    moved, tree = moved_photos(root), absolute(root)
     now_there = {photo.relative: photo for photo in PhotoTree.scan(root).photos} if moved else {}
     found = []
     for photo in photos:
-        now = moved.get(photo.relative, photo.relative)
-        if photo.path.is_file() or now == photo.relative:
+        now = moved.get(photo.relative)
+        if photo.path.is_file() or now is None:
             found.append(photo)
-        elif now is not None:
-            found.append(replace(now_there.get(now, photo), split=photo.split, group=photo.group))
+        elif now.is_relative_to(tree):
+            there = now_there.get(now.relative_to(tree).as_posix(), photo)
+            found.append(replace(there, split=photo.split, group=photo.group))
     return found
+
+
+def _relabelling(model: AnsweringModel, answers: Answers, split: str, root: Path) -> dict[str, Any] | None:
+    """Return the figures under the labels before people changed them; None if nobody has."""
+    run = model.run if is_training_dataset(model, root) else None
+    before = labels_before(root, split, run, model.trained if isinstance(model, TrainedModel) else "")
+    known = [photo for photo in before.quarantined if photo.class_name in model.class_names]
+    answered = [
+        (photo, logits)
+        for photo, logits in model.logits(known, lambda photo: decode(photo.path))
+        if not isinstance(logits, PhotoError)  # a damaged photo was set aside for that
+    ]
+    aside = None
+    if answered:
+        photos = [photo for photo, _ in answered]
+        probabilities = softmax(np.stack([logits for _, logits in answered]), axis=1)
+        paths, groups = [photo.relative for photo in photos], [photo.group for photo in photos]
+        aside = Answers(model.class_names, paths, groups, _targets(model, photos), probabilities)
+    return relabelling(answers, before.classes, aside)
 
 
 def _calibration(model: TrainedModel, target_accuracy: float, again: bool, console: Console) -> Calibration | None:

@@ -20,6 +20,7 @@ from bball_pl.evaluate.calibration import Calibration
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import compute_metrics, rejection_sentence, write_metrics
 from bball_pl.evaluate.predictions import Answers, write_answers
+from bball_pl.evaluate.relabelled import relabelling_sentence
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.moves import display_name
 from bball_pl.photos.tree import Photo
@@ -58,6 +59,8 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     """Return the table of the figures, the effect of the calibration, and the speed."""
     metrics, calibration = evaluation.metrics, evaluation.calibration
     lines = []
+    if metrics["relabelled"]:
+        lines.append(f"[bold]{relabelling_sentence(metrics['relabelled'])}[/bold]")
     if metrics["groups"] and metrics["accuracy_bootstrap95"]:
         low, high = metrics["accuracy_bootstrap95"]
         doubt = "; with so few groups it is still too narrow" if metrics["groups"] < _FEW_GROUPS else ""

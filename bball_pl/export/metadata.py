@@ -128,7 +128,12 @@ class About:
         if self.test is None:
             return "not measured"
         low, high = self.test["accuracy_ci95"]
-        return f"{self.test['accuracy']:.1%} (95 % interval {low:.1%}–{high:.1%}) of {self.test['n']} photos"
+        text = f"{self.test['accuracy']:.1%} (95 % interval {low:.1%}–{high:.1%}) of {self.test['n']} photos"
+        # Figures of an older version have no such entry.
+        before = self.test.get("relabelled")
+        if not before:
+            return text
+        return f"{text}; {before['accuracy']:.1%} of {before['n']} under the labels before people changed them"
 
     def user_defined(self) -> dict[str, str]:
         """Return the facts as the text fields of a Core ML or ONNX file."""

@@ -178,30 +178,30 @@ def decisions(home: Path) -> dict[Path, Decision]:
     return {home / relative: decision for relative, decision in found.items()}
 
 
-def whereabouts(root: str | os.PathLike[str]) -> dict[str, str | None]:
-    """Return the present names of the photos below a folder that were moved.
+def moved_photos(root: str | os.PathLike[str], since: str = "") -> dict[str, Path]:
+    """Return where the photos are that were moved from their places below a folder.
 
     Args:
         root: Folder of a dataset.
+        since: ISO 8601 date or time in UTC: only changes from then on. Default: all.
 
     Returns:
-        By the photo's first name below `root`, with forward slashes, its name now; None if it is no longer below
-        `root`, as in quarantine.
+        By each former name of a photo below `root`, with forward slashes, its path now, in `root` or elsewhere. Of two
+        photos that had one name, the one that left it last. The names of one photo are in the order in which it had
+        them.
 
     Raises:
         DatasetError: If the journal is damaged.
     """
     home, tree = home_of(root), absolute(root)
-    first: dict[str, str] = {}  # by the present name, the first one
+    former: dict[str, dict[str, None]] = {}  # by the present name, those before
     for entry in _read_standing(home):
-        if entry.to != entry.path:
-            first[entry.to] = first.pop(entry.path, entry.path)
-    moved = {home / before: home / now for now, before in first.items() if now != before}
-    return {
-        before.relative_to(tree).as_posix(): now.relative_to(tree).as_posix() if now.is_relative_to(tree) else None
-        for before, now in moved.items()
-        if before.is_relative_to(tree)
+        if entry.to != entry.path and entry.time >= since:
+            former[entry.to] = former.pop(entry.path, {}) | {entry.path: None}
+    moved = {
+        home / before: home / now for now, names in former.items() for before in names if home / before != home / now
     }
+    return {before.relative_to(tree).as_posix(): now for before, now in moved.items() if before.is_relative_to(tree)}
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:

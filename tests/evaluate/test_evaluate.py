@@ -255,11 +255,11 @@ def test_photos_that_were_labelled_anew_count_with_their_new_label(evaluated: Ev
             journal.move(doubtful, quarantine_place(home, doubtful), "quarantine"),
         ]
         try:
-            evaluate("--run", evaluated.run, "--out", tmp_path, "--no-report")
+            done = evaluate("--run", evaluated.run, "--out", tmp_path)
         finally:
             for entry in reversed(moves):
                 journal.undo(entry.number)
-    before, _ = read(evaluated.run)
+    before, figures = read(evaluated.run)
     after, metrics = read(tmp_path)
     assert len(after) == metrics["n"] == len(before) - 1
     (moved,) = {row["path"] for row in after} - {row["path"] for row in before}
@@ -269,6 +269,22 @@ def test_photos_that_were_labelled_anew_count_with_their_new_label(evaluated: Ev
         "test/layup/g1_0.jpg",
         "test/shoot/g0_1.jpg",
     }
+    # The figures under the labels before are those of the evaluation before.
+    answered = {row["path"]: row["predicted"] for row in before}
+    relabelled = metrics["relabelled"]
+    assert figures["relabelled"] is None
+    assert {key: relabelled[key] for key in ("n", "accuracy", "accuracy_ci95")} == {
+        key: figures[key] for key in ("n", "accuracy", "accuracy_ci95")
+    }
+    assert relabelled["macro_f1"] == pytest.approx(figures["macro_f1"])
+    assert (relabelled["changed"], relabelled["quarantined"]) == (1, 1)
+    assert relabelled["agreeing"] == (answered["test/layup/g1_0.jpg"] == "dribble")
+    assert relabelled["quarantined_errors"] == (answered["test/shoot/g0_1.jpg"] != "shoot")
+    for text in (done.stdout, (tmp_path / "report.html").read_text()):
+        words = " ".join(text.split())
+        assert "After this model was trained, the label of 1 photo was changed" in words
+        assert "1 photo was set aside" in words
+        assert "Under the labels before, its accuracy is" in words
 
 
 def checkpoint(path: Path, backbone: str = "test_resnet", always: int | None = None) -> MoveClassifier:

@@ -19,7 +19,7 @@ from bball_pl.errors import DatasetError
 from bball_pl.photos import journal as journal_module
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.journal import Journal, quarantine_place
-from bball_pl.photos.labels_csv import LABELS, Entry, home_of, standing, whereabouts
+from bball_pl.photos.labels_csv import LABELS, Entry, home_of, moved_photos, standing
 from bball_pl.photos.photos_csv import PhotoRecord, Rows, read_photos_csv, write_photos_csv
 from bball_pl.project import ROOT
 
@@ -250,9 +250,9 @@ def test_a_change_that_was_interrupted_is_finished(
     scan_dataset(root)
 
 
-def test_whereabouts_follows_a_photo_through_all_its_moves(tmp_path: Path) -> None:
+def test_a_photo_is_followed_through_all_its_moves_from_each_of_its_names(tmp_path: Path) -> None:
     root = album(tmp_path)
-    assert whereabouts(root) == {}
+    assert moved_photos(root) == {}
     with Journal(tmp_path, "test") as journal:
         first = journal.move(root / "train/a/1.jpg", root / "train/b/x.jpg", "label", "b")
         journal.move(tmp_path / first.to, root / "train/b/y.jpg", "label", "b")
@@ -262,7 +262,17 @@ def test_whereabouts_follows_a_photo_through_all_its_moves(tmp_path: Path) -> No
         journal.undo(back.number)
         there = journal.move(root / "test/b/2.jpg", root / "test/a/w.jpg", "label", "a")
         journal.move(tmp_path / there.to, root / "test/b/2.jpg", "label", "b")
-    assert whereabouts(root) == {"train/a/1.jpg": "train/b/y.jpg", "test/a/1.jpg": None}
+    quarantined = quarantine_place(tmp_path, root / "test/a/1.jpg")
+    now = root / "train/b/y.jpg"
+    assert moved_photos(root) == {
+        "train/a/1.jpg": now,
+        "train/b/x.jpg": now,
+        "test/a/1.jpg": quarantined,
+        "test/a/w.jpg": root / "test/b/2.jpg",
+    }
+    assert list(moved_photos(root))[:2] == ["train/a/1.jpg", "train/b/x.jpg"]
+    assert moved_photos(root, "9999-01-01") == {}
+    assert moved_photos(root, first.time) == moved_photos(root)
 
 
 WORK = """

@@ -11,6 +11,7 @@ from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share, Slices, by_group, by_source
 from bball_pl.evaluate.origin import origin_of
 from bball_pl.evaluate.predictions import Selection, select
+from bball_pl.evaluate.relabelled import relabelling_sentence
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
 from bball_pl.evaluate.report.facts import Baseline, Facts, baseline_2018, collect_facts
 from bball_pl.evaluate.report.findings import Findings, Pair, confused_pairs, find
@@ -71,7 +72,8 @@ class Content:
         evaluation: the evaluation.
         title: name of the run or checkpoint.
         names: display names of the classes.
-        origin: sentences about rendered scenes among the photos, which come first.
+        origin: sentences about rendered scenes among the photos, and about labels that were changed after the training;
+            they come first.
         findings: sentences for a coach.
         tiles: key figures.
         baseline: comparison with the result of 2018; None unless the classes are the three moves.
@@ -120,13 +122,17 @@ def collect(evaluation: Evaluation) -> Content:
     curves = None if evaluation.run is None else read_curves(evaluation.run, evaluation.checkpoint)
     calibrated = evaluation.calibration is not None
     overall = evaluation.metrics["accuracy_ci95"]
+    relabelled = evaluation.metrics.get("relabelled")
     return Content(
         evaluation=evaluation,
         title=_title(evaluation),
         names=[shown(name) for name in answers.class_names],
-        origin=origin_of(
-            evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
-        ).lines,
+        origin=[
+            *origin_of(
+                evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
+            ).lines,
+            *([relabelling_sentence(relabelled)] if relabelled else []),
+        ],
         findings=find(evaluation, selection, operating, curves, groups),
         tiles=_tiles(evaluation, operating),
         baseline=baseline_2018(answers),

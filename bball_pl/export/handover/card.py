@@ -9,6 +9,7 @@ from typing import Any
 
 from bball_pl.evaluate.metrics import rejection_sentence
 from bball_pl.evaluate.origin import Origin
+from bball_pl.evaluate.relabelled import relabelling_sentence
 from bball_pl.export.handover.device import DeviceRecord
 from bball_pl.export.handover.readme import unsure_below
 from bball_pl.export.handover.resizing import FilterCost
@@ -206,6 +207,8 @@ def _figures(about: About) -> list[str]:
     # Figures of an older version have no such entry.
     rejected = about.test.get("rejection")
     sentence = [f"What it rejects: {rejection_sentence(rejected)}", ""] if rejected else []
+    if relabelled := about.test.get("relabelled"):
+        sentence = [f"**{relabelling_sentence(relabelled)}**", "", *sentence]
     return ["| class | precision | recall | F1 | photos |", "|---|---:|---:|---:|---:|", *rows, "", *sentence]
 
 

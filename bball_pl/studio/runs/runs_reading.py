@@ -170,6 +170,7 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "accuracy": finite(metrics.get("accuracy")),
         "accuracy_ci95": _interval(metrics.get("accuracy_ci95")),
         "accuracy_bootstrap95": _interval(metrics.get("accuracy_bootstrap95")),
+        "relabelled": _relabelled(metrics.get("relabelled")),
         "groups": finite(metrics.get("groups")),
         "macro_f1": finite(metrics.get("macro_f1")),
         "ece": finite(metrics.get("ece")),
@@ -184,6 +185,14 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "curves": curves,
         "commands": _commands(run, bool(config), parts["checkpoint"], project.LAST in files),
     }
+
+
+def _relabelled(figures: object) -> dict[str, Any] | None:
+    """Return the figures under the labels before people changed them, where they are whole."""
+    if not isinstance(figures, Mapping):
+        return None
+    numbers = {key: finite(figures.get(key)) for key in ("changed", "agreeing", "quarantined", "accuracy", "n")}
+    return None if None in numbers.values() else numbers
 
 
 def _state(facts: dict[str, Any], stamps: Stamp, quiet_seconds: float) -> str:

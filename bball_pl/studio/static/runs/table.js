@@ -44,7 +44,8 @@ export async function mountTable(root, app) {
       dataset: { key: `tick ${run.id}` }, on: { change: () => tick(run.id, box.checked) } });
     const accuracy = known(run.accuracy) ? [el("b", {}, t("percent", { n: percent1(run.accuracy) })),
       run.accuracy_ci95 && [el("span", { class: "soft tiny range" }, t("interval", { low: percent1(run.accuracy_ci95[0]), high: percent1(run.accuracy_ci95[1]) })),
-        whisker(app, run.accuracy, run.accuracy_ci95, start)]] : "–";
+        whisker(app, run.accuracy, run.accuracy_ci95, start)],
+      run.relabelled && el("span", { class: "tiny range relabelled" }, t("relabelled_short", { n: percent1(run.relabelled.accuracy) }))] : "–";
     return el("tr", {}, el("td", { class: "tick" }, el("label", {}, box)),
       el("th", { scope: "row", class: "id" }, el("a", { href: link(run.id), dataset: { key: run.id } }, run.id)),
       cell("started", day(app, run.started)), cell("backbone", run.backbone || "–"), cell("dataset", run.dataset || "–"),
