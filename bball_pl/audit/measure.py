@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Photos per forward pass, and per transaction of the store.
 _BATCH = 32
+#: Pixels that the network is shown at once. With more, single maps exceed 32 MB, which the allocator of Linux takes
+#: from the system and gives back each time: at 32 photos of the label check that took longer than the network.
+_PIXELS_AT_ONCE = 4 * 320 * 320
 #: Feature rows read from the store at once.
 _ROWS_AT_ONCE = 512
 
@@ -179,10 +182,7 @@ class FrozenFeatures:
         Returns:
             float16 `[B, SHORT]`.
         """
-        with self._torch.inference_mode():
-            images = self._tensor(batch)
-            photo, mirrored = (self._network.feature_maps(x).mean((2, 3)) for x in (images, images.flip(3)))
-            return _half((photo + mirrored) / 2)
+        return np.concatenate([self._short(part) for part in self._parts(batch)])
 
     def long(self, batch: np.ndarray) -> np.ndarray:
         """Return averages by field, maxima and deviations of late stages, the same for a photo and its mirror image.
@@ -193,10 +193,24 @@ class FrozenFeatures:
         Returns:
             float16 `[B, VIEWS, features]`. A layup from the left is the same move as one from the right.
         """
+        images = batch.reshape(-1, *batch.shape[2:])
+        late = np.concatenate([self._both_late(part) for part in self._parts(images)])
+        return late.reshape(len(batch), VIEWS, -1)
+
+    def _parts(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        size = max(1, _PIXELS_AT_ONCE // images[0, ..., 0].size)
+        return (images[start : start + size] for start in range(0, len(images), size))
+
+    def _short(self, part: np.ndarray) -> np.ndarray:
         with self._torch.inference_mode():
-            images = self._tensor(batch.reshape(-1, *batch.shape[2:]))
-            late = (self._late(images) + self._late(images.flip(3))) / 2
-            return _half(late).reshape(len(batch), VIEWS, -1)
+            images = self._tensor(part)
+            photo, mirrored = (self._network.feature_maps(x).mean((2, 3)) for x in (images, images.flip(3)))
+            return _half((photo + mirrored) / 2)
+
+    def _both_late(self, part: np.ndarray) -> np.ndarray:
+        with self._torch.inference_mode():
+            images = self._tensor(part)
+            return _half((self._late(images) + self._late(images.flip(3))) / 2)
 
     def _tensor(self, batch: np.ndarray) -> Tensor:
         return self._spec.normalise(self._torch.from_numpy(batch).permute(0, 3, 1, 2))
