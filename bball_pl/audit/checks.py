@@ -284,12 +284,13 @@ def _entry(photo: Photo) -> tuple[str, str]:
     return os.path.realpath(photo.path.parent), photo.path.name
 
 
-def _worth(photo: Photo) -> tuple[int, bool, int, bool, str]:
-    """Return the order in which copies are kept: split, label, size, whether the origin is known, and the name."""
+def _worth(photo: Photo) -> tuple[int, bool, bool, int, bool, str]:
+    """Return the order in which copies are kept: split, label, no frame, size, known origin, name."""
     quality = None if photo.measurements is None else photo.measurements.quality
     rank = SPLITS.index(photo.split) if photo.split else 0
     pixels = quality.width * quality.height if quality is not None else 0
-    return -rank, not photo.class_name, -pixels, not photo.row, photo.relative
+    framed = photo.measurements is not None and photo.measurements.framed
+    return -rank, not photo.class_name, framed, -pixels, not photo.row, photo.relative
 
 
 def _linked(photo: Photo, best: Photo, ranked: Sequence[Photo], copies: Copies) -> Photo:

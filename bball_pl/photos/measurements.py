@@ -9,6 +9,7 @@ import numpy as np
 
 from bball_pl.errors import PhotoError
 from bball_pl.photos.decode import decode
+from bball_pl.photos.picture_frame import inner_box
 
 #: Grid that a picture is shrunk to for the hash; eight differences in each of eight rows give 64 bits.
 _WIDTH, _HEIGHT = 9, 8
@@ -235,8 +236,8 @@ class Measurements:
         quality: Size, sharpness and light.
         dhash: Difference hash of the photo.
         mirrored: Difference hash of its mirror image.
-        grey: Grey thumbnail with a long side of `GREY_SIDE`, as JPEG.
-        short: Features for near-duplicates, float16 `[SHORT]`.
+        grey: Grey thumbnail as JPEG; the long side of the part within its frame is `GREY_SIDE`.
+        short: Features of that part for near-duplicates, float16 `[SHORT]`.
     """
 
     problem: str
@@ -246,21 +247,38 @@ class Measurements:
     grey: bytes = b""
     short: np.ndarray | None = None
 
+    @property
+    def framed(self) -> bool:
+        """Whether it is a picture within a frame, such as a screenshot; its thumbnail is decoded for that."""
+        if not self.grey:
+            return False
+        grey = np.asarray(cv2.imdecode(np.frombuffer(self.grey, np.uint8), cv2.IMREAD_GRAYSCALE))
+        rows, columns = inner_box(grey)
+        return (rows.stop - rows.start, columns.stop - columns.start) != grey.shape
+
 
 def measure_photo(content: bytes) -> tuple[Measurements, np.ndarray | None]:
     """Decode and measure the bytes of a file.
 
     Returns:
-        The measurements without `short`, and the input of `FrozenFeatures.short`, RGB uint8
-        `[SHORT_SIDE, SHORT_SIDE, 3]`; None if the photo cannot be decoded.
+        The measurements without `short`, and the input of `FrozenFeatures.short`, the part within the photo's frame,
+        RGB uint8 `[SHORT_SIDE, SHORT_SIDE, 3]`; None if the photo cannot be decoded.
     """
     try:
         pixels = decode(content)
     except PhotoError as error:
         return Measurements(str(error)), None
-    # Thumbnail and mirrored hash come from the small picture: a large photo takes long to process.
-    grey = shrunk_grey(pixels, GREY_SIDE)
-    _, encoded = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _GREY_QUALITY])
-    mirror = np.ascontiguousarray(cv2.cvtColor(grey[:, ::-1], cv2.COLOR_GRAY2RGB))
+    height, width = pixels.shape[:2]
+    # Thumbnail and mirrored hash come from small pictures: a large photo takes long to process.
+    grey = shrunk_grey(pixels, _SIDE)
+    rows, columns = inner_box(grey)
+    inner = max(rows.stop - rows.start, columns.stop - columns.start) / max(grey.shape)
+    # Of a screenshot the photo in it has the side of other thumbnails.
+    thumbnail = shrunk_grey(pixels, round(GREY_SIDE / inner))
+    mirror = np.ascontiguousarray(cv2.cvtColor(thumbnail[:, ::-1], cv2.COLOR_GRAY2RGB))
+    _, encoded = cv2.imencode(".jpg", thumbnail, [cv2.IMWRITE_JPEG_QUALITY, _GREY_QUALITY])
     measured = Measurements("", measure_quality(pixels), dhash(pixels), dhash(mirror), bytes(encoded))
-    return measured, squashed(pixels, SHORT_SIDE)
+    down, across = height / grey.shape[0], width / grey.shape[1]
+    top, bottom = round(rows.start * down), round(rows.stop * down)
+    left, right = round(columns.start * across), round(columns.stop * across)
+    return measured, squashed(np.ascontiguousarray(pixels[top:bottom, left:right]), SHORT_SIDE)

@@ -23,7 +23,7 @@ from bball_pl.photos.measurements import Measurements, Quality
 from bball_pl.terminal import progress
 
 #: Increased when a table or a measurement changes.
-_VERSION = 3
+_VERSION = 4
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verdicts (sha256 TEXT PRIMARY KEY, problem TEXT) WITHOUT ROWID;

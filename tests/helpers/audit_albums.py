@@ -50,6 +50,12 @@ def save(path: Path, pixels: np.ndarray, quality: int = 92) -> Path:
     return path
 
 
+def jpeg(pixels: np.ndarray, quality: int = 90) -> bytes:
+    """Return a picture as the bytes of a JPEG file; RGB uint8 `[H, W, 3]`."""
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data)
+
+
 def dataset(root: Path, counts: dict[str, int], first: int = 0, groups: int = 0) -> Path:
     """Make a clean dataset with a photos.csv; so many photos of each class and split, so many groups a split."""
     rows, seed = [], first
