@@ -26,7 +26,7 @@ def options_of(script: str, source: str = "") -> set[str]:
     """Return the options that a script's own help names."""
     everything = ["all"] if script == "scripts/fit.py" else []
     command = [sys.executable, str(ROOT / script), *([source] if source else []), "--help", *everything]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)
     return {option.replace("_", "-") for option in re.findall(r"--[A-Za-z][\w.-]*", done.stdout)}
 
 

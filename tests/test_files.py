@@ -81,7 +81,7 @@ def test_a_fifo_is_written_through(tmp_path: Path) -> None:
     reader.start()
     refuse_other_kind(fifo, b"path,answer")
     write_text(fifo, "path,answer\n")
-    reader.join(timeout=30)
+    reader.join(timeout=900)
     assert received == ["path,answer\n"]
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 

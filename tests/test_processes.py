@@ -57,7 +57,7 @@ def end(words: Sequence[str], begun: Callable[[int], object], signum: int, group
         assert running.poll() is None, running.communicate()[1]
         (os.killpg if group else os.kill)(running.pid, signum)
         # The pipe ends with the last process that holds it.
-        _, errors = running.communicate(timeout=120)
+        _, errors = running.communicate(timeout=900)
         assert until(lambda: not session(running.pid), 60), "it left processes behind"
         return running.returncode, errors
     finally:

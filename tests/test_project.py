@@ -66,7 +66,7 @@ def test_eight_runs_that_start_together_get_eight_folders(tmp_path: Path) -> Non
         assert run.stdin is not None
         run.stdin.write("\n")
         run.stdin.flush()
-    numbers = sorted(int(run.communicate(timeout=60)[0]) for run in runs)
+    numbers = sorted(int(run.communicate(timeout=900)[0]) for run in runs)
     assert numbers == list(range(4, 12))
 
 

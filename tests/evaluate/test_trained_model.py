@@ -311,7 +311,7 @@ def test_the_documented_example_works_as_it_stands(run: Path) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -352,7 +352,7 @@ def test_a_command_reads_its_checkpoint_once(run: Path, tmp_path: Path, command:
         [sys.executable, "-c", f"import sys; sys.argv = {[str(script), *common, *options]!r}\n{counting}"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
         env=environment() | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}"},
     )

@@ -38,11 +38,11 @@ def test_a_signal_leaves_nothing(exported: Exported, tmp_path: Path, signum: int
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not list(out.glob(".*.partial/*.mlpackage")) and time.monotonic() < until and started.poll() is None:
         time.sleep(0.02)
     started.send_signal(signum)
-    _, said = started.communicate(timeout=120)
+    _, said = started.communicate(timeout=900)
     assert started.returncode == status, said
     assert word in said
     assert "Traceback" not in said

@@ -81,7 +81,7 @@ def fit(
 ) -> subprocess.CompletedProcess[str]:
     """Run the script in a process of its own and check its exit status."""
     done = subprocess.run(
-        command(options, send), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=240, check=False
+        command(options, send), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == expect, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

@@ -194,7 +194,7 @@ def test_a_step_of_networks_with_a_strided_stem_ends_without_a_signal() -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-500:]}"

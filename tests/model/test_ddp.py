@@ -118,12 +118,13 @@ def started(uneven: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_ctrl_c_reaches_the_group_saves_once_and_ends_all(started: subprocess.Popen[str], tmp_path: Path) -> None:
     last = tmp_path / "out" / "lightning_logs" / "moves" / "version_0" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.is_file() and time.monotonic() < deadline and started.poll() is None:
+    deadline = time.monotonic() + 600  # as long as a machine that does other work may need
+    while not last.is_file() and started.poll() is None:
+        assert time.monotonic() < deadline, "no epoch has ended"
         time.sleep(0.2)
     os.killpg(started.pid, signal.SIGINT)
     # It returns when nobody holds the pipes any more: the second process has ended as well.
-    _, errors = started.communicate(timeout=90)
+    _, errors = started.communicate(timeout=900)
     assert started.returncode == 130, errors
     assert errors.count("Resume with:") == 1
     assert errors.count("stopping after this batch") == 1

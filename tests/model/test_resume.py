@@ -56,7 +56,7 @@ def dataset(make_dataset: MakeDataset) -> Path:
 def resume(line: str, out: Path) -> Path:
     """Paste a command line and return the run that it went on with: the only one of a root, or the one that it is."""
     resumed = subprocess.run(
-        shlex.split(line), env=environment(), capture_output=True, text=True, timeout=240, check=False
+        shlex.split(line), env=environment(), capture_output=True, text=True, timeout=900, check=False
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "linear probe: frozen" not in resumed.stderr, "the probe's head has long been trained on"

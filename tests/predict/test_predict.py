@@ -212,7 +212,7 @@ def test_a_reader_that_goes_away_is_no_error(checkpoint: Path, paint: Paint, tmp
     process.stdout.close()
     said = process.stderr.read().decode()
     process.stderr.close()
-    assert process.wait(timeout=60) == 141
+    assert process.wait(timeout=900) == 141
     assert [line for line in said.splitlines() if not line.startswith(("note:", "model:"))] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -254,8 +255,8 @@ def test_a_kill_loses_no_photo_and_at_most_the_last_key(tmp_path: Path) -> None:
                         answered[photo["name"]] = class_name
                         if killer.ident is None:  # with the first answer, however slow the machine is
                             killer.start()
-            except OSError:
-                pass
+            except (OSError, http.client.HTTPException):
+                pass  # killed before or within its answer
             killer.join()
             studio.process.wait()
             assert photos_below(tmp_path / "data") == sorted(path.name for path in originals), "each photo once"
@@ -344,7 +345,7 @@ def test_features_of_an_audit_are_not_computed_again(
     with ThreadPoolExecutor(1) as compute:
         scorer = Scorer(queue, photos, Models(None), compute, tmp_path / "cache")
         scorer.begin([*queue.unsorted(), *queue.labels()])
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while scorer.pending() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert (scorer.problem, scorer.pending()) == ("", 0)
