@@ -30,8 +30,14 @@ let package = Package(
                 .portraitUpsideDown(.when(deviceFamilies: [.pad]))
             ],
             capabilities: [
-                .camera(purposeString: "The camera's pictures are classified on this device, while the live screen is open. They never leave it. 即時畫面開啟時，相機影像只在本機辨識，不會離開這部裝置。"),
-                .photoLibraryAdd(purposeString: "Saves a photo to your library when you choose Save Image in the share sheet. 只有在分享選單選擇「儲存影像」時，才會把照片存入圖庫。")
+                .camera(
+                    purposeString:
+                        "The camera's pictures are classified on this device, while the live screen is open. They never leave it. 即時畫面開啟時，相機影像只在本機辨識，不會離開這部裝置。"
+                ),
+                .photoLibraryAdd(
+                    purposeString:
+                        "Saves a photo to your library when you choose Save Image in the share sheet. 只有在分享選單選擇「儲存影像」時，才會把照片存入圖庫。"
+                )
             ],
             additionalInfoPlistContentFilePath: "AdditionalInfo.plist"
         )
@@ -46,6 +52,7 @@ let package = Package(
             ],
             resources: [
                 .copy("Resources/Model"),
+                .copy("Resources/PrivacyInfo.xcprivacy"),
                 .process("Resources/Strings")
             ]
         ),

@@ -16,10 +16,12 @@ import pytest
 
 from bball_pl.errors import BballError, ConfigError, RunError, VerificationError
 from bball_pl.export.coreml import write_coreml
+from bball_pl.export.export import check_convertible
 from bball_pl.export.handover.contract import CONTRACT, contract, main_file, model_sha256, write_contract
 from bball_pl.export.ios import MODEL_FOLDER, install_in_app
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel
+from bball_pl.export.options import ExportSettings
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.parity import FileParity
@@ -28,6 +30,7 @@ from helpers.ios_swift import APP, VECTORS, contract_keys
 from helpers.ios_twins import contract_problem, decodes
 
 NAMES = ["shoot", "dribble", "layup"]
+VECTOR_FILE: dict[str, Any] = json.loads(VECTORS.read_text(encoding="utf-8"))
 DAY = datetime.date(2026, 11, 23)
 FIGURES = {"precision": 0.9, "recall": 0.8, "f1": 0.85, "support": 40}
 FILES = [
@@ -67,8 +70,18 @@ def export(tmp_path: Path) -> Path:
     (package / "Manifest.json").write_text("{}")
     (package / "Data" / "weights" / "weight.bin").write_bytes(bytes(range(256)))
     (folder / "parity.json").write_text(json.dumps(PARITY))
+    make_kit(folder)
     describe(folder)
     return folder
+
+
+def make_kit(folder: Path) -> None:
+    """Write a parity kit of one photo into an export."""
+    for part in ("photos", "originals"):
+        (folder / "parity_kit" / part).mkdir(parents=True)
+        (folder / "parity_kit" / part / "00_layup.png").write_bytes(part.encode())
+    for name in ("expected.json", "check.swift", "README.md"):
+        (folder / "parity_kit" / name).write_text("{}")
 
 
 def describe(folder: Path, **changes: Any) -> None:
@@ -96,8 +109,12 @@ def test_the_app_gets_model_and_contract(export: Path, app: Path) -> None:
     model = "BasketballMoves.mlpackage"
     assert set(after) - set(before) == {
         f"{MODEL_FOLDER.as_posix()}/{name}"
-        for name in (CONTRACT, f"{model}/Manifest.json", f"{model}/Data/weights/weight.bin")
+        for name in (
+            *(CONTRACT, f"{model}/Manifest.json", f"{model}/Data/weights/weight.bin"),
+            *(f"ParityKit/{name}" for name in ("expected.json", "photos/00_layup.png", "originals/00_layup.png")),
+        )
     }
+    assert after[f"{MODEL_FOLDER.as_posix()}/ParityKit/originals/00_layup.png"] == b"originals"
     assert _tree(place / model) == _tree(export / model)
     found = json.loads((place / CONTRACT).read_text(encoding="utf-8"))
     assert found["model"] == {"file": model, "sha256": model_sha256(export / model)}
@@ -139,7 +156,7 @@ def test_swift_reads_every_key_that_is_written_and_no_other(changes: dict[str, A
     written = contract(
         about(**changes), interface_for(NAMES), {"file": "a.mlpackage", "sha256": "ab" * 32}, _verification(), DAY
     )
-    sample = json.loads(VECTORS.read_text(encoding="utf-8"))["contract"]
+    sample = VECTOR_FILE["contract"]
     for found in (json.loads(json.dumps(written)), sample):
         _same_keys(found, keys, "contract")
         assert decodes(found, keys)
@@ -168,13 +185,38 @@ def test_other_classes_keep_their_names() -> None:
     assert found["classes"][2]["display"] == {"en": "none", "zh-Hant": "無動作"}
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", " a", "a:b", 'a"b', "a\\b", "", "two\nlines"])
+@pytest.mark.parametrize("part", ["expected.json", "photos", "originals"])
+def test_a_model_without_its_kit_is_not_for_the_app(export: Path, app: Path, part: str) -> None:
+    before = _tree(app)
+    (export / "parity_kit" / part).rename(export / part)
+    with pytest.raises(VerificationError, match=f"has no {part}"):
+        install_in_app(export, app)
+    assert _tree(app) == before
+
+
+@pytest.mark.parametrize("name", [item["name"] for item in VECTOR_FILE["folderNames"] if not item["safe"]], ids=ascii)
 def test_a_class_that_cannot_name_a_folder_is_not_for_the_app(export: Path, app: Path, name: str) -> None:
     before = _tree(app)
     describe(export, class_names=["ants", name], test=None)
     with pytest.raises(ConfigError, match="cannot name a folder"):
         install_in_app(export, app)
     assert _tree(app) == before
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["caf\u00e9", "cafe\u0301"], ["a", "b", "a"], ["a", "zero\u200bwidth"]], ids=ascii
+)
+def test_classes_that_the_app_refuses_are_refused_before_an_export_is_written(names: list[str]) -> None:
+    model = MoveClassifier(class_names=["a", "b"], backbone="test_resnet", weights="none", image_size=32)
+
+    class Model:
+        class_names = names
+        classifier = model
+
+    with pytest.raises(ConfigError, match=r"expected two or more|one name|cannot name a folder"):
+        check_convertible(Model(), ExportSettings())  # type: ignore[arg-type]
+    classes = [{"label": name, "name": name, "display": {"en": name}} for name in names]
+    assert contract_problem({**VECTOR_FILE["contract"], "classes": classes}, contract_keys()) is not None
 
 
 def test_a_model_that_its_contract_does_not_describe_is_not_for_the_app(export: Path, app: Path) -> None:
@@ -213,6 +255,7 @@ def test_a_real_package_is_as_its_contract_says(tmp_path: Path, app: Path) -> No
     folder.mkdir()
     write_coreml(DeployModel(model).eval(), folder / "BasketballMoves.mlpackage", interface, facts)
     (folder / "parity.json").write_text(json.dumps(PARITY))
+    make_kit(folder)
     write_contract(folder, facts, interface, FILES, 60)
     place = install_in_app(folder, app)
     found = json.loads((place / CONTRACT).read_text(encoding="utf-8"))

@@ -2,32 +2,56 @@ import AVFoundation
 import SwiftUI
 import UIKit
 
-/// What the camera sees, all of it: the model is shown the same.
+/// What the camera sees, all of it: the model is shown the same, or the region of it that was chosen.
 struct CameraPreview: UIViewRepresentable {
     let session: AVCaptureSession
+    /// Degrees clockwise, and how often a turn was asked for: a session that has started anew has to be turned again.
+    let turn: LiveModel.Turn
+    /// Called with the angle whenever the screen is held another way.
+    let report: (Int) -> Void
 
     func makeUIView(context: Context) -> PreviewView {
         let view = PreviewView()
-        view.show(session)
+        view.show(session, report: report)
         return view
     }
 
     func updateUIView(_ view: PreviewView, context: Context) {
-        view.setNeedsLayout()
+        view.turn(by: turn.angle)
     }
 }
 
 final class PreviewView: UIView {
     private let preview = AVCaptureVideoPreviewLayer()
+    private var report: (Int) -> Void = { _ in }
+    private var token: NSObjectProtocol?
 
-    func show(_ session: AVCaptureSession) {
+    func show(_ session: AVCaptureSession, report: @escaping (Int) -> Void) {
+        self.report = report
         preview.session = session
         preview.videoGravity = .resizeAspect
         layer.addSublayer(preview)
         // From one landscape to the other the size stays, and nobody asks for a new layout.
-        NotificationCenter.default.addObserver(
-            self, selector: #selector(orientationChanged), name: UIDevice.orientationDidChangeNotification, object: nil
-        )
+        token = NotificationCenter.default.addObserver(
+            forName: UIDevice.orientationDidChangeNotification, object: nil, queue: .main
+        ) { [weak self] _ in
+            Task { @MainActor [weak self] in
+                // The interface turns after the device does.
+                try? await Task.sleep(nanoseconds: 300_000_000)
+                self?.tell()
+            }
+        }
+    }
+
+    deinit {
+        if let token {
+            NotificationCenter.default.removeObserver(token)
+        }
+    }
+
+    /// Only a session that has an input has a connection to turn: the state machine asks for it then.
+    func turn(by angle: Int) {
+        preview.connection?.turn(by: Double(angle))
     }
 
     override func layoutSubviews() {
@@ -36,16 +60,14 @@ final class PreviewView: UIView {
         CATransaction.setDisableActions(true)
         preview.frame = bounds
         CATransaction.commit()
-        if let held = window?.windowScene?.interfaceOrientation,
-           let angle = Rotation.angle(orientation: held.rawValue) {
-            preview.connection?.turn(by: angle)
-        }
+        tell()
     }
 
-    @objc private func orientationChanged() {
-        // The interface turns after the device does.
-        DispatchQueue.main.asyncAfter(deadline: .now() + 0.3) { [weak self] in
-            self?.setNeedsLayout()
+    private func tell() {
+        if let held = window?.windowScene?.interfaceOrientation,
+            let angle = Rotation.angle(orientation: held.rawValue)
+        {
+            report(Int(angle))
         }
     }
 }

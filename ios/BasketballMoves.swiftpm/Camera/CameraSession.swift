@@ -7,13 +7,14 @@ enum CameraProblem: Error {
 
 /// The camera: configured and started on a queue of its own, frames on another.
 final class CameraSession: @unchecked Sendable {
-    // Unchecked: AVCaptureSession may be used from any thread; `device` is set once, on `queue`, before `start` ends.
+    // Unchecked: AVCaptureSession may be used from any thread; what changes is only touched on `queue`.
     let session = AVCaptureSession()
     let worker = FrameWorker()
     private let queue = DispatchQueue(label: "camera.session")
     private let frames = DispatchQueue(label: "camera.frames", qos: .userInitiated)
-    /// Nil before the first start.
-    private(set) var device: AVCaptureDevice?
+    private let output = AVCaptureVideoDataOutput()
+    private var input: AVCaptureDeviceInput?
+    private var framesPerSecond = Heat.nominal.framesPerSecond
 
     /// Ask for permission if nobody was asked yet.
     static func isAllowed() async -> Bool {
@@ -24,20 +25,24 @@ final class CameraSession: @unchecked Sendable {
         }
     }
 
-    /// Start; throws `CameraProblem.noCamera` if there is none.
-    func start() async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, Error>) in
-            queue.async {
-                do {
-                    try self.configure()
-                    if !self.session.isRunning {
-                        self.session.startRunning()
-                    }
-                    continuation.resume()
-                } catch {
-                    continuation.resume(throwing: error)
-                }
+    /// Start and return the lens that is used; throws `CameraProblem.noCamera` if there is none.
+    func start() async throws -> Lens {
+        try await run {
+            let lens = try self.configure()
+            if !self.session.isRunning {
+                self.session.startRunning()
             }
+            return lens
+        }
+    }
+
+    /// Stop and start again, as after a reset of the media services.
+    func restart() async throws -> Lens {
+        try await run {
+            let lens = try self.configure()
+            self.session.stopRunning()
+            self.session.startRunning()
+            return lens
         }
     }
 
@@ -49,16 +54,94 @@ final class CameraSession: @unchecked Sendable {
         }
     }
 
-    private func configure() throws {
-        if device != nil {
+    /// Look through another lens; a device that cannot is left as it is.
+    func use(_ lens: Lens) async throws -> Lens {
+        try await run {
+            guard let old = self.input, old.device.uniqueID != lens.id else {
+                return lens
+            }
+            let new = try AVCaptureDeviceInput(device: lens.device)
+            self.session.beginConfiguration()
+            self.session.removeInput(old)
+            if self.session.canAddInput(new) {
+                self.session.addInput(new)
+                self.input = new
+            } else {
+                self.session.addInput(old)
+            }
+            self.output.connection(with: .video)?.turn(by: 0)
+            self.session.commitConfiguration()
+            self.applyRate()
+            return self.input.map { Lens(device: $0.device) } ?? lens
+        }
+    }
+
+    func zoom(to factor: Double) {
+        change { device in
+            device.videoZoomFactor = CGFloat(factor)
+        }
+    }
+
+    func light(_ isOn: Bool) {
+        change { device in
+            let mode: AVCaptureDevice.TorchMode = isOn ? .on : .off
+            if device.hasTorch, device.isTorchModeSupported(mode) {
+                device.torchMode = mode
+            }
+        }
+    }
+
+    /// Ask for so many frames a second, or the nearest that the camera can.
+    func setRate(_ framesPerSecond: Int) {
+        queue.async {
+            self.framesPerSecond = framesPerSecond
+            self.applyRate()
+        }
+    }
+
+    private func applyRate() {
+        guard framesPerSecond > 0, let device = input?.device else {
             return
+        }
+        let wanted = Double(framesPerSecond)
+        let ranges = device.activeFormat.videoSupportedFrameRateRanges
+        guard let range = ranges.first(where: { $0.minFrameRate <= wanted && wanted <= $0.maxFrameRate }),
+            range.minFrameRate > 0, (try? device.lockForConfiguration()) != nil
+        else {
+            return
+        }
+        let duration = CMTime(value: 1, timescale: CMTimeScale(framesPerSecond))
+        device.activeVideoMinFrameDuration = duration
+        device.activeVideoMaxFrameDuration = duration
+        device.unlockForConfiguration()
+    }
+
+    private func change(_ body: @escaping @Sendable (AVCaptureDevice) -> Void) {
+        queue.async {
+            if let device = self.input?.device, (try? device.lockForConfiguration()) != nil {
+                body(device)
+                device.unlockForConfiguration()
+            }
+        }
+    }
+
+    private func run(_ body: @escaping @Sendable () throws -> Lens) async throws -> Lens {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Lens, Error>) in
+            queue.async {
+                continuation.resume(with: Result(catching: body))
+            }
+        }
+    }
+
+    private func configure() throws -> Lens {
+        if let device = input?.device {
+            return Lens(device: device)
         }
         let wide = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: .back)
         guard let found = wide ?? AVCaptureDevice.default(for: .video) else {
             throw CameraProblem.noCamera
         }
-        let input = try AVCaptureDeviceInput(device: found)
-        let output = AVCaptureVideoDataOutput()
+        let first = try AVCaptureDeviceInput(device: found)
         output.alwaysDiscardsLateVideoFrames = true
         output.videoSettings = [
             kCVPixelBufferPixelFormatTypeKey as String: Int(kCVPixelFormatType_420YpCbCr8BiPlanarFullRange)
@@ -66,18 +149,19 @@ final class CameraSession: @unchecked Sendable {
         output.setSampleBufferDelegate(worker, queue: frames)
         session.beginConfiguration()
         defer { session.commitConfiguration() }
-        guard session.canAddInput(input), session.canAddOutput(output) else {
+        guard session.canAddInput(first), session.canAddOutput(output) else {
             throw CameraProblem.noCamera
         }
         session.sessionPreset = session.canSetSessionPreset(.hd1280x720) ? .hd1280x720 : .high
-        session.addInput(input)
+        session.addInput(first)
         session.addOutput(output)
         if session.isMultitaskingCameraAccessSupported {
             session.isMultitaskingCameraAccessEnabled = true
         }
         // Frames stay as the sensor gives them; Vision is told how to turn them.
         output.connection(with: .video)?.turn(by: 0)
-        device = found
+        input = first
+        return Lens(device: found)
     }
 }
 

@@ -40,6 +40,30 @@ final class AppState: ObservableObject {
         }
     }
 
+    /// Whether the model was brought in after the app was built.
+    @Published private(set) var hasImported = ImportedModel.exists
+
+    /// Import a model and load it; returns why not, nil if it was taken. The one before stays then.
+    func importModel(_ url: URL, _ compute: ComputeChoice) async -> String? {
+        do {
+            try await Task.detached { try await ImportedModel.take(url) }.value
+        } catch let problem as ModelProblem {
+            return [problem.title, problem.advice, problem.detail].compactMap { $0 }.joined(separator: "\n")
+        } catch {
+            return error.localizedDescription
+        }
+        hasImported = true
+        load(compute)
+        return nil
+    }
+
+    /// Go back to the model that the app was built with.
+    func removeImported(_ compute: ComputeChoice) {
+        ImportedModel.remove()
+        hasImported = false
+        load(compute)
+    }
+
     /// A class's name for people, in the language of the app; a class that the model does not know keeps its name.
     func displayName(_ className: String) -> String {
         if let known = contract?.modelClass(named: className) {

@@ -1,3 +1,4 @@
+import CoreImage
 import CoreML
 import Foundation
 import Vision
@@ -27,6 +28,11 @@ final class Classifier: @unchecked Sendable {
     /// A camera frame; `orientation` says how it has to be turned to be upright.
     func probabilities(of pixels: CVPixelBuffer, orientation: CGImagePropertyOrientation) throws -> [Double] {
         try ask(VNImageRequestHandler(cvPixelBuffer: pixels, orientation: orientation, options: [:]))
+    }
+
+    /// An upright picture of Core Image.
+    func probabilities(of picture: CIImage) throws -> [Double] {
+        try ask(VNImageRequestHandler(ciImage: picture, options: [:]))
     }
 
     func probabilities(of picture: Picture) throws -> [Double] {

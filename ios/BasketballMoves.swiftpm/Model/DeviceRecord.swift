@@ -46,6 +46,7 @@ struct DeviceRecord: Codable, Equatable, Sendable {
     }
 
     static let knownSchema = 1
+    static let fileName = "device.json"
 
     let schema: Int
     let tool: String

@@ -1,21 +1,28 @@
 import CryptoKit
 import Foundation
 
-/// Model and contract as the export put them into the app's resources.
+/// Model, contract and parity kit as the export put them into the app's resources, or as a person imported them.
 struct ModelFolder {
-    let url: URL
+    static let contractName = "ModelContract.json"
+    static let kitName = "ParityKit"
 
-    /// Throws `ModelProblem.missing` if there was no export.
+    let url: URL
+    let isImported: Bool
+
+    /// The imported model, or else that of the resources; throws `ModelProblem.missing` if there is none.
     static func find() throws -> ModelFolder {
+        if ImportedModel.exists {
+            return ModelFolder(url: ImportedModel.folder, isImported: true)
+        }
         for bundle in AppResources.bundles {
             guard let root = bundle.resourceURL else {
                 continue
             }
             let url = root.appendingPathComponent("Model", isDirectory: true)
                 .appendingPathComponent("Export", isDirectory: true)
-            let contract = url.appendingPathComponent("ModelContract.json")
+            let contract = url.appendingPathComponent(contractName)
             if FileManager.default.fileExists(atPath: contract.path) {
-                return ModelFolder(url: url)
+                return ModelFolder(url: url, isImported: false)
             }
         }
         throw ModelProblem.missing
@@ -23,7 +30,7 @@ struct ModelFolder {
 
     func readContract() throws -> ModelContract {
         do {
-            return try ModelContract.read(Data(contentsOf: url.appendingPathComponent("ModelContract.json")))
+            return try ModelContract.read(Data(contentsOf: url.appendingPathComponent(ModelFolder.contractName)))
         } catch let problem as ContractProblem {
             throw ModelProblem.contract(problem)
         } catch {
@@ -32,11 +39,26 @@ struct ModelFolder {
     }
 
     func package(_ contract: ModelContract) -> URL {
-        url.appendingPathComponent(contract.model.file, isDirectory: true)
+        url.appendingPathComponent(contract.model.file)
     }
 
-    /// SHA-256 over names and contents of the package's files, hidden ones aside; see `Fingerprint`.
+    /// The kit's folder and its content; nil if it is not there or cannot be read.
+    func readKit() -> (folder: URL, kit: ParityKit)? {
+        let folder = url.appendingPathComponent(ModelFolder.kitName, isDirectory: true)
+        guard let data = try? Data(contentsOf: folder.appendingPathComponent("expected.json")),
+            let kit = try? JSONDecoder().decode(ParityKit.self, from: data)
+        else {
+            return nil
+        }
+        return (folder, kit)
+    }
+
+    /// SHA-256 of a file; of a package over names and contents of its files, hidden ones aside; see `Fingerprint`.
     static func fingerprint(of package: URL) throws -> String {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: package.path, isDirectory: &isFolder), !isFolder.boolValue {
+            return SHA256.hash(data: try Data(contentsOf: package, options: .mappedIfSafe)).hexadecimal
+        }
         guard let found = FileManager.default.enumerator(atPath: package.path) else {
             throw ModelProblem.missing
         }

@@ -9,6 +9,8 @@ enum ModelProblem: Error {
     case changed
     /// Input, outputs or labels are others than the contract says; the text names which.
     case interface(String)
+    /// What was chosen to be imported is neither a model nor the folder of an export.
+    case notAnExport
     /// Core ML does not take the model; the text is Core ML's.
     case compiling(String)
 
@@ -18,6 +20,7 @@ enum ModelProblem: Error {
         case .contract: return L("problem.contract.title")
         case .changed: return L("problem.changed.title")
         case .interface: return L("problem.interface.title")
+        case .notAnExport: return L("problem.notAnExport.title")
         case .compiling: return L("problem.compiling.title")
         }
     }
@@ -28,6 +31,7 @@ enum ModelProblem: Error {
         case .contract: return L("problem.contract.advice")
         case .changed: return L("problem.changed.advice")
         case .interface: return L("problem.interface.advice")
+        case .notAnExport: return L("problem.notAnExport.advice")
         case .compiling: return L("problem.compiling.advice")
         }
     }
@@ -35,7 +39,7 @@ enum ModelProblem: Error {
     /// For whoever mends it: technical, not translated.
     var detail: String? {
         switch self {
-        case .missing, .changed: return nil
+        case .missing, .changed, .notAnExport: return nil
         case .contract(let problem): return String(describing: problem)
         case .interface(let text), .compiling(let text): return text
         }

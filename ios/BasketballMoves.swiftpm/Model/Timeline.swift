@@ -57,13 +57,14 @@ enum Timeline {
             let label = label(answers[first])
             let following = answers[first...].firstIndex { Timeline.label($0) != label } ?? answers.count
             let sum = answers[first..<following].reduce(0) { $0 + $1.probability }
-            found.append(Segment(
-                start: seconds[first],
-                end: following < seconds.count ? seconds[following] : end,
-                answer: label,
-                probability: sum / Double(following - first),
-                frames: following - first
-            ))
+            found.append(
+                Segment(
+                    start: seconds[first],
+                    end: following < seconds.count ? seconds[following] : end,
+                    answer: label,
+                    probability: sum / Double(following - first),
+                    frames: following - first
+                ))
             first = following
         }
         return found

@@ -3,12 +3,27 @@ import SwiftUI
 /// The model card: what the model is, how good it is, and what it must not be used for.
 struct AboutScreen: View {
     @EnvironmentObject private var app: AppState
+    @AppStorage("compute") private var compute = ComputeChoice.all
 
     var body: some View {
         NavigationStack {
             List {
                 Section(L("about.privacy")) {
                     Text(L("about.privacy.text"))
+                }
+                Section(L("about.here")) {
+                    NavigationLink {
+                        DeviceCheckScreen()
+                    } label: {
+                        Label(L("check.title"), systemImage: "checkmark.seal")
+                    }
+                    ImportButton()
+                    if app.hasImported {
+                        Text(L("import.is"))
+                        Button(L("import.remove"), role: .destructive) {
+                            app.removeImported(compute)
+                        }
+                    }
                 }
                 if case .failed(let problem) = app.phase {
                     Section(L("about.model")) {

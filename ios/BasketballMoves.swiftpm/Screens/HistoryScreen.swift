@@ -49,7 +49,9 @@ struct HistoryScreen: View {
         if history.entries.isEmpty {
             NoticeView(
                 symbol: "clock", title: L("history.empty.title"), text: L("history.empty.text"), detail: history.trouble
-            )
+            ) {
+                EmptyView()
+            }
         } else {
             List {
                 if let trouble = history.trouble {

@@ -2,7 +2,7 @@ import PhotosUI
 import SwiftUI
 import UniformTypeIdentifiers
 
-/// A photo from the library, from a file or dropped here, and the answer to it.
+/// Photos and videos from the library, from files or dropped here, and the answers to them.
 struct PhotoScreen: View {
     var body: some View {
         NavigationStack {
@@ -20,17 +20,17 @@ struct PhotoView: View {
     let classifier: Classifier
 
     @EnvironmentObject private var history: HistoryStore
-    @State private var chosen: PhotosPickerItem?
+    @StateObject private var queue = PhotoQueue()
+    @State private var chosen: [PhotosPickerItem] = []
     @State private var isImporting = false
     @State private var isTargeted = false
-    @State private var isWorking = false
-    @State private var trouble: String?
-    @State private var result: UUID?
+
+    private static let kinds: [UTType] = [.image, .movie]
 
     var body: some View {
         ScrollView {
             VStack(spacing: 16) {
-                PhotosPicker(selection: $chosen, matching: .images) {
+                PhotosPicker(selection: $chosen, matching: .any(of: [.images, .videos])) {
                     Label(L("photo.library"), systemImage: "photo.on.rectangle")
                         .frame(maxWidth: .infinity)
                 }
@@ -45,91 +45,88 @@ struct PhotoView: View {
                 Label(L("photo.drop"), systemImage: "arrow.down.doc")
                     .font(.footnote)
                     .foregroundStyle(.secondary)
-                outcome
+                progress
+                ForEach(queue.outcomes) { outcome in
+                    OutcomeView(outcome: outcome)
+                    Divider()
+                }
             }
             .controlSize(.large)
             .padding()
         }
         .background(isTargeted ? Color(uiColor: .secondarySystemBackground) : Color(uiColor: .systemBackground))
-        .onDrop(of: [UTType.image], isTargeted: $isTargeted) { takeDropped($0) }
-        .fileImporter(isPresented: $isImporting, allowedContentTypes: [UTType.image]) { takeFile($0) }
-        .onChange(of: chosen) { item in
-            if let item {
-                chosen = nil
-                Task { await takeChosen(item) }
+        .onDrop(of: PhotoView.kinds, isTargeted: $isTargeted) { takeDropped($0) }
+        .fileImporter(
+            isPresented: $isImporting, allowedContentTypes: PhotoView.kinds, allowsMultipleSelection: true
+        ) { picked in
+            if case .success(let urls) = picked {
+                queue.add(urls.map(ChosenFiles.item), by: classifier, into: history)
+            }
+        }
+        .onChange(of: chosen) { items in
+            if !items.isEmpty {
+                chosen = []
+                queue.add(items.map(item), by: classifier, into: history)
+            }
+        }
+        .onDisappear { queue.cancel() }
+    }
+
+    @ViewBuilder private var progress: some View {
+        if queue.isWorking {
+            ProgressView(L("photo.working", queue.done + 1, queue.total))
+            if let share = queue.share {
+                ProgressView(value: share)
+                    .accessibilityLabel(L("video.working"))
+            }
+            Button(L("photo.cancel"), role: .cancel) {
+                queue.cancel()
             }
         }
     }
 
-    @ViewBuilder private var outcome: some View {
-        if isWorking {
-            ProgressView(L("photo.working"))
-        } else if let trouble {
-            Label(trouble, systemImage: "exclamationmark.triangle")
-                .frame(maxWidth: .infinity, alignment: .leading)
-        } else if let result {
-            EntryView(id: result)
+    private func item(_ picked: PhotosPickerItem) -> PhotoQueue.Item {
+        if picked.supportedContentTypes.contains(where: { $0.conforms(to: .movie) }) {
+            return PhotoQueue.Item(
+                content: .video { try? await picked.loadTransferable(type: ChosenVideo.self)?.url }, source: .library
+            )
         }
-    }
-
-    private func takeChosen(_ item: PhotosPickerItem) async {
-        isWorking = true
-        let data = try? await item.loadTransferable(type: Data.self)
-        await classify(data, source: .library)
-    }
-
-    private func takeFile(_ picked: Result<URL, Error>) {
-        guard case .success(let url) = picked else {
-            trouble = L("photo.unreadable")
-            return
-        }
-        isWorking = true
-        Task {
-            let data = await Task.detached { () -> Data? in
-                let isOpen = url.startAccessingSecurityScopedResource()
-                defer {
-                    if isOpen {
-                        url.stopAccessingSecurityScopedResource()
-                    }
-                }
-                return try? Data(contentsOf: url)
-            }.value
-            await classify(data, source: .file)
-        }
+        return PhotoQueue.Item(
+            content: .photo { try? await picked.loadTransferable(type: Data.self) }, source: .library
+        )
     }
 
     private func takeDropped(_ providers: [NSItemProvider]) -> Bool {
-        guard let provider = providers.first else {
-            return false
-        }
-        isWorking = true
-        _ = provider.loadDataRepresentation(forTypeIdentifier: UTType.image.identifier) { data, _ in
-            Task { @MainActor in
-                await classify(data, source: .file)
+        for provider in providers {
+            let type = provider.hasItemConformingToTypeIdentifier(UTType.movie.identifier) ? UTType.movie : UTType.image
+            // The file is gone when the closure returns: copy it there.
+            _ = provider.loadFileRepresentation(forTypeIdentifier: type.identifier) { url, _ in
+                let copy = url.flatMap { try? ChosenFiles.copy($0) }
+                Task { @MainActor in
+                    if let copy {
+                        queue.add([ChosenFiles.item(copy)], by: classifier, into: history)
+                    }
+                }
             }
         }
-        return true
+        return !providers.isEmpty
     }
+}
 
-    private func classify(_ data: Data?, source: HistoryEntry.Source) async {
-        defer { isWorking = false }
-        trouble = nil
-        result = nil
-        let classifier = self.classifier
-        guard let data, let picture = try? await Task.detached(operation: { try Picture.decode(data) }).value else {
-            trouble = L("photo.unreadable")
-            return
-        }
-        let asked = try? await Task.detached(operation: { try classifier.probabilities(of: picture) }).value
-        guard let probabilities = asked, let answer = classifier.answer(to: probabilities) else {
-            trouble = L("live.silent")
-            return
-        }
-        result = await history.add(
-            picture, source: source, probabilities: probabilities, answer: answer, contract: classifier.contract
-        )
-        if result == nil {
-            trouble = history.trouble
+/// A photo with its answer, a video with its timeline, or why there is none.
+@MainActor
+struct OutcomeView: View {
+    let outcome: PhotoQueue.Outcome
+
+    var body: some View {
+        switch outcome {
+        case .photo(let id):
+            EntryView(id: id)
+        case .video(let answers):
+            VideoTimeline(answers: answers)
+        case .trouble(_, let text):
+            Label(text, systemImage: "exclamationmark.triangle")
+                .frame(maxWidth: .infinity, alignment: .leading)
         }
     }
 }

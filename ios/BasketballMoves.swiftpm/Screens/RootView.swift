@@ -21,7 +21,7 @@ struct RootView: View {
     }
 }
 
-/// What needs a model, or a readable screen while there is none.
+/// What needs a model, or a screen with a way out while there is none.
 struct WithModel<Content: View>: View {
     @EnvironmentObject private var app: AppState
     @ViewBuilder let content: (Classifier) -> Content
@@ -31,22 +31,48 @@ struct WithModel<Content: View>: View {
         case .loading:
             ProgressView(L("model.loading"))
                 .padding()
-        case .failed(let problem):
-            NoticeView(
-                symbol: "exclamationmark.triangle", title: problem.title, text: problem.advice, detail: problem.detail
-            )
+        case .failed:
+            ModelProblemView()
         case .ready(let classifier):
             content(classifier)
         }
     }
 }
 
-/// A symbol, a title and what to do about it, instead of a screen's content.
-struct NoticeView: View {
+/// Why there is no model, and what can be done about it here: other units, another try, another model.
+@MainActor
+struct ModelProblemView: View {
+    @EnvironmentObject private var app: AppState
+    @AppStorage("compute") private var compute = ComputeChoice.all
+
+    var body: some View {
+        if case .failed(let problem) = app.phase {
+            NoticeView(
+                symbol: "exclamationmark.triangle", title: problem.title, text: problem.advice, detail: problem.detail
+            ) {
+                ComputePicker()
+                Button(L("notice.retry")) {
+                    app.load(compute)
+                }
+                .buttonStyle(.borderedProminent)
+                ImportButton()
+                if app.hasImported {
+                    Button(L("import.remove"), role: .destructive) {
+                        app.removeImported(compute)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A symbol, a title, what to do about it, and the buttons for that, instead of a screen's content.
+struct NoticeView<Exits: View>: View {
     let symbol: String
     let title: String
     let text: String
     var detail: String?
+    @ViewBuilder let exits: () -> Exits
 
     var body: some View {
         ScrollView {
@@ -60,6 +86,7 @@ struct NoticeView: View {
                     .accessibilityAddTraits(.isHeader)
                 Text(text)
                     .foregroundStyle(.secondary)
+                exits()
                 if let detail {
                     Text(detail)
                         .font(.footnote.monospaced())

@@ -24,15 +24,17 @@ enum AppLanguage {
     private static let table: (language: String, bundle: Bundle) = {
         for bundle in AppResources.bundles {
             let known = bundle.localizations.filter { language in
-                nil != bundle.path(
-                    forResource: "Localizable", ofType: "strings", inDirectory: nil, forLocalization: language
-                )
+                nil
+                    != bundle.path(
+                        forResource: "Localizable", ofType: "strings", inDirectory: nil, forLocalization: language
+                    )
             }
             // English first: it is what a reader gets whose languages are not there.
             let ordered = known.filter { $0 == "en" } + known.filter { $0 != "en" }
             let best = Bundle.preferredLocalizations(from: ordered, forPreferences: Locale.preferredLanguages)
             if let language = best.first, let path = bundle.path(forResource: language, ofType: "lproj"),
-               let inner = Bundle(path: path) {
+                let inner = Bundle(path: path)
+            {
                 return (language, inner)
             }
         }

@@ -46,12 +46,15 @@ extension CorrectionsPlan {
             let day = entry.day.isEmpty ? "undated" : entry.day
             let path = "train/\(truth)/phone_\(day)_\(entry.sha256.prefix(12)).jpg"
             let probability = String(format: "%.6f", locale: Locale(identifier: "en_US_POSIX"), entry.answerProbability)
-            planned.append((
-                Photo(file: entry.photo, path: path),
-                [path, truth, "phone-\(day)", "BasketballMoves app", "", rights.author, rights.licence, "",
-                 entry.sha256, "", entry.day, "", "", "train", entry.answerName, probability,
-                 UTCTime.text(entry.checkedDate)]
-            ))
+            planned.append(
+                (
+                    Photo(file: entry.photo, path: path),
+                    [
+                        path, truth, "phone-\(day)", "BasketballMoves app", "", rights.author, rights.licence, "",
+                        entry.sha256, "", entry.day, "", "", "train", entry.answerName, probability,
+                        UTCTime.text(entry.checkedDate)
+                    ]
+                ))
         }
         planned.sort { Array($0.photo.path.utf8).lexicographicallyPrecedes(Array($1.photo.path.utf8)) }
         let extra = names.dropFirst(classNames.count).sorted()
