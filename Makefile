@@ -1,5 +1,6 @@
 # make demo    from nothing to a report and to files for the phone, without a model hub
 # make test    the tests             make lint   ruff and mypy             make release   sdist and wheel in dist/, checked
+# make ios-test  the app of ios/, as far as it can be checked without a Mac (installs Debian's Swift where there is none)
 # Another Python for any of them: make PYTHON=python3.12 VENV=.venv-3.12 test
 # make bench   training speed beside a plain loop and Keras (about 10 minutes, installs TensorFlow in .venv-keras)
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # The demo court: every figure in the README was measured with these.
 DEMO := --train 900 --test 300 --seed 7 --out data/demo
 
-.PHONY: demo test lint bench release clean
+.PHONY: demo test ios-test lint bench release clean
 
 # An editable install with exact versions; done again only when one of these two files has changed.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -28,6 +29,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+ios-test:
+	ios/test.sh
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
