@@ -187,6 +187,7 @@ def split(
     groups: Literal["table", "folder"] = "table",
     near_duplicates: bool = True,
     class_names: list[str] | None = None,
+    labels: Path | None = None,
     dry_run: bool = False,
 ) -> None:
     """Make a dataset of sorted photos: train, val and test, with no game and no picture in two of them.
@@ -204,6 +205,8 @@ def split(
             the folder as well.
         near_duplicates: keep cropped, resized, mirrored and re-encoded copies in one split.
         class_names: class folder names (default: detected).
+        labels: CSV table of the photos' classes, instead of folders: a column of files (image, filename, id …, with or
+            without suffix) and one of classes (label, class, category …), or a column of 0 and 1 for each class.
         dry_run: print the plan; write nothing.
     """
     from bball_pl.files import require_folder
@@ -212,7 +215,7 @@ def split(
     from bball_pl.terminal import console, log, say, say_next
 
     require_folder(out)
-    settings = SplitSettings(root, out, val, test, seed, how, groups, near_duplicates, class_names, dry_run)
+    settings = SplitSettings(root, out, val, test, seed, how, groups, near_duplicates, class_names, labels, dry_run)
     store = PhotoStore(project.ROOT / "data" / ".cache")
     try:
         made = make_split(settings, store, log)

@@ -27,6 +27,9 @@ from bball_pl.errors import ConfigError, RunError
 UMASK = os.umask(0)
 os.umask(UMASK)
 
+#: Beginning of the text that Git LFS puts in the place of a file until `git lfs pull` fetches it.
+LFS_POINTER = b"version https://git-lfs."
+
 #: Size in bytes and time of the last change in nanoseconds.
 Signature = tuple[int, int]
 
@@ -38,6 +41,13 @@ def signature(path: Path) -> Signature:
     except OSError:
         return -1, -1
     return found.st_size, found.st_mtime_ns
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Return whether a file is a pointer of Git LFS instead of its content."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
+    return False
 
 
 def has_control(name: str) -> bool:

@@ -32,7 +32,7 @@ from bball_pl.photos.photos_csv import (
     Row,
     read_rows,
 )
-from bball_pl.photos.tree import class_folders, nfc, split_folders
+from bball_pl.photos.tree import canonical_name, class_folders, split_folders
 from bball_pl.project import next_step
 
 #: The column `source` of the app's photos.
@@ -217,9 +217,9 @@ class _Merge:
         by_phone = row.get("phone_class", "")
         if not by_phone:
             return f"is there as {name}"
-        if nfc(row["class"]) != nfc(by_phone) and found.class_name != row["class"]:
+        if canonical_name(row["class"]) != canonical_name(by_phone) and found.class_name != row["class"]:
             return f"has got the class {row['class']} at a computer"
-        if nfc(found.class_name) == nfc(by_phone) or found.time < row.get("phone_time", ""):
+        if canonical_name(found.class_name) == canonical_name(by_phone) or found.time < row.get("phone_time", ""):
             self._merged.known += sha256 not in self._new
             return ""
         return self._relabel(found, name)
@@ -265,10 +265,10 @@ class _Merge:
         if self._train is None:
             return f"{found.class_name}/{group}/{file}"
         # A folder that a Mac has made may have its name in another form of Unicode.
-        if nfc(found.class_name) not in {*class_folders(self._train), NO_MOVE.name}:
+        if canonical_name(found.class_name) not in {*class_folders(self._train), NO_MOVE.name}:
             return None
-        folders = {nfc(path.name): path.name for path in self._train.iterdir() if path.is_dir()}
-        return f"{self._train.name}/{folders.get(nfc(found.class_name), found.class_name)}/{file}"
+        folders = {canonical_name(path.name): path.name for path in self._train.iterdir() if path.is_dir()}
+        return f"{self._train.name}/{folders.get(canonical_name(found.class_name), found.class_name)}/{file}"
 
 
 def _quarantined(root: Path) -> set[str]:
@@ -289,7 +289,7 @@ def _read(path: Path, author: str, licence: str) -> Iterator[tuple[str, Correcti
 
 
 def _correction(opened: zipfile.ZipFile, row: Row, author: str, licence: str) -> Correction | str:
-    class_name = nfc(row["class"])
+    class_name = canonical_name(row["class"])
     if problem := folder_name_problem(class_name):
         return f"its class {class_name!a} cannot name a folder: {problem}"
     group = row["group"] if re.fullmatch(r"phone-[\w-]{1,40}", row["group"]) else "phone-undated"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.files import signature
 from bball_pl.moves import NO_MOVE
-from bball_pl.photos.decode import read_photo
+from bball_pl.photos.decode import LFS_REASON, read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore, in_batches
 from bball_pl.photos.tree import Photo, PhotoTree, split_folders
@@ -60,6 +61,12 @@ def check_photos(
     """
     verdicts = _verdicts(dataset.photos, cache, store, specs, console)
     bad = [f"{photo.relative}: {reason}" for photo, (_, reason) in zip(dataset.photos, verdicts, strict=True) if reason]
+    pointers = sum(reason == LFS_REASON for _, reason in verdicts)
+    if pointers and pointers == len(bad):
+        raise DatasetError(
+            f"{pointers} of {len(dataset.photos)} photos in {dataset.root} are pointers of Git LFS. Fetch them with:"
+            f"\n  {shlex.join(['git', '-C', str(dataset.root), 'lfs', 'pull'])}"
+        )
     if bad and on_bad_photo == "error":
         raise DatasetError(
             f"{len(bad)} of {len(dataset.photos)} photos in {dataset.root} cannot be used:\n  "

@@ -18,7 +18,7 @@ from bball_pl.data.validation import read_split_csv
 from bball_pl.evaluate.metrics import Share, table_figures
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.photos.labels_csv import absolute, moved_photos
-from bball_pl.photos.tree import Photo, nfc, split_of
+from bball_pl.photos.tree import Photo, canonical_name, split_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def labels_before(root: Path, split: str, run: Path | None = None, since: str = 
         former = [photo for photo in photos if photo.relative in moved and not photo.path.is_file()]
     else:
         former = [
-            Photo(root / name, name, split, nfc(name.split("/")[1]))
+            Photo(root / name, name, split, canonical_name(name.split("/")[1]))
             for name in moved
             if name.count("/") > 1 and split_of(name.split("/")[0]) == split
         ]

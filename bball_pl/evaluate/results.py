@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich import box
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from bball_pl import project
 from bball_pl.evaluate.calibration import Calibration
@@ -46,12 +47,12 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     labels = metrics["confusion"]["labels"]
     for label in labels:
-        table.add_column(f"→{label}", justify="right")
+        table.add_column(Text(f"→{label}"), justify="right")  # square brackets in a name are not markup
     for label, row in zip(labels, metrics["confusion"]["matrix"], strict=True):
         figures = metrics["per_class"][label]
         # A class without photos has no figures; one of zero would look like a fault.
         cells = [f"{figures[key]:.3f}" if figures["support"] else "–" for key in ("precision", "recall", "f1")]
-        table.add_row(display_name(label), str(figures["support"]), *cells, *(str(count) for count in row))
+        table.add_row(Text(display_name(label)), str(figures["support"]), *cells, *(str(count) for count in row))
     return table
 
 
@@ -94,7 +95,7 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     lines.append(
         f"{number} photos in {evaluation.seconds:.1f} s, {number / max(evaluation.seconds, 1e-9):.0f} photos/s."
     )
-    return Group(metrics_table(metrics), *lines)
+    return Group(metrics_table(metrics), *map(Text, lines))
 
 
 def _origin(calibration: Calibration) -> str:

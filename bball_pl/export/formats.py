@@ -263,5 +263,5 @@ class VerifiedFiles:
         )
 
     def _say(self, what: str, path: Path) -> Path:
-        self.console.print(f"{what}: converting, reading back, comparing …", highlight=False)
+        self.console.print(f"{what}: converting, reading back, comparing …", highlight=False, markup=False)
         return path

@@ -103,7 +103,7 @@ def verify_again(
         if settings.route == "onnx":
             write_onnx(deployed, Path(scratch) / f"{STEM}.onnx", interface, about)
         for file in files:
-            console.print(f"{file.name}: reading back, comparing …", highlight=False)
+            console.print(f"{file.name}: reading back, comparing …", highlight=False, markup=False)
             try:
                 _check(work, file)
             except VerificationError as error:

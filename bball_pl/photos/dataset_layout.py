@@ -8,20 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from bball_pl.errors import DatasetError
 from bball_pl.files import has_control
 from bball_pl.moves import NO_MOVE, UNSORTED, display_name, sort_class_names
+from bball_pl.photos.labels_csv import is_labels
 from bball_pl.photos.photos_csv import FOR_TRAINING, PHOTOS_CSV, QUARANTINE
 from bball_pl.photos.tree import (
     SPLITS,
     NoPhotosError,
     Photo,
     PhotoTree,
+    canonical_name,
     class_folders,
     is_image,
     is_litter,
-    nfc,
     split_folders,
     split_of,
     walk,
@@ -48,7 +50,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     train = split_folders(root).get("train")
     if train is None:
         found = class_folders(root)
-        with_photos = [name for name in found if any(is_image(path) for path in walk(root / name))]
+        with_photos = sorted({canonical_name(folder.name) for folder in _folders(root) if _has_image(folder)})
         if len(with_photos) > 1:
             raise DatasetError(
                 f"{root} has no folder 'train'; its folders {_listing(with_photos)} look like classes. Divide them "
@@ -56,7 +58,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
             )
         raise DatasetError(
             f"{root} has no folder 'train' (found: {_listing(found)}). Expected {{train,test}}/<class>/*.jpg. Sort the "
-            "photos into train/<class>/ and test/<class>/, or pass --data.root DIR."
+            f"photos into train/<class>/ and test/<class>/, or pass --data.root DIR.{_table_advice(root, root)}"
         )
     found = class_folders(train)
     for name in given or found:
@@ -68,14 +70,16 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
             raise DatasetError(
                 f"{train} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
                 "one per move, such as shoot, dribble and layup. Add the missing ones, or pass --data.root DIR."
+                f"{_table_advice(root, train)}"
             )
         return sort_class_names(found)
+    given = [canonical_name(name) for name in given]
     if len(given) < 2:
         raise DatasetError(f"--data.class_names gives {len(given)} classes; expected two or more.")
-    if doubles := [name for name, times in Counter(map(nfc, given)).items() if times > 1]:
+    if doubles := [name for name, times in Counter(given).items() if times > 1]:
         raise DatasetError(f"--data.class_names names {_listing(doubles)} twice. Give each class once.")
     _require_folders(train, given)
-    return list(given)
+    return given
 
 
 def scan_dataset(
@@ -83,8 +87,9 @@ def scan_dataset(
 ) -> PhotoTree:
     """List the photos of a dataset for training: those in the class folders of its splits.
 
-    Files without the name of an image, classes that are left out, and folders of photos beside the splits are noted in
-    `ignored`; files that systems and people leave behind (`.DS_Store`, `Thumbs.db`, README, text) are not.
+    Files without the name of an image, classes that are left out, photos beside the class folders, and folders of
+    photos beside the splits are noted in `ignored`; files that systems and people leave behind (`.DS_Store`,
+    `Thumbs.db`, README, text) are not.
 
     Args:
         root: The dataset's folder, `{train,test[,val]}/<class>/*.jpg`.
@@ -99,9 +104,8 @@ def scan_dataset(
     root = Path(root)
     names = find_class_names(root, given)
     names += [name for name in rendered if name not in names]
-    beside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not is_litter(folder.name)]
-    beside = [folder for folder in beside if not split_of(folder.name) and folder.name != QUARANTINE]
-    ignored = [f"{folder.name}/" for folder in beside if any(is_image(path) for path in walk(folder))]
+    beside = [folder for folder in _folders(root) if not split_of(folder.name) and folder.name != QUARANTINE]
+    ignored = [f"{folder.name}/" for folder in beside if _has_image(folder)]
     splits = split_folders(root)
     for split, folder in splits.items():
         if (
@@ -115,7 +119,7 @@ def scan_dataset(
                 f"into {folder.name}/<class>/."
             )
         _require_folders(folder, names)
-        extra = sorted(set(class_folders(folder)) - set(map(nfc, names)))
+        extra = sorted(set(class_folders(folder)) - set(names))
         if extra and given is None:
             raise DatasetError(
                 f"{folder} has the folder {_listing(extra)}, and {splits['train']} has not. Add photos of that class "
@@ -128,9 +132,10 @@ def scan_dataset(
     except NoPhotosError:
         tree = PhotoTree(root, names, [], True)  # the check before training names the class that lacks photos
     in_classes = [photo for photo in tree.photos if tree.class_folder(photo.relative.split("/")) is not None]
-    tree.ignored = sorted(
-        [*ignored, *(name for name in tree.ignored if tree.class_folder(name.split("/")) is not None)]
-    )
+    in_no_class = Counter(photo.relative.split("/")[0] for photo in tree.photos if not _class_folder_of(photo))
+    ignored += [f"{name}/ ({count} photos in no class folder)" for name, count in in_no_class.items()]
+    ignored += [name for name in tree.ignored if tree.class_folder(name.split("/")) is not None]
+    tree.ignored = sorted(ignored)
     _refuse_contradictions(tree, in_classes)
     tree.photos = [photo for photo in in_classes if photo.class_name]
     return tree
@@ -145,7 +150,8 @@ def count_table(photos: Mapping[str, Sequence[Photo]], class_names: Sequence[str
         table.add_column(split, justify="right")
     for name in class_names:
         counts = [sum(photo.class_name == name for photo in photos[split]) for split in splits]
-        table.add_row(display_name(name), *map(str, counts))
+        # As Text: square brackets in a name are not markup.
+        table.add_row(Text(display_name(name)), *map(str, counts))
     table.add_section()
     table.add_row("all", *(str(len(photos[split])) for split in splits))
     groups = [len({photo.group for photo in photos[split] if photo.group}) for split in splits]
@@ -165,7 +171,7 @@ def _refuse_contradictions(tree: PhotoTree, photos: Sequence[Photo]) -> None:
                 problems.append(f"row {number}: {relative} is not there")
         elif row.get("use") == FOR_TRAINING and split_of(relative.split("/")[0]) != "train":
             problems.append(f"row {number}: {relative} is for training only (column use)")
-        elif nfc(row["class"]) != nfc(folders[relative]):
+        elif canonical_name(row["class"]) != canonical_name(folders[relative]):
             problems.append(f"row {number}: {relative} has the class '{row['class']}'")
     if problems:
         raise DatasetError(
@@ -178,10 +184,35 @@ def _require_folders(folder: Path, class_names: Sequence[str]) -> None:
     found = class_folders(folder)
     for name in class_names:
         # Photos without a move may be rendered for training, and few test sets have any.
-        if nfc(name) not in found and name != NO_MOVE.name:
+        if name not in found and name != NO_MOVE.name:
             raise DatasetError(
                 f"{folder} has no folder '{name}' (found: {_listing(found)}). Add it, or pass --data.class_names."
             )
+
+
+def _table_advice(root: Path, folder: Path) -> str:
+    """Return the command that divides photos by a table of labels, if there seems to be one; else an empty text."""
+    tables = [path for where in (root, folder) for path in sorted(where.glob("*.csv"))]
+    tables = [path for path in tables if path.name != PHOTOS_CSV and not is_labels(path)]
+    if not tables or not _has_image(folder):
+        return ""
+    # Kaggle's test.csv and sample_submission.csv have no labels.
+    likely = [path for word in ("label", "train") for path in tables if word in path.stem.lower()]
+    command = next_step("split", folder, "--labels", [*likely, *tables][0], "--out", f"{root}_split")
+    return f" Photos with a table of labels are divided with:\n  {command}"
+
+
+def _class_folder_of(photo: Photo) -> str:
+    parts = photo.relative.split("/")
+    return canonical_name(parts[1]) if len(parts) > 2 else ""
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not is_litter(entry.name)]
+
+
+def _has_image(folder: Path) -> bool:
+    return any(is_image(path) for path in walk(folder))
 
 
 def _listing(names: Sequence[str]) -> str:

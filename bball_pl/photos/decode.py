@@ -11,9 +11,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from bball_pl.errors import PhotoError
+from bball_pl.files import LFS_POINTER
 
 #: Phones take photos of up to 108 megapixels; 150 decode to 450 MB, which every worker must be able to hold. A larger
 #: file is far more often a decompression bomb or a scan than a photo of a player.
@@ -26,8 +27,19 @@ DECODE_VERSION = 1
 # of some phones is opened as JPEG.
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 
-# ISO media brands of HEIC and HEIF files, in bytes 8 to 12. AVIF is read by Pillow itself.
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+#: Kinds of photos by their ISO media brands. AVIF is read by Pillow itself.
+_KIND_OF_BRAND = {
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"),
+}
+#: Brands that say how the file is built, not what codes its pixels: the compatible brands after them do.
+_BRANDS_OF_BOTH = (b"mif1", b"msf1", b"miaf")
+
+#: Reason for a file that holds a pointer in place of its content.
+LFS_REASON = "a pointer of Git LFS instead of the photo; run git lfs pull"
+
+# Pillow's limit for a colour profile or XMP in a PNG is 1 MiB, and a scanner's profile is larger.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 # Exceptions of Pillow and its codecs on damaged files; found by fuzzing and by reading the plug-ins.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, RuntimeError, struct.error)
@@ -59,10 +71,10 @@ def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     content = source if isinstance(source, bytes) else _read(source)
     if not content:
         raise PhotoError("empty file")
-    if content.startswith(b"version https://git-lfs."):
-        raise PhotoError("a pointer of Git LFS instead of the photo; run git lfs pull")
+    if content.startswith(LFS_POINTER):
+        raise PhotoError(LFS_REASON)
     formats: tuple[str, ...] = _FORMATS
-    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
+    if iso_kind(content) == "heic":
         _register_heif()
         formats = ("HEIF",)
     try:
@@ -84,6 +96,21 @@ def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
         raise
     except (*_DAMAGE, zlib.error) as error:
         raise PhotoError(f"truncated or damaged ({error})") from error
+
+
+def iso_kind(content: bytes) -> str | None:
+    """Return whether a file of ISO media is a photo, "heic" or "avif"; None for a video and for other files.
+
+    Source: ISO/IEC 14496-12, 4.3 (box ftyp: major brand, version, compatible brands).
+    """
+    if content[4:8] != b"ftyp":
+        return None
+    major = content[8:12]
+    if major not in _BRANDS_OF_BOTH:
+        return _KIND_OF_BRAND.get(major)
+    end = min(struct.unpack_from(">I", content)[0], len(content), 256)
+    compatible = [content[start : start + 4] for start in range(16, end - 3, 4)]
+    return next((_KIND_OF_BRAND[brand] for brand in compatible if brand in _KIND_OF_BRAND), "heic")
 
 
 def read_photo(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,15 @@ IMAGE_SUFFIXES = frozenset(
 
 #: Names, in lower case, that network disks, systems and unpackers leave between photos. Every walk skips them, like
 #: hidden entries: the thumbnails in a Synology's @eaDir would triple a dataset and leak train into val.
-LITTER = frozenset({"@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "thumbs.db", "desktop.ini"})
+LITTER = frozenset(
+    {
+        *("@eadir", "#recycle", "#snapshot", "@tmp"),  # Synology
+        *("@recycle", "@__thumb", "@recently-snapshot"),  # QNAP
+        *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+        *("__macosx", "icon\r", "network trash folder", "temporary items"),
+        *("lost+found", "picasa.ini"),
+    }
+)
 
 # Files that people leave in photo folders; a remark about each run's README would be noise.
 _QUIET_NAMES = frozenset({"readme", "licence", "license"})
@@ -140,7 +148,7 @@ class PhotoTree:
 
         Args:
             root: The folder; its folder `quarantine` is left out.
-            class_names: Names of the class folders, compared in Unicode's form NFC. Default: the folders in the splits
+            class_names: Names of the class folders, compared as `canonical_name`. Default: the folders in the splits
                 of a dataset; elsewhere the three moves if folders of two or more of them exist, with `none` if there
                 is such a folder, else the folders below the root or below a photos.csv, and the classes in the tables.
             home: Folder of the journal. Default: see `home_of`.
@@ -171,7 +179,9 @@ class PhotoTree:
         if not (images or movable):
             raise NoPhotosError(f"{root} has no photos. Collect some with bball collect, or pass another folder.")
         relatives = [image.relative_to(root).parts for image in images]
-        tree.class_names = list(class_names) if class_names else tree._find_class_names(images, relatives)
+        tree.class_names = (
+            [canonical_name(name) for name in class_names] if class_names else tree._find_class_names(images, relatives)
+        )
         tree.photos = [tree._photo(path, parts) for path, parts in zip(images, relatives, strict=True)]
         tree.photos.sort(key=lambda photo: photo.relative)
         tree.ignored = sorted(
@@ -208,10 +218,10 @@ class PhotoTree:
         Args:
             parts: The photo's relative name.
         """
-        folders = [nfc(part) for part in parts[:-1]]
+        folders = [canonical_name(part) for part in parts[:-1]]
         if self.has_splits:
-            return 1 if len(folders) > 1 and (folders[1] == UNSORTED or folders[1] in self._by_nfc) else None
-        return next((i for i, part in enumerate(folders) if part == UNSORTED or part in self._by_nfc), None)
+            return 1 if len(folders) > 1 and (folders[1] == UNSORTED or folders[1] in self._by_name) else None
+        return next((i for i, part in enumerate(folders) if part == UNSORTED or part in self._by_name), None)
 
     def relabelled(self, parts: Sequence[str], class_name: str) -> Path:
         """Return the path below the root that a photo gets with another class.
@@ -245,7 +255,7 @@ class PhotoTree:
             decided = self._decision(path).class_name
         in_row = self._row(path)[0].get("class", "")
         name = decided or (in_row if in_row != UNSORTED else "") or ("" if index is None else parts[index])
-        return self._by_nfc.get(nfc(name), "")
+        return self._by_name.get(canonical_name(name), "")
 
     def join_by_content(self) -> None:
         """Give photos without a row the row with the same bytes: a person may have sorted the file elsewhere.
@@ -287,8 +297,8 @@ class PhotoTree:
         )
 
     @cached_property
-    def _by_nfc(self) -> dict[str, str]:
-        return {nfc(name): name for name in self.class_names}
+    def _by_name(self) -> dict[str, str]:
+        return {canonical_name(name): name for name in self.class_names}
 
     @cached_property
     def _targets(self) -> dict[str, int]:
@@ -318,16 +328,16 @@ class PhotoTree:
             # A folder without a photo is a class as well: one that training misses.
             splits = split_folders(self.root).values()
             return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
-        folders = [_above_unsorted(parts[:-1]) for parts in relatives]
+        folders = [_above_unsorted(parts) for parts in relatives]
         found = {name for parts in folders for name in parts}
         moves = {move.name for move in MOVES} & found
         if len(moves) > 1 or (moves and not self._tables):
             of_moves = [move.name for move in MOVES if len(moves) > 1 or move.name in moves]
             return [*of_moves, *({NO_MOVE.name} & found)]
-        below = [_above_unsorted(path.relative_to(self._row(path)[1] or self.root).parts[:-1]) for path in images]
-        names = {nfc(parts[0]) for parts in below if parts}
-        names |= {nfc(row["class"]) for rows in self._tables.values() for row in rows.values()}
-        return sort_class_names(sorted(names - {UNSORTED}))
+        below = [_above_unsorted(path.relative_to(self._row(path)[1] or self.root).parts) for path in images]
+        names = {parts[0] for parts in below if parts}
+        names |= {canonical_name(row["class"]) for rows in self._tables.values() for row in rows.values()}
+        return sort_class_names(sorted(names - {UNSORTED, ""}))
 
 
 def split_of(folder: str) -> str:
@@ -359,9 +369,13 @@ def split_folders(root: Path) -> dict[str, Path]:
     return {split: found[split][0] for split in SPLITS if split in found}
 
 
-def nfc(name: str) -> str:
-    """Return a name in Unicode's form NFC: a Mac writes the same name in another form than everybody else."""
-    return unicodedata.normalize("NFC", name)
+def canonical_name(name: str) -> str:
+    """Return the name of a class as it is compared: in Unicode's form NFC, and without spaces at its edges.
+
+    A Mac writes the same name in another form than everybody else. Nobody sees a space at an edge, and readers of
+    tables strip it.
+    """
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def is_image(path: Path) -> bool:
@@ -378,6 +392,7 @@ def walk(
     folder: Path,
     apart: Collection[Path] = frozenset(),
     links: list[Path] | None = None,
+    failed: Callable[[Path, OSError], None] | None = None,
     above: frozenset[str] = frozenset(),
 ) -> Iterator[Path]:
     """Yield the files of a folder by name, to any depth; hidden entries and `LITTER` are left out.
@@ -389,10 +404,11 @@ def walk(
         apart: Folders that are left out.
         links: None to follow links. A list to follow none of them: they are added to it, what is neither a file nor a
             folder is left out, and so are folders that cannot be listed.
+        failed: Called for each folder that cannot be listed, instead of an error.
         above: Real paths of the folders that lead here.
 
     Raises:
-        DatasetError: If a folder cannot be listed and links are followed.
+        DatasetError: If a folder cannot be listed, links are followed and `failed` is None.
     """
     real = os.path.realpath(folder)
     # A link to a folder above would be walked for ever.
@@ -402,7 +418,9 @@ def walk(
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        if links is not None:
+        if failed is not None:
+            failed(folder, error)
+        if failed is not None or links is not None:
             return
         raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
     for entry in entries:
@@ -412,19 +430,20 @@ def walk(
         if links is not None and entry.is_symlink():
             links.append(path)
         elif entry.is_dir():
-            yield from walk(path, apart, links, above | {real})
+            yield from walk(path, apart, links, failed, above | {real})
         elif links is None or entry.is_file():
             yield path
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, in Unicode's form NFC; without `unsorted` and litter."""
+    """Return the canonical names of the folders in a folder, sorted; without `unsorted` and litter."""
     try:
-        names = {nfc(entry.name) for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)}
+        entries = [entry.name for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)]
     except OSError as error:
         raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
-    return sorted(names - {UNSORTED})
+    return sorted({canonical_name(name) for name in entries} - {UNSORTED, ""})
 
 
-def _above_unsorted(folders: Sequence[str]) -> Sequence[str]:
+def _above_unsorted(parts: Sequence[str]) -> Sequence[str]:
+    folders = [canonical_name(part) for part in parts[:-1]]
     return folders[: folders.index(UNSORTED)] if UNSORTED in folders else folders

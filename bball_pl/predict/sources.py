@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bball_pl.photos.tree import IMAGE_SUFFIXES, is_litter
+from bball_pl.photos.tree import IMAGE_SUFFIXES, is_litter, walk
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".ogv"}
@@ -93,6 +93,8 @@ def find_sources(names: Sequence[str], stdin: BinaryIO | None, leave_out: Path |
     found = Found()
     seen: set[str] = set()
     drawn = None if leave_out is None else os.path.realpath(leave_out)
+    # A shell leaves `~` in a pattern in quotes.
+    names = [name if os.path.lexists(name) else os.path.expanduser(name) for name in names]  # noqa: PTH111
     for entry in _entries(names, stdin, drawn):
         if isinstance(entry, Failure):
             found.failures.append(entry)
@@ -147,8 +149,11 @@ def _named(name: str, drawn: str | None) -> Iterator[str | Failure]:
 def _matching(pattern: str, drawn: str | None) -> Iterator[str | Failure]:
     # Not Path.glob: it takes no absolute pattern and finds hidden files.
     matches = sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+    named = set(Path(pattern).parts)
     empty = True
     for match in matches:
+        if any(is_litter(part) for part in match.parts if part not in named):
+            continue
         for entry in _below(match, drawn):
             empty = False
             yield entry
@@ -157,29 +162,23 @@ def _matching(pattern: str, drawn: str | None) -> Iterator[str | Failure]:
 
 
 def _below(start: Path, drawn: str | None) -> Iterator[str | Failure]:
-    # The set of visited folders ends the walk at a link to a folder above.
-    visited: set[str] = set()
-    pending = [start]
-    while pending:
-        path = pending.pop()
+    failures: list[Failure] = []
+
+    def failed(folder: Path, error: OSError) -> None:
+        failures.append(Failure(str(folder), f"the folder cannot be listed ({error.strerror})"))
+
+    for path in walk(start, failed=failed) if start.is_dir() else [start]:
+        if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            continue
+        if drawn is not None and Path(os.path.realpath(path)).is_relative_to(drawn):
+            continue
         mode = _mode(path)
-        if mode is not None and stat.S_ISDIR(mode):
-            real = os.path.realpath(path)
-            if real in visited or real == drawn:
-                continue
-            visited.add(real)
-            try:
-                children = sorted(path.iterdir(), reverse=True)
-            except OSError as error:
-                yield Failure(str(path), f"the folder cannot be listed ({error.strerror})")
-                continue
-            pending += [child for child in children if not is_litter(child.name)]
-        elif path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-            # A broken link is listed: its photo fails later, with a reason.
-            if mode is None or stat.S_ISREG(mode):
-                yield str(path)
-            else:
-                yield Failure(str(path), "neither a file nor a folder")
+        # A broken link is listed: its photo fails later, with a reason.
+        if mode is None or stat.S_ISREG(mode):
+            yield str(path)
+        else:
+            yield Failure(str(path), "neither a file nor a folder")
+    yield from failures
 
 
 def _mode(path: Path) -> int | None:

@@ -15,11 +15,12 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from bball_pl.audit.copies import find_copies
 from bball_pl.audit.measure import measure_photos
 from bball_pl.errors import ConfigError, DatasetError
-from bball_pl.files import atomic_path
+from bball_pl.files import atomic_path, folder_name_problem
 from bball_pl.moves import UNSORTED, display_name
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.labels_csv import LABELS, home_of, is_labels
@@ -36,6 +37,7 @@ from bball_pl.photos.photos_csv import (
 from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import SPLITS, NoPhotosError, Photo, PhotoTree, is_image, split_folders, split_of, walk
 from bball_pl.split.assign import Plan, plan_split
+from bball_pl.split.labels_table import label_tree
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class SplitSettings:
     groups: Literal["table", "folder"] = "table"
     near_duplicates: bool = True
     class_names: list[str] | None = None
+    labels: Path | None = None
     dry_run: bool = False
 
     def shares(self) -> dict[str, float]:
@@ -157,12 +160,14 @@ class Split:
         plan: The assignment.
         existing: Content of the dataset before.
         copied: Number of files that are copies because the disk has no hard links between the two folders.
+        absent: Number of rows of the table of labels whose photos are not in the tree.
     """
 
     tree: PhotoTree
     plan: Plan
     existing: Existing
     copied: int = 0
+    absent: int = 0
 
 
 def make_split(settings: SplitSettings, store: PhotoStore, console: Console | None = None) -> Split:
@@ -177,16 +182,21 @@ def make_split(settings: SplitSettings, store: PhotoStore, console: Console | No
 
     Raises:
         ConfigError: If one of the folders is in the other, or a share is out of range.
-        DatasetError: If there is no photo, no photo is sorted, a photos.csv is damaged, or a file cannot be written.
+        DatasetError: If there is no photo, no photo is sorted, a photos.csv is damaged, a file cannot be written, or as
+            in `label_tree`.
     """
     root, out, shares = settings.root, settings.out, settings.shares()
     if root.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(root.resolve()):
         raise ConfigError(f"{out} and {root} lie in each other. Pass another --out, such as data/photos.")
     if not settings.dry_run and is_labels((home := home_of(out)) / LABELS):
         Journal(home, "split").close()  # finishes a move that a kill interrupted
-    tree = PhotoTree.scan(root, settings.class_names)
-    if odd := [name for name in tree.class_names if not name.isprintable()]:
-        raise DatasetError(f"the class folder {odd[0]!r} has a name that no table can hold. Rename it.")
+    tree, absent = PhotoTree.scan(root, settings.class_names), 0
+    if settings.labels is not None:
+        labelled = label_tree(tree, settings.labels, settings.class_names)
+        tree, absent = labelled.tree, labelled.absent
+    for name in tree.class_names:
+        if problem := folder_name_problem(name):
+            raise DatasetError(f"the class {name!r} cannot be the name of a folder everywhere: {problem}. Rename it.")
     tree.photos = measure_photos(tree.photos, store, console)
     tree.join_by_content()
     existing = read_existing(out, tree, store, console)
@@ -203,9 +213,10 @@ def make_split(settings: SplitSettings, store: PhotoStore, console: Console | No
     if not plan.names and not existing.settled:
         raise DatasetError(
             f"{root} has no photo that can go into a dataset: {plan.left_out[0][0]}: {plan.left_out[0][1]} "
-            f"({len(plan.left_out)} in all). Sort the photos into folders, one a class, such as shoot, dribble, layup."
+            f"({len(plan.left_out)} in all). Sort the photos into folders, one a class, such as shoot, dribble, layup, "
+            "or pass a table of their classes with --labels FILE."
         )
-    made = Split(tree, plan, existing)
+    made = Split(tree, plan, existing, absent=absent)
     if not settings.dry_run:
         try:
             _write(made, settings, console)
@@ -298,7 +309,8 @@ def split_table(made: Split) -> Table:
         whole = max(sum(numbers), 1)
         if not name:
             table.add_section()
-        table.add_row(display_name(name) or "all", *(f"{number} ({number / whole:.0%})" for number in numbers))
+        # As Text: square brackets in a name are not markup.
+        table.add_row(Text(display_name(name) or "all"), *(f"{number} ({number / whole:.0%})" for number in numbers))
     table.add_row("groups", *(str(made.plan.units[column]) for column in SPLITS))
     return table
 
@@ -307,6 +319,8 @@ def split_lines(made: Split, settings: SplitSettings) -> Iterator[str]:
     """Yield what was done, what was left out and what could not be met."""
     verb = "would be" if settings.dry_run else "were"
     yield f"{len(made.plan.names)} photos {verb} added to {settings.out}, {len(made.existing.settled)} were there"
+    if made.absent:
+        yield f"{made.absent} rows of {settings.labels} are of photos that are not in {settings.root}"
     if made.copied:
         yield f"{made.copied} of them are copies: there are no hard links between these two folders"
     reasons = Counter(_kind(why) for _, why in made.plan.left_out)

@@ -13,7 +13,7 @@ from typing import Any
 
 from bball_pl.errors import VerificationError
 from bball_pl.files import write_text
-from bball_pl.photos.tree import Photo, is_image
+from bball_pl.photos.tree import Photo, is_image, walk
 from bball_pl.verify.inspection import Gate
 
 PROOF = "parity.json"
@@ -184,8 +184,8 @@ def bound_photos(facts: dict[str, Any], roots: Iterable[Path]) -> list[Photo]:
         named = {entry["sha256"]: root / entry["path"] for entry in wanted}
         found = {digest: path for digest, path in named.items() if path.is_file() and sha256_of(path) == digest}
         if len(found) < len(named):
-            for path in sorted(path for path in root.rglob("*") if is_image(path)):
-                if path.is_file() and (digest := sha256_of(path)) in named:
+            for path in filter(is_image, walk(root, links=[])):
+                if (digest := sha256_of(path)) in named:
                     found.setdefault(digest, path)
         if found:
             return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bball_pl.audit.audit import Audit
-from bball_pl.collect.local import Local
-from bball_pl.collect.source import Candidate
+from bball_pl.collect.local import Clips, Local
+from bball_pl.collect.source import Candidate, LeftOut
 from bball_pl.evaluate.evaluation import labelled_photos
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.journal import Journal
@@ -29,6 +30,7 @@ from bball_pl.split.write import SplitSettings, make_split
 from bball_pl.studio.history import History
 from bball_pl.studio.pictures import PhotoIds
 from bball_pl.studio.sort.queue import SortQueue
+from bball_pl.verify.proof import bound_photos
 
 from helpers.audit_albums import run
 from helpers.split_albums import noise
@@ -222,7 +224,10 @@ def test_unsorted_photos_of_a_dataset_are_named_and_no_class(tmp_path: Path) -> 
     assert [photo.relative for photo in tree.photos if not photo.class_name] == ["train/unsorted/shoot/b.jpg"]
 
 
-LITTER = ("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.jpg", "__MACOSX/a.jpg", ".thumbnails/a.jpg", "._a.jpg")
+LITTER = (
+    *("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/a.jpg", "@__thumb/a.jpg", "$RECYCLE.BIN/a.jpg"),
+    *("__MACOSX/._a.jpg", "__MACOSX/a.jpg", ".thumbnails/a.jpg", "._a.jpg", "System Volume Information/a.jpg"),
+)
 
 
 def test_litter_is_passed_over_everywhere(tmp_path: Path) -> None:
@@ -231,7 +236,7 @@ def test_litter_is_passed_over_everywhere(tmp_path: Path) -> None:
     paint(root, *names)
     for name in LITTER:
         paint(root, f"train/dunk/{name}", f"train/{name}", f"test/pass/{name}")
-    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "ehthumbs.db", "Icon\r"):
         (root / "train/dunk" / name).write_bytes(b"litter")
     dataset = scan_dataset(root)
     assert [photo.relative for photo in dataset.photos] == sorted(names)
@@ -241,6 +246,17 @@ def test_litter_is_passed_over_everywhere(tmp_path: Path) -> None:
     found = [item for item in Local([root]).items() if isinstance(item, Candidate)]
     assert len(found) == len(names)
     assert len(find_sources([str(root)], io.BytesIO()).sources) == len(names)
+    assert len(find_sources([f"{root}/**"], io.BytesIO()).sources) == len(names)
+    contents = [path.read_bytes() for path in root.rglob("*.jpg") if path.is_file()]
+    digests = {hashlib.sha256(content).hexdigest() for content in contents}
+    files = [{"path": "moved.jpg", "class": "dunk", "sha256": digest} for digest in sorted(digests)]
+    proven = bound_photos({"photo_files": {"files": files}}, [root])
+    assert {photo.path.relative_to(root).as_posix() for photo in proven} == set(names)
+    for name in ("game.mp4", *LITTER):
+        (root / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "clips" / name).with_suffix(".mp4").write_bytes(b"no video")
+    clips = [item for item in Clips([root / "clips"]).items() if isinstance(item, LeftOut)]
+    assert [item.title for item in clips] == ["game"]
 
 
 def test_class_names_are_one_in_every_form_of_unicode(tmp_path: Path) -> None:
@@ -250,8 +266,7 @@ def test_class_names_are_one_in_every_form_of_unicode(tmp_path: Path) -> None:
     paint(root, f"train/{name}/1.jpg", f"test/{decomposed}/2.jpg", "train/pass/3.jpg", "test/pass/4.jpg")
     for given_names in (None, [name, "pass"], [decomposed, "pass"]):
         dataset = scan_dataset(root, given_names)
-        wanted = name if given_names is None else given_names[0]
-        assert [photo.class_name for photo in dataset.photos if "pass" not in photo.relative] == [wanted, wanted]
+        assert [photo.class_name for photo in dataset.photos if "pass" not in photo.relative] == [name, name]
     tree = PhotoTree.scan(paint(tmp_path / "tree", f"{name}/1.jpg", f"{decomposed}/2.jpg", "pass/3.jpg"))
     assert tree.class_names == ["pass", name]
     assert {photo.class_name for photo in tree.photos} == {"pass", name}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from bball_pl.errors import PhotoError
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode, iso_kind
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 
@@ -48,6 +48,27 @@ def test_every_format_gives_the_same_picture(kind: str) -> None:
     else:
         content = encode(halves(), kind)
     assert_halves(decode(content))
+
+
+def test_the_brands_after_the_first_say_what_an_iso_file_is() -> None:
+    content = bytearray(encode(halves(), "AVIF"))
+    assert content[8:12] == b"avif"
+    content[8:12] = b"mif1"  # as libheif and some phones write it
+    assert iso_kind(bytes(content)) == "avif"
+    assert_halves(decode(bytes(content)))
+    assert iso_kind(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic") == "heic"
+    assert iso_kind(b"\0\0\0\x10ftypmif1\0\0\0\0") == "heic"
+    assert iso_kind(b"\0\0\0\x18ftypisom\0\0\0\0isomavc1") is None
+    assert iso_kind(b"RIFF") is None
+
+
+def test_a_png_with_a_large_profile_or_text_is_whole() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", "x" * 1_500_000, zip=True)
+    profile = srgb + np.random.default_rng(1).bytes(1_300_000)
+    assert_halves(decode(encode(halves(), "PNG", icc_profile=profile)))
+    assert_halves(decode(encode(halves(), "PNG", pnginfo=texts)))
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("JPEG", "CMYK"), ("PNG", "P"), ("PNG", "RGBA"), ("TIFF", "YCbCr")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -69,3 +70,17 @@ def test_a_pointer_of_git_lfs_is_named_as_one() -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
     with pytest.raises(PhotoError, match="git lfs pull"):
         decode(pointer)
+
+
+@pytest.mark.parametrize("on_bad_photo", ["error", "skip"])
+def test_a_dataset_of_pointers_gets_the_command_that_fetches_it(
+    make_dataset: MakeDataset, on_bad_photo: Literal["error", "skip"]
+) -> None:
+    root = make_dataset({"train": 3}, name="my photos")
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n" + path.name.encode())
+    data = PhotoDataModule(
+        root, spec=PreprocessSpec(32), num_workers=0, cache_dir=root.parent / "cache", on_bad_photo=on_bad_photo
+    )
+    with pytest.raises(DatasetError, match=f"9 of 9 photos in .* pointers of Git LFS.*\n  git -C '{root}' lfs pull$"):
+        data.prepare_data()
