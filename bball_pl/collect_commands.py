@@ -126,6 +126,7 @@ def local(
     author: str = "",
     licence: str = "",
     group: Literal["folder", "day"] = "folder",
+    zip_encoding: str = "auto",
     collecting: Collecting,
 ) -> None:
     """Collect photos of this computer; the copies do not keep the position where they were taken.
@@ -135,12 +136,14 @@ def local(
         author: name of the photographer.
         licence: licence that the author grants, as an SPDX identifier if there is one.
         group: photos that stay in one split: those of a folder, or those of a folder and a day.
+        zip_encoding: encoding of the names in zip files that do not state it, such as big5; auto tells UTF-8, Big5, GBK
+            and Shift JIS apart.
         collecting: options of the inbox.
     """
     from bball_pl.collect.client import Web
     from bball_pl.collect.local import Local
 
-    _collect(lambda web: Local(paths, author, licence, group), Web(), collecting)
+    _collect(lambda web: Local(paths, author, licence, group, zip_encoding=zip_encoding), Web(), collecting)
 
 
 def video(

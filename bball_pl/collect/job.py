@@ -35,7 +35,8 @@ class Summary:
         size: Bytes of the new and changed photos.
         albums: Number of new photos per album.
         left_out: Number of entries that were left out, per reason.
-        problem: Why the job ended early; None if it did not.
+        unread: Whole zip files, videos and folders that were left out, each with its reason.
+        problem: Why the job ended early or without a result; None if it did not.
     """
 
     new: int = 0
@@ -44,6 +45,7 @@ class Summary:
     size: int = 0
     albums: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
     problem: CollectError | None = None
 
     @property
@@ -105,6 +107,7 @@ class Job:
                         break
                 while self._pending:
                     self._settle()
+                self._summary.problem = _failure(self._summary)
             except CollectError as error:
                 self._summary.problem = error
                 self._finish()
@@ -122,6 +125,7 @@ class Job:
             return
         self._seen.add(stem)
         if isinstance(item, LeftOut):
+            self._summary.unread += [f"{item.location}: {item.reason}"] if item.is_source else []
             self._leave_out(stem, item.location, item.reason, final=False)
             return
         is_known = self._inbox.has(stem)
@@ -208,6 +212,18 @@ class Job:
         if not self._inbox.has(stem) and not self._dry_run:
             self._inbox.leave_out(stem, location, reason, final)
         self._report(self._summary)
+
+
+def _failure(summary: Summary) -> CollectError | None:
+    """Return why a job that came to its end is a failure: a part could not be read, or nothing was found."""
+    if summary.unread:
+        more = f", and {len(summary.unread) - 1} more" if len(summary.unread) > 1 else ""
+        return CollectError(f"not everything was read: {summary.unread[0]}{more}. Replace it, and run the same again.")
+    if summary.new or summary.known or summary.left_out[DUPLICATE]:
+        return None
+    if summary.left_out:
+        return CollectError("no photo was collected: the reasons stand above.")
+    return CollectError("no photo was found there. Name a folder, album or search that has photos.")
 
 
 def _fetch(web: Web, candidate: Candidate, validator: str) -> tuple[Photo | None, str]:

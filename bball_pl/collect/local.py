@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,11 @@ import numpy as np
 from bball_pl.collect.app import is_corrections
 from bball_pl.collect.sanitise import sniff
 from bball_pl.collect.source import Candidate, CollectError, LeftOut, SkippedError
+from bball_pl.collect.zip_names import check_encoding, member_names
 from bball_pl.errors import PhotoError
-from bball_pl.photos.tree import is_litter
+from bball_pl.files import LFS_POINTER
+from bball_pl.photos.decode import LFS_REASON
+from bball_pl.photos.tree import is_litter, walk
 from bball_pl.photos.video import Video
 
 VIDEO_SUFFIXES = frozenset(
@@ -63,9 +65,9 @@ class Clips:
             file
             for path in map(Path.resolve, paths)
             for file in (_files(path) if path.is_dir() else [path])
-            if file == path or file.suffix.lower() in VIDEO_SUFFIXES
+            if file == path or isinstance(file, LeftOut) or file.suffix.lower() in VIDEO_SUFFIXES
         ]
-        if not self._files:
+        if all(isinstance(file, LeftOut) for file in self._files):
             raise CollectError("no video found. Name videos, or folders with videos.")
         self.expected: int | None = None
         self._per_second = per_second
@@ -76,14 +78,18 @@ class Clips:
     def items(self) -> Iterator[Candidate | LeftOut]:
         """Yield the frames clip by clip, in the order of time."""
         for file in self._files:
-            size = file.stat().st_size
+            if isinstance(file, LeftOut):
+                yield file
+                continue
+            size, count = file.stat().st_size, 0
             frames = self._scene_starts(file) if self._scenes else self._evenly(file)
             try:
                 for index, seconds, pixels in frames:
+                    count += 1
                     yield self._candidate(file, size, index, seconds, pixels)
             except PhotoError as error:
                 # The clip may be truncated; frames before that are valid.
-                yield LeftOut(f"{file}|{size}", file.stem, file.name, str(error))
+                yield LeftOut(f"{file}|{size}", file.stem, file.name, str(error), is_source=not count)
 
     def _candidate(self, file: Path, size: int, index: int, seconds: float, pixels: np.ndarray) -> Candidate:
         return Candidate(
@@ -136,6 +142,7 @@ class Local:
         group: "folder" makes the photos of one folder a group; "day" those of one folder and one day, for a phone that
             stores all games in one folder.
         max_bytes: Size of the largest photo.
+        zip_encoding: As in `member_names`.
     """
 
     name = "local"
@@ -147,7 +154,9 @@ class Local:
         licence: str = "",
         group: str = "folder",
         max_bytes: int = 50_000_000,
+        zip_encoding: str = "auto",
     ) -> None:
+        check_encoding(zip_encoding)
         if not paths:
             raise CollectError("nothing to collect: name folders, zip files or photos.")
         if missing := [str(path) for path in paths if not path.exists()]:
@@ -158,12 +167,16 @@ class Local:
         self._licence = licence
         self._by_day = group == "day"
         self._max_bytes = max_bytes
+        self._zip_encoding = zip_encoding
 
     def items(self) -> Iterator[Candidate | LeftOut]:
         """Yield the photos in the order of their names."""
         for path in self._paths:
             root = path.resolve()
             for file in _files(root) if root.is_dir() else [root]:
+                if isinstance(file, LeftOut):
+                    yield file
+                    continue
                 inside = file.relative_to(root.parent)
                 if file.suffix.lower() == ".zip":
                     yield from self._zip(file, inside)
@@ -174,7 +187,7 @@ class Local:
         try:
             status = file.stat()
             with file.open("rb") as opened:
-                start = opened.read(16)
+                start = opened.read(32)
         except OSError as error:
             yield LeftOut(str(file), file.stem, inside.as_posix(), f"cannot be read ({error.strerror})")
             return
@@ -191,17 +204,21 @@ class Local:
                     reason = "corrections of the app: use the source `app`"
                     yield LeftOut(str(file), file.stem, inside.as_posix(), reason)
                     return
+                names = member_names(opened, self._zip_encoding)
                 for info in sorted(opened.infolist(), key=lambda info: info.filename):
                     # The name is displayed only, never used as a path.
                     parts = [
-                        part for part in info.filename.replace("\\", "/").split("/") if part not in {"", ".", ".."}
+                        part
+                        for part in names[info.filename].replace("\\", "/").split("/")
+                        if part not in {"", ".", ".."}
                     ]
                     if info.is_dir() or not parts or any(map(is_litter, parts)):
                         continue
                     key = f"{file}|{info.filename}|{info.CRC}"
                     yield from self._member(opened, info, key, inside.joinpath(*parts))
         except _ZIP_DAMAGE as error:
-            yield LeftOut(str(file), file.stem, inside.as_posix(), f"damaged zip file ({type(error).__name__})")
+            reason = f"damaged zip file ({type(error).__name__})"
+            yield LeftOut(str(file), file.stem, inside.as_posix(), reason, is_source=True)
 
     def _member(
         self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, name: Path
@@ -211,7 +228,7 @@ class Local:
             return
         try:
             with opened.open(info) as member:
-                start = member.read(16)
+                start = member.read(32)
                 # Read here, not in a worker, which would have to open the zip file and read its directory again. The
                 # size in the directory may be wrong: the number of bytes read decides.
                 is_photo = sniff(start) is not None
@@ -228,6 +245,7 @@ class Local:
         if sniff(start) is None:
             if suffix not in _SIDECARS and inside.name.lower() not in _SIDECAR_NAMES:
                 reason = "a video: use the source `video`" if suffix in VIDEO_SUFFIXES else "not a photo"
+                reason = LFS_REASON if start.startswith(LFS_POINTER) else reason
                 yield LeftOut(key, inside.stem, inside.as_posix(), reason)
             return
         folder = inside.parent.as_posix()
@@ -244,11 +262,16 @@ class Local:
         )
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    # Links to folders are not followed: a link to a parent folder would never end.
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_litter(name))
-        yield from (Path(parent) / name for name in sorted(names) if not is_litter(name))
+def _files(folder: Path) -> Iterator[Path | LeftOut]:
+    """Yield the files of a folder, to any depth, and then the folders that cannot be listed."""
+    unlisted: list[LeftOut] = []
+
+    def failed(path: Path, error: OSError) -> None:
+        reason = f"the folder cannot be listed ({error.strerror})"
+        unlisted.append(LeftOut(str(path), path.name, str(path), reason, is_source=True))
+
+    yield from walk(folder, failed=failed)
+    yield from unlisted
 
 
 def _read(file: Path, limit: int) -> bytes:

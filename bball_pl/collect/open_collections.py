@@ -103,13 +103,33 @@ class Commons:
     def _pages(self) -> Iterator[tuple[dict[str, Any], str]]:
         for category in self._all_categories():
             query = {"generator": "categorymembers", "gcmtitle": category, "gcmtype": "file", "gcmlimit": "50"}
+            empty = True
             for page in self._query(query | self._info()):
+                empty = False
                 yield page, category.removeprefix("Category:")
+            if empty and category in self._categories:
+                self._refuse_unknown(category)
         if self._words:
             search = f"{self._words} filetype:bitmap"
             query = {"generator": "search", "gsrsearch": search, "gsrnamespace": "6", "gsrlimit": "50"}
             for page in self._query(query | self._info()):
                 yield page, self._words
+
+    def _refuse_unknown(self, category: str) -> None:
+        """Say what is wrong with a category without files: Commons answers alike for one that does not exist."""
+        name = category.removeprefix("Category:")
+        (page,) = self._query({"prop": "categoryinfo", "titles": category})
+        counts = mapping(page.get("categoryinfo"))
+        if not counts:
+            raise CollectError(
+                f"Wikimedia Commons has no category {name!r}. Write it as the page does, capitals "
+                "and plurals too; --words searches."
+            )
+        if self._depth == 0 and counts.get("subcats"):
+            raise CollectError(
+                f"the category {name!r} of Wikimedia Commons has no files of its own but {counts['subcats']} "
+                "subcategories: pass --depth 1."
+            )
 
     def _info(self) -> dict[str, str]:
         return {**_WANTED, "iiurlwidth": str(self._width)} if self._width else _WANTED

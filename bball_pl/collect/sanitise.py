@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from bball_pl.collect.source import SkippedError
 from bball_pl.errors import PhotoError
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode, iso_kind
 from bball_pl.photos.measurements import dhash, format_dhash
 
 # What Pillow raises on damaged metadata.
@@ -27,6 +27,8 @@ _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EO
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL.TiffImagePlugin")
 
 _EXIF = b"Exif\0\0"
+#: TIFF block whose only directory has no entry.
+_EMPTY_EXIF = b"MM\0*\0\0\0\x08\0\0\0\0\0\0"
 _GPS = 0x8825
 _DETAILS = 0x8769
 _TIME, _TIME_OFFSET = 0x9003, 0x9011
@@ -196,7 +198,8 @@ def _heif(content: bytes) -> tuple[bytes, str]:
             small, found = _minimal_exif(old[skip:], orientation=False)
             time = time or found
             small = small if 4 + len(small) <= len(old) else b""
-            new = (bytes(4) + small).ljust(len(old), b"\0")
+            # Without a directory: libavif refuses an item that is no TIFF block.
+            new = (bytes(4) + (small or _EMPTY_EXIF)).ljust(len(old), b"\0")[: len(old)]
         done = 0
         for start, length in extents:
             result[start : start + length] = new[done : done + length]
@@ -352,10 +355,6 @@ def _has_position(content: bytes) -> bool:
 # A photo of 150 megapixels takes 450 MB, and twice that while Pillow converts it.
 _DECODERS = threading.Semaphore(2)
 
-_BRANDS = {
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heic"),
-    **dict.fromkeys((b"avif", b"avis"), "avif"),
-}
 _STARTS = {
     b"\xff\xd8\xff": "jpg",
     b"\x89PNG\r\n\x1a\n": "png",
@@ -424,7 +423,7 @@ def inspect(content: bytes) -> Photo:
 def sniff(content: bytes) -> str | None:
     """Return the image kind from a file's first bytes, as a suffix without the dot; None if it is not an image."""
     if content[4:8] == b"ftyp":
-        return _BRANDS.get(content[8:12])
+        return iso_kind(content)
     if content[:4] == b"RIFF":
         return "webp" if content[8:12] == b"WEBP" else None
     return next((kind for start, kind in _STARTS.items() if content.startswith(start)), None)

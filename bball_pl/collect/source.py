@@ -79,12 +79,14 @@ class LeftOut:
         title: As in `Candidate`.
         location: Page or file of the entry, for left_out.csv.
         reason: A few words.
+        is_source: Whether it is no single photo but a whole zip file, video or folder: the job then ends as a failure.
     """
 
     key: str
     title: str
     location: str
     reason: str
+    is_source: bool = False
 
 
 class Source(Protocol):

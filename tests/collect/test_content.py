@@ -59,6 +59,23 @@ def test_the_position_is_gone_and_no_pixel_is_changed(kind: str, suffix: str) ->
     assert inspect(photo.content) == photo
 
 
+@pytest.mark.parametrize("tag", [0x0132, 0x0110, 0x8825])
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_date_a_camera_or_a_position_alone_leaves_a_file_that_can_be_read(kind: str, tag: int) -> None:
+    exif = Image.Exif()
+    if tag == 0x8825:
+        exif.get_ifd(tag).update({1: "N", 2: (25.0, 2.0, 3.5)})
+    else:
+        exif[tag] = "2024:05:06 07:08:09" if tag == 0x0132 else "SERIAL123"
+    before = picture(1, kind, SIZE, exif=exif.tobytes())
+    photo = inspect(before)
+    assert photo.suffix == {"AVIF": ".avif", "HEIF": ".heic"}[kind]
+    assert np.array_equal(decode(before), decode(photo.content))
+    assert b"SERIAL123" not in photo.content
+    with Image.open(io.BytesIO(photo.content)) as image:
+        assert not image.getexif().get_ifd(0x8825)
+
+
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "BMP"])
 def test_kinds_whose_metadata_are_hard_to_find_become_png(kind: str) -> None:
     before = tagged(kind) if kind == "TIFF" else picture(1, kind, SIZE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import zipfile
 from pathlib import Path
 
@@ -97,6 +99,7 @@ def test_zip_files_cannot_leave_the_folder_nor_fill_the_memory(tmp_path: Path) -
         "not a photo": 1,
         "damaged zip file (BadZipFile)": 1,
     }
+    assert str(summary.problem).startswith("not everything was read: broken.zip: damaged zip file (BadZipFile).")
     assert not outside.exists()
     assert {path.parent.parent for path in root.glob("unsorted/*/*")} == {root / "unsorted"}
     assert len(list(root.glob("unsorted/*/*.jpg"))) == 4
@@ -111,7 +114,9 @@ def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:
     content[6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
     plain.write_bytes(content)
-    assert take(tmp_path / "inbox", plain).left_out == {"encrypted in its zip file": 1}
+    summary = take(tmp_path / "inbox", plain)
+    assert summary.left_out == {"encrypted in its zip file": 1}
+    assert "no photo was collected" in str(summary.problem)
 
 
 def test_two_folders_with_the_same_names_are_two(tmp_path: Path) -> None:
@@ -124,6 +129,38 @@ def test_two_folders_with_the_same_names_are_two(tmp_path: Path) -> None:
     # Another photo under an old name is another photo.
     (tmp_path / "2024" / "finals" / "IMG_1.jpg").write_bytes(picture(7))
     assert take(root, tmp_path / "2024" / "finals").new == 1
+
+
+def test_a_folder_without_photos_is_a_failure_and_known_photos_are_not(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "README.txt").write_text("nothing yet")
+    assert "no photo was found there" in str(take(tmp_path / "inbox", album).problem)
+    (album / "pointer.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    summary = take(tmp_path / "inbox", album)
+    assert summary.left_out == {"a pointer of Git LFS instead of the photo; run git lfs pull": 1}
+    assert "no photo was collected" in str(summary.problem)
+    (album / "a.jpg").write_bytes(picture(1))
+    for known in (0, 1):
+        summary = take(tmp_path / "inbox", album)
+        assert (summary.known, summary.problem) == (known, None)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    album = tmp_path / "album"
+    (album / "closed").mkdir(parents=True)
+    (album / "a.jpg").write_bytes(picture(1))
+    listed = os.scandir
+
+    def scandir(folder: Path) -> object:  # root can read everything
+        if Path(folder).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    summary = take(tmp_path / "inbox", album)
+    assert summary.new == 1
+    assert "closed: the folder cannot be listed (Permission denied)" in str(summary.problem)
 
 
 def test_links_and_unreadable_things_do_not_stop_it(tmp_path: Path) -> None:
@@ -191,6 +228,9 @@ def test_a_video_that_ends_early_gives_what_it_has_and_says_so(tmp_path: Path) -
     summary = frames(tmp_path / "inbox", tmp_path)
     assert 1 <= summary.new < 6
     assert summary.left_out.total() == 2
+    # A video that ends early has given frames.
+    assert str(summary.problem).startswith("not everything was read: text.mp4: ")
+    assert "more" not in str(summary.problem)
     for bad in (0.0, float("nan")):
         with pytest.raises(CollectError, match="--per_second"):
             Clips([whole], per_second=bad)

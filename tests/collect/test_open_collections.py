@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,24 @@ def test_licences_and_kinds_of_files_that_are_not_wanted_are_left_out(
     # Those who want them name them.
     source = commons(api, web, categories=["Jump shots"], licences=["by-nc-sa"])
     assert collect(source, tmp_path / "nc", web).new == 1
+
+
+def test_a_category_without_files_is_said_to_be_unknown_or_empty(wiki: tuple[Wiki, Photos], tmp_path: Path) -> None:
+    api, photos = wiki
+    api.categories = {"Category:Basketball": ["Category:Jump shots"], "Category:Nothing yet": []}
+    web = web_for(api, photos)
+    for name, words in {
+        "Jump shot": "no category 'Jump shot'.*--words searches",
+        "Basketball": "no files of its own but 1 subcategories: pass --depth 1",
+        "Nothing yet": "no photo was found there",
+    }.items():
+        problem = collect(commons(api, web, categories=[name]), tmp_path, web).problem
+        assert problem is not None
+        assert re.search(words, str(problem)), problem
+    assert collect(commons(api, web, categories=["Basketball"], depth=1), tmp_path, web).problem is None
+    # What came before the unknown one is kept.
+    both = collect(commons(api, web, categories=["Jump shots", "Jump shot"]), tmp_path / "both", web)
+    assert (both.new, "no category" in str(both.problem)) == (7, True)
 
 
 def test_words_subcategories_and_originals(wiki: tuple[Wiki, Photos], tmp_path: Path) -> None:

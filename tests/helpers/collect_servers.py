@@ -253,6 +253,8 @@ class Wiki(Host):
             return Says(403, b"<html>Please set a user-agent and respect our robot policy</html>")
         if query.get("action") != "query" or query.get("formatversion") != "2" or "maxlag" not in query:
             return self._json({"error": {"code": "badvalue", "info": "not what this test expects"}})
+        if query.get("prop") == "categoryinfo":
+            return self._json(self._counts(query["titles"]))
         title = query.get("gcmtitle", "")
         if query.get("gcmtype") == "subcat":
             below = self.categories.get(title, [])
@@ -264,6 +266,17 @@ class Wiki(Host):
             found = [file for file in self.files if words.lower() in file["title"].lower()]
             return self._batch(query, found, "gsroffset")
         return self._batch(query, [file for file in self.files if title in file["categories"]], "gcmcontinue")
+
+    def _counts(self, title: str) -> dict[str, Any]:
+        """Answer for one category: one that has no page and no member has no counts either."""
+        files = sum(title in file["categories"] for file in self.files)
+        known = title in self.categories or files > 0
+        page: dict[str, Any] = {"ns": 14, "title": title, "missing": True}
+        counts = {"size": files, "files": files, "subcats": len(self.categories.get(title, []))}
+        return {
+            "batchcomplete": True,
+            "query": {"pages": [{"pageid": 1, "ns": 14, "title": title, "categoryinfo": counts} if known else page]},
+        }
 
     def _batch(self, query: dict[str, str], found: list[dict[str, Any]], name: str) -> Says:
         """Answer one batch in two parts: titles and the first image, then the image of the others."""
