@@ -189,11 +189,16 @@ def _take_project(words: list[str]) -> list[str]:
         if name != "--project":
             rest.append(word)
             continue
-        folder = Path(value or next(pending, "")).absolute()
+        folder = home_path(value or next(pending, "")).absolute()
         if not folder.is_dir():
             raise ConfigError(f"--project {folder}: there is no such folder")
         os.environ[PROJECT] = str(folder)
     return rest
+
+
+def home_path(word: str) -> Path:
+    """Return the path that a word names; `~` is the home folder, which a shell leaves as it is in `--out=~/x`."""
+    return Path(os.path.expanduser(word))  # noqa: PTH111 - Path's raises for a user that does not exist
 
 
 def _with_separators(words: Sequence[str], old: str, new: str) -> list[str]:
@@ -259,7 +264,7 @@ class _Option:
         if typing.get_origin(kind) is Literal:
             given["choices"] = typing.get_args(kind)
         else:
-            given["type"] = kind
+            given["type"] = home_path if kind is Path else kind
             metavar = {int: "N", float: "X", Path: "PATH"}.get(kind)
             given |= {} if metavar is None else {"metavar": metavar}
         if not self.positional:

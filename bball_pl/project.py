@@ -44,7 +44,7 @@ CONFIGS = PACKAGE / "configs"
 def _find_root() -> Path:
     given = os.environ.get("BBALL_PROJECT")
     if given:
-        return Path(given).absolute()
+        return Path(given).expanduser().absolute()
     working = Path.cwd()
     above = (working, *working.parents)
     return next((folder for folder in above if (folder / "data").is_dir() and (folder / LOGS).is_dir()), working)

@@ -19,6 +19,7 @@ from bball_pl.commands import COMMANDS
 from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.export.options import ExportSettings
 from bball_pl.model import fit_help
+from bball_pl.predict.sources import find_sources
 from bball_pl.project import CLONE, next_step
 
 #: Every command as it is typed, with the sources of collect.
@@ -186,6 +187,28 @@ def test_options_become_arguments(
 ) -> None:
     assert bball("echo", *words) == (0, "", "")
     assert {name: echo[name] for name in expected} == expected
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    echo: dict[str, Any],
+    bball: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("BBALL_PROJECT", raising=False)
+    # A shell leaves it as it is after the equals sign, and in quotes.
+    assert bball("echo", "--run=~/run", "--pair", "~/a", "~nobody-of-this-name/b")[0] == 0
+    assert echo["run"] == tmp_path / "run"
+    assert echo["pair"] == (tmp_path / "a", Path("~nobody-of-this-name/b"))
+    (tmp_path / "league").mkdir()
+    assert bball("--project=~/league", "echo")[0] == 0
+    assert os.environ["BBALL_PROJECT"] == str(tmp_path / "league")
+    (tmp_path / "mine.yaml").touch()
+    assert fit_help.fit_words(["--config=~/mine.yaml"]) == [f"--config={tmp_path}/mine.yaml"]
+    (tmp_path / "league/x.jpg").touch()
+    (source,) = find_sources(["~/lea*/*.jpg"], None).sources
+    assert source.path == tmp_path / "league/x.jpg"
 
 
 @pytest.mark.parametrize(

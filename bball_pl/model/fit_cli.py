@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import lightning as L
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import ActionYesNo, Namespace
+from jsonargparse import ActionYesNo, Namespace, set_loader
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from bball_pl import project
-from bball_pl.cli import ErrorsInOneLine
+from bball_pl.cli import ErrorsInOneLine, home_path
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.files import atomic_path
@@ -30,7 +30,7 @@ from bball_pl.model.checkpoints import (
 )
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.epoch_pictures import Pictures
-from bball_pl.model.fit_help import RUN_OPTIONS
+from bball_pl.model.fit_help import RUN_OPTIONS, load_settings, refuse_repeated_keys
 from bball_pl.model.network import chosen_weights, spec_for
 from bball_pl.model.outcomes import require_resumable
 from bball_pl.model.trainer import (
@@ -46,6 +46,11 @@ from bball_pl.moves import MOVES
 
 #: The figures of the last epoch that stand beside the settings.
 _FINAL = ("val/loss", "val/acc", "val/f1", "gap/loss", "gap/acc", "train/loss_epoch")
+
+
+#: Name of the reader of settings among jsonargparse's.
+_MODE = "fit"
+set_loader(_MODE, load_settings, (yaml.YAMLError,))
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -112,6 +117,7 @@ class FitCLI(LightningCLI):
             parser_class=_Parser,
             parser_kwargs={
                 "prog": "bball fit",
+                "parser_mode": _MODE,
                 "default_config_files": [str(project.CONFIGS / "fit.yaml")],
                 "description": "Fine-tune a classifier on a folder of photos, and test its best checkpoint.",
                 "usage": "%(prog)s [--config NAME] [--resume RUN] [--GROUP.OPTION VALUE ...]",
@@ -157,8 +163,8 @@ class FitCLI(LightningCLI):
         for group, name in (("data", "root"), ("data", "cache_dir"), ("trainer", "default_root_dir")):
             value = self.config[group][name]
             if value is not None:
-                self.config[group][name] = str(Path(value).absolute())
-        weights = Path(self.config["model"]["weights"])
+                self.config[group][name] = str(home_path(value).absolute())
+        weights = home_path(self.config["model"]["weights"])
         if weights.is_file():
             self.config["model"]["weights"] = str(weights.absolute())
         if self.config["data"]["court"] == "auto":
@@ -168,7 +174,7 @@ class FitCLI(LightningCLI):
             if chosen_weights(model["backbone"], model["weights"], [move.name for move in MOVES]) != "court":
                 self.config["data"]["court"] = 0
         if self.config["ckpt_path"] is not None:
-            self.config["ckpt_path"] = str(Path(self.config["ckpt_path"]).absolute())
+            self.config["ckpt_path"] = str(home_path(self.config["ckpt_path"]).absolute())
 
     def instantiate_classes(self) -> None:
         """Build datamodule, classifier and trainer; the weights of a resumed run come from its checkpoint alone."""
@@ -257,36 +263,6 @@ class FitCLI(LightningCLI):
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams({name: str(value) for name, value in settings.items()}, figures)
                 logger.finalize("success")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Reader of YAML that refuses what YAML itself forbids: the same key twice, of which the last would count."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Read one mapping."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise ConfigError(
-                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: {key.value} stands there for the second "
-                    "time; keep one of them"
-                )
-            seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def refuse_repeated_keys(path: Path) -> None:
-    """Refuse a configuration file that gives one setting twice.
-
-    Raises:
-        ConfigError: with the line of the second one.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            yaml.load(file, _UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        pass  # the parser of the options says what is wrong
 
 
 def _spec(*settings: Any) -> dict[str, Any]:

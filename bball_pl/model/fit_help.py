@@ -1,4 +1,4 @@
-"""Short help of `fit`, and its command line as LightningCLI reads it; free of heavy imports.
+"""Short help of `fit`, and its command line and settings as LightningCLI reads them; free of heavy imports.
 
 LightningCLI needs ten seconds to import what its help describes. The short help names the options that people use most
 and takes their texts from the docstrings, which it reads without running the modules.
@@ -7,13 +7,18 @@ and takes their texts from the docstrings, which it reads without running the mo
 from __future__ import annotations
 
 import ast
+import json
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from docstring_parser import parse
 
+from bball_pl.cli import home_path
 from bball_pl.errors import ConfigError
 from bball_pl.project import CONFIGS, PACKAGE, config_file, resumed_run
 
@@ -24,6 +29,11 @@ RUN_OPTIONS = {
     "ckpt_path": "checkpoint to continue from in its run's folder; --resume finds it by itself",
     "pictures": "write batches, confusion matrix and worst mistakes to TensorBoard",
 }
+
+_CLASS_NAMES = "--data.class_names"
+#: Settings whose values are texts.
+_TEXTS = {"name", "class_names", "root", "cache_dir", "weights", "backbone", "default_root_dir", "ckpt_path"}
+_STR, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
 _RESUME = "folder of a stopped or killed run, which is continued with its settings"
 
@@ -71,7 +81,8 @@ def fit_words(words: Sequence[str]) -> list[str]:
     """Return a command line as LightningCLI should read it.
 
     Configurations come first, so that `--name` means the same before and after `--config`, and are paths; `--resume
-    RUN` is the run's configuration and its last checkpoint; `--help all` is LightningCLI's `--help`.
+    RUN` is the run's configuration and its last checkpoint; names of classes are texts, also yes, no and 001; `--help
+    all` is LightningCLI's `--help`.
 
     Raises:
         ConfigError: if `--resume` and `--ckpt_path` are both given.
@@ -84,17 +95,106 @@ def fit_words(words: Sequence[str]) -> list[str]:
     for word in pending:
         option, equals, value = word.partition("=")
         if option == "--resume":
-            config, last = resumed_run(Path(value if equals else next(pending, "")))
+            config, last = resumed_run(home_path(value if equals else next(pending, "")))
             configs.insert(0, f"--config={config}")
             resumed.append(f"--ckpt_path={last}")
         elif option in {"-c", "--config"}:
             value = value if equals else next(pending, "")
-            configs.append(f"--config={config_file(value)}")
+            configs.append(f"--config={config_file(home_path(value))}")
+        elif option in {_CLASS_NAMES, f"{_CLASS_NAMES}+"}:
+            rest.append(f"{option}={_quoted(value if equals else next(pending, ''), option.endswith('+'))}")
         elif word != "all" or rest[-1:] not in (["-h"], ["--help"]):
             rest.append(word)
     if resumed and any(word.partition("=")[0] == "--ckpt_path" for word in rest):
         raise ConfigError("--resume and --ckpt_path are both given; pass one of them")
     return [*configs, *rest, *resumed]
+
+
+def _quoted(value: str, is_added: bool) -> str:
+    """Return the value of an option that lists texts such that no reader takes one of them for something else.
+
+    Args:
+        value: a list in brackets, null, or one text that is added to the list.
+        is_added: whether it is added.
+    """
+    try:
+        texts = yaml.load(value, yaml.BaseLoader)
+    except yaml.YAMLError:
+        texts = value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        return json.dumps(texts, ensure_ascii=False)
+    return json.dumps([value], ensure_ascii=False) if is_added else value
+
+
+class _Settings(yaml.SafeLoader):
+    """Reader of settings in YAML, in which the values of some keys are texts whatever they look like."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Read one mapping."""
+        for key, value in node.value:
+            if key.value not in _TEXTS:
+                continue
+            entries = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for entry in entries:
+                if isinstance(entry, yaml.ScalarNode) and (entry is not value or entry.tag != _NULL):
+                    entry.tag = _STR
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+# As jsonargparse reads YAML: a date is a text, and 3e-4 is a number, which YAML 1.1 takes for a text.
+_Settings.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_EXPONENT = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9_]+)[eE][-+]?[0-9]+$")
+_Settings.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+
+
+def load_settings(text: str) -> Any:
+    """Return the content of a file of settings, or the value of an option that is no plain text.
+
+    Names, paths and the names of classes are texts, whatever else YAML would take them for: yes, 001, 2018-05-01.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML.
+    """
+    content = yaml.load(text, _Settings)
+    # `{a, b}` and `a:` on a command line are no settings.
+    if isinstance(content, dict) and content and all(value is None for value in content.values()):
+        word = text.strip()
+        return text if word.startswith("{") or word == f"{next(iter(content))}:" else content
+    return content
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Reader of YAML that refuses what YAML itself forbids: the same key twice, of which the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Read one mapping."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise ConfigError(
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: {key.value} stands there for the second "
+                    "time; keep one of them"
+                )
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def refuse_repeated_keys(path: Path) -> None:
+    """Refuse a configuration file that gives one setting twice.
+
+    Raises:
+        ConfigError: with the line of the second one.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            yaml.load(file, _UniqueKeys)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        pass  # the parser of the options says what is wrong
 
 
 def _described() -> Iterator[tuple[str, str]]:

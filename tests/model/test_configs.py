@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from bball_pl.cli import main
 from bball_pl.model.fit_cli import FitCLI
 
 from helpers.fit_runs import ROOT
@@ -43,3 +45,63 @@ def test_a_configuration_parses_and_builds_everything(path: Path, tmp_path: Path
         if name != "weights":
             assert cli.model.hparams[name] == value, f"{path.name} model.{name}"
     assert not (tmp_path / "lightning_logs").exists(), "building writes nothing"
+
+
+def settings_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return the settings that `fit` reads from a command line."""
+    with pytest.raises(SystemExit) as ended:
+        main(words=["fit", "--print_config", *words])
+    captured = capsys.readouterr()
+    assert ended.value.code == 0, captured.err
+    found: dict[str, Any] = yaml.load(captured.out, yaml.BaseLoader)
+    return found
+
+
+NAMES = ["yes", "no", "on", "001", "0x10", "1e3", "null", "2018-05-01", "12:30", "~", "上籃", "a b"]
+
+
+@pytest.mark.parametrize("by", ["option", "two words", "plus", "file", "lines"])
+def test_names_of_classes_are_texts_whatever_they_look_like(
+    by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = f"[{','.join(NAMES)}]"
+    lines = "".join(f"\n    - {name}" for name in NAMES)
+    (tmp_path / "mine.yaml").write_text(
+        f"name: 001\ndata:\n  class_names: {listed if by == 'file' else lines}\n  root: 2018\n", encoding="utf-8"
+    )
+    words = {
+        "option": [f"--data.class_names={listed}"],
+        "two words": ["--data.class_names", listed],
+        "plus": [f"--data.class_names+={name}" for name in NAMES],
+        "file": ["--config", str(tmp_path / "mine.yaml")],
+        "lines": ["--config", str(tmp_path / "mine.yaml")],
+    }[by]
+    settings = settings_of(words, capsys)
+    assert settings["data"]["class_names"] == NAMES
+    if "--config" in words:
+        assert (settings["name"], settings["data"]["root"]) == ("001", "2018")
+    else:
+        assert settings_of([*words, "--name=yes", "--data.class_names=null"], capsys)["name"] == "yes"
+
+
+def test_other_settings_keep_their_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "model:\n  lr: 3e-4\n  probe: no\n  image_size: [160, 224]\n  mean: [.5, 1e-1, 0.25]\n"
+        "data:\n  class_names: null\n"
+    )
+    settings = settings_of(["--config", str(tmp_path / "mine.yaml")], capsys)
+    assert float(settings["model"]["lr"]) == 3e-4
+    assert (settings["model"]["probe"], settings["model"]["image_size"]) == ("false", ["160", "224"])
+    assert list(map(float, settings["model"]["mean"])) == [0.5, 0.1, 0.25]
+    assert settings["data"]["class_names"] == "null"
+
+
+def test_a_tilde_in_a_setting_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("dunk", "layup"):
+        (tmp_path / "photos/train" / name).mkdir(parents=True)
+    options = ["--data.root=~/photos", "--data.cache_dir=~/cache", "--trainer.default_root_dir=~/runs"]
+    cli = FitCLI([*options, "--model.backbone=test_resnet", "--model.weights=none", "--trainer.accelerator=cpu"])
+    assert cli.datamodule.root == tmp_path / "photos"
+    assert cli.trainer.default_root_dir == str(tmp_path / "runs")
+    assert cli.config["data"]["cache_dir"] == str(tmp_path / "cache"), "what the run's configuration says"
