@@ -39,6 +39,9 @@ if [ ! -e "$root/installed" ]; then
   chroot "$root" apt-get clean
   touch "$root/installed"
 fi
+# Swift finds its libraries by /proc/self/exe.
+mount -t proc proc "$root/proc" || { echo "ios/test.sh: /proc cannot be mounted in $root" >&2; exit 77; }
+trap 'umount "$root/proc"' EXIT
 rm -rf "$root/ios"
 cp -R "$here" "$root/ios"
 chroot "$root" sh -c "$checks" checks /ios /tmp/build

@@ -13,6 +13,9 @@ from bball_pl.export.metadata import CROP_POLICY
 from bball_pl.moves import MOVES
 
 from helpers.fit_runs import ROOT
+from helpers.ios_camera import reachable
+from helpers.ios_drawings import drawings
+from helpers.ios_stubs import STUBS, symbols
 from helpers.ios_swift import (
     APP,
     IOS,
@@ -31,7 +34,6 @@ from helpers.ios_swift import (
 )
 
 LANGUAGES = ("en", "zh-Hant")
-STUBS = IOS / "Stubs"
 FILES = swift_files()
 APP_FILES = app_files()
 SCREENS = [path for path in APP_FILES if path.parent.name == "Screens"]
@@ -291,6 +293,14 @@ def test_the_library_is_not_read_without_being_asked() -> None:
     assert "PhotosPicker(" in sources
 
 
+def test_drawings_are_made_of_the_apps_texts() -> None:
+    made = drawings()
+    assert {path.name for path in DRAWINGS} == set(made)
+    for path in DRAWINGS:
+        remedy = "run python tests/helpers/ios_drawings.py"
+        assert path.read_text(encoding="utf-8") == made[path.name], f"{path.name} is out of date: {remedy}"
+
+
 @pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.name)
 def test_drawings_are_marked_as_drawings(path: Path) -> None:
     root = ElementTree.parse(path).getroot()
@@ -314,3 +324,10 @@ def test_the_readme_says_what_was_not_checked() -> None:
     part = readme[steps:checked]
     assert re.findall(r"^(\d)\. ", part, re.MULTILINE) == list("12345")
     assert "parity_kit" in part.split("\n2. ")[0], "the parity kit comes first"
+    assert "device.json" in part.split("\n5. ")[1]
+    assert "ever compiled with Apple's SDK" in " ".join(readme.split())
+    counted = re.search(r"all ([\d,]+) states", readme), re.search(r"of the (\d+) symbols", readme)
+    assert [int(found[1].replace(",", "")) for found in counted if found] == [len(reachable()), len(symbols())]
+    tests = sum(code(path).count("    func test") for path in (APP / "Tests").glob("*.swift"))
+    # One of them needs Core ML.
+    assert f"its {tests - 1} XCTest cases" in readme
