@@ -154,15 +154,19 @@ def audit(
     commands += [("To undo the moves:", undo_command)] if moved else []
     console.print(audit_table(audited))
     paths = write_outputs(folder, audited, commands)
-    following = next_step("split", root, "--out", project.ROOT / "data" / "NAME")
-    if tree.unsorted == len(tree.photos):
-        following = next_step("studio", root)
-    elif tree.has_splits:
-        following = next_step("fit", "--data.root", root)
     say(*audited.remarks, f"report: {paths[PAGE]}", f"table: {paths[TABLE]}")
+    say_next(_after_audit(tree))
+
+
+def _after_audit(tree: PhotoTree) -> str:
+    """Return the command that follows an audit."""
+    dataset = project.ROOT / "data" / "NAME"
     if tree.unsorted == len(tree.photos):
-        say("sort the photos, then audit again")
-    say_next(following)
+        labels = ["--labels", tree.root / tree.label_tables[0]] if tree.label_tables else []
+        return next_step("split", tree.root, *labels, "--out", dataset) if labels else next_step("studio", tree.root)
+    if tree.has_splits:
+        return next_step("fit", "--data.root", tree.root)
+    return next_step("split", tree.root, "--out", dataset)
 
 
 def _undo(tree: PhotoTree) -> None:

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from bball_pl.audit.checks import CHECKS, IMBALANCE, KINDS, Finding
 from bball_pl.audit.copies import Copies, find_copies
-from bball_pl.audit.labels import Judgement, judge_labels
+from bball_pl.audit.labels import EXPECTED, Judgement, judge_labels
 from bball_pl.audit.measure import label_features, measure_photos
 from bball_pl.errors import ConfigError
 from bball_pl.photos.audit_record import AuditRecord, fingerprint, fingerprints_by_class
 from bball_pl.photos.measurements import Limits
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo, PhotoTree
+from bball_pl.photos.tree import Photo, PhotoTree, label_tables, unnamed_games
 
 
 @dataclass
@@ -117,12 +117,18 @@ class Audit:
 
     @property
     def remarks(self) -> list[str]:
-        """The checks that were left out, with their reasons."""
-        unsorted = self.tree.unsorted
-        if unsorted == len(self.tree.photos):
-            return ["no photo is sorted into a class yet: doubtful labels and imbalance are left out"]
+        """The checks that were left out, with their reasons, and what to know of the others."""
+        unsorted, photos = self.tree.unsorted, self.tree.photos
+        games = unnamed_games(photos)
+        named = [f"{games}. Say which game they are of in bball studio, Games"] if games else []
+        if unsorted and self.tree.label_tables:
+            tables = f"{label_tables(self.tree)} looks like a table of labels, which bball split takes with --labels"
+            named.append(f"{tables}; an audit judges the classes of the dataset that it makes")
+        if unsorted == len(photos):
+            return ["no photo is sorted into a class yet: doubtful labels and imbalance are left out", *named]
         remark = f"{unsorted:,} photos are in no class: their labels and their part in the imbalance are left out"
-        return [text for text in (remark if unsorted else "", self.judgement.remark) if text]
+        doubts = f"doubtful labels: {EXPECTED}" if self.judgement.doubts else ""
+        return [*(text for text in (remark if unsorted else "", self.judgement.remark, doubts) if text), *named]
 
     @property
     def record(self) -> AuditRecord:

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from joblib import cpu_count
 from rich.console import Console
-from rich.progress import Progress
 from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.audit.overlay import Overlay, Picture, overlay
 from bball_pl.photos.measurements import hamming
 from bball_pl.photos.tree import Photo
+from bball_pl.terminal import progress
 
 #: Most neighbours of a photo that are compared with it, by either measure. Copies of one picture are linked by chains:
 #: not all pairs of a large cluster have to be compared.
@@ -175,10 +175,10 @@ def _linked_pairs(photos: Sequence[Photo], console: Console | None) -> Iterator[
         return overlay(ready(measured[one].grey), ready(measured[other].grey), bool(alike))
 
     with (
-        Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress,
+        progress(console) as bar,
         ThreadPoolExecutor(cpu_count()) as pool,
     ):
-        task = progress.add_task("comparing photos", total=len(pairs))
+        task = bar.add_task("comparing photos", total=len(pairs))
         for start in range(0, len(pairs), _AT_ONCE):
             # Photos that are linked already are not compared: a cluster of n costs about n comparisons, not n².
             part = [pair for pair in pairs[start : start + _AT_ONCE] if not linked.connected(*pair)]
@@ -186,4 +186,4 @@ def _linked_pairs(photos: Sequence[Photo], console: Console | None) -> Iterator[
                 if found is not None:
                     linked.merge(one, other)
                     yield one, other, found
-            progress.update(task, completed=min(start + _AT_ONCE, len(pairs)))
+            bar.update(task, completed=min(start + _AT_ONCE, len(pairs)))

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bball_pl.audit.audit import Audit
 from bball_pl.audit.checks import ABOUT, KINDS, Finding, Kind
-from bball_pl.audit.labels import Doubt
+from bball_pl.audit.labels import EXPECTED, Doubt
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.files import write_text
 from bball_pl.html_page import finished, page_environment, say, style_and_script
@@ -31,7 +31,7 @@ from bball_pl.moves import display_name, read_definitions
 from bball_pl.photos.audit_record import PAGE, RECORD, TABLE
 from bball_pl.photos.decode import decode
 from bball_pl.photos.photos_csv import printable
-from bball_pl.photos.tree import Photo
+from bball_pl.photos.tree import Photo, unnamed_games
 
 #: Columns of audit.csv.
 _COLUMNS = ("path", "kind", "severity", "with", "class", "suggested", "why", "action", "moved_to")
@@ -329,10 +329,11 @@ def _tiles(audit: Audit) -> list[tuple[str, str, str]]:
     photos, judgement, usable = audit.tree.photos, audit.judgement, audit.usable
     files = len({photo.sha256 for photo in photos} - {""})
     groups = len({photo.group for photo in photos if photo.group})
+    games = unnamed_games(photos)
     licensed = sum(bool(photo.row.get("licence")) for photo in photos)
     copies = sum(max(0, sum(photo.usable for photo in cluster) - 1) for cluster in audit.copies.clusters)
     tiles = [
-        ("photos", f"{len(photos):,}", f"{files:,} different files, {counted(groups, 'group')}"),
+        ("photos", f"{len(photos):,}", f"{files:,} different files, {counted(groups, 'group')}" if groups else games),
         ("different pictures", f"{len(usable) - copies:,}", "copies of one picture counted once"),
         ("with a licence", f"{licensed:,}", f"of {counted(len(photos), 'photo')}"),
     ]
@@ -366,5 +367,5 @@ def _template() -> jinja2.Template:
     environment.filters["named"] = lambda name: say(display_name(name) or "not sorted")
     environment.filters["thousands"] = lambda number: f"{number:,}"
     environment.filters["share"] = lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
-    environment.globals["counted"] = counted
+    environment.globals |= {"counted": counted, "expected": EXPECTED}
     return environment.get_template("audit.html.jinja")

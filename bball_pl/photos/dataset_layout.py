@@ -22,10 +22,12 @@ from bball_pl.photos.tree import (
     PhotoTree,
     canonical_name,
     class_folders,
+    is_container,
     is_image,
     is_litter,
     split_folders,
     split_of,
+    unnamed_games,
     walk,
 )
 from bball_pl.project import next_step
@@ -66,6 +68,11 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
         if has_control(name):
             raise DatasetError(f"the class name {name!r} has a line break or control character. Rename the folder.")
     if given is None:
+        if is_container(found):
+            raise DatasetError(
+                f"{train} has the folder {_listing(found)} and no class folders, as in datasets for detection or with "
+                f"a table of labels. Sort its photos into {train.name}/<class>/, or pass --data.root DIR."
+            )
         if len(found) < 2:
             raise DatasetError(
                 f"{train} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
@@ -142,7 +149,7 @@ def scan_dataset(
 
 
 def count_table(photos: Mapping[str, Sequence[Photo]], class_names: Sequence[str]) -> Table:
-    """Return a table of photos per class and split, with the number of groups where they are known."""
+    """Return a table of photos per class and split, with the number of groups, and of photos that name none."""
     splits = [split for split in SPLITS if photos.get(split)]
     table = Table()
     table.add_column("class")
@@ -157,6 +164,7 @@ def count_table(photos: Mapping[str, Sequence[Photo]], class_names: Sequence[str
     groups = [len({photo.group for photo in photos[split] if photo.group}) for split in splits]
     if any(groups):
         table.add_row("groups", *map(str, groups))
+    table.caption = unnamed_games([photo for split in splits for photo in photos[split]]) or None
     return table
 
 

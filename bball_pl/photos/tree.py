@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bball_pl.errors import DatasetError
 from bball_pl.moves import MOVES, NO_MOVE, UNSORTED, sort_class_names
-from bball_pl.photos.labels_csv import Decision, absolute, decisions, home_of
+from bball_pl.photos.labels_csv import Decision, absolute, decisions, home_of, is_labels
 from bball_pl.photos.photos_csv import FOR_TRAINING, PHOTOS_CSV, QUARANTINE, Row, read_rows
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ LITTER = frozenset(
         *("__macosx", "icon\r", "network trash folder", "temporary items"),
         *("lost+found", "picasa.ini"),
     }
+)
+
+#: Folders, in lower case, that hold photos of all classes: beside a table of labels, no folder names a class.
+_CONTAINERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "pics", "all"})
+
+#: Columns, in lower case without separators, by which a table of labels is known.
+_LABEL_COLUMNS = frozenset(
+    {"label", "labels", "labelname", "labelid", "class", "classes", "classname", "classid"}
+    | {"category", "categoryname", "categoryid", "target", "species", "breed", "move", "action"}
 )
 
 # Files that people leave in photo folders; a remark about each run's README would be noise.
@@ -105,7 +115,7 @@ class PhotoTree:
     3. its folders. In a dataset the folder below the split names the class. Elsewhere the first folder from the top
        that bears the name of a class, or `unsorted`, decides, and folders below it are albums: the studio sorts
        `league/unsorted/shoot/x.jpg` of the album `shoot` into `league/layup/shoot/x.jpg`, which is a layup. Below
-       `unsorted` no folder gives a class.
+       `unsorted` no folder gives a class, and neither does `images` where no other folder stands beside it.
 
     Attributes:
         root: The folder.
@@ -115,6 +125,7 @@ class PhotoTree:
         ignored: Relative names of files and folders that a training leaves out.
         links: Number of links that were not followed.
         home: Folder of the journal and of the quarantine.
+        label_tables: Relative names of CSV files that look like tables of labels; no class is read from them.
     """
 
     root: Path
@@ -124,6 +135,7 @@ class PhotoTree:
     ignored: list[str] = field(default_factory=list)
     links: int = 0
     home: Path = Path()
+    label_tables: list[str] = field(default_factory=list)
     _tables: dict[Path, dict[str, Row]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -184,6 +196,9 @@ class PhotoTree:
         )
         tree.photos = [tree._photo(path, parts) for path, parts in zip(images, relatives, strict=True)]
         tree.photos.sort(key=lambda photo: photo.relative)
+        beside = [path for path in root.iterdir() if path.is_file()] if tree.has_splits else []
+        labelling = [file for file in (*files, *beside) if file.suffix.lower() == ".csv" and _names_labels(file)]
+        tree.label_tables = sorted("/".join(file.relative_to(root).parts) for file in labelling)
         tree.ignored = sorted(
             "/".join(file.relative_to(root).parts)
             for file in files
@@ -327,7 +342,8 @@ class PhotoTree:
         if self.has_splits:
             # A folder without a photo is a class as well: one that training misses.
             splits = split_folders(self.root).values()
-            return sort_class_names(sorted({name for split in splits for name in class_folders(split)}))
+            names = {name for split in splits for name in class_folders(split)}
+            return sort_class_names(sorted(names)) if not is_container(names) else []
         folders = [_above_unsorted(parts) for parts in relatives]
         found = {name for parts in folders for name in parts}
         moves = {move.name for move in MOVES} & found
@@ -336,6 +352,9 @@ class PhotoTree:
             return [*of_moves, *({NO_MOVE.name} & found)]
         below = [_above_unsorted(path.relative_to(self._row(path)[1] or self.root).parts) for path in images]
         names = {parts[0] for parts in below if parts}
+        while is_container(names):
+            below = [parts[1:] for parts in below if parts]
+            names = {parts[0] for parts in below if parts}
         names |= {canonical_name(row["class"]) for rows in self._tables.values() for row in rows.values()}
         return sort_class_names(sorted(names - {UNSORTED, ""}))
 
@@ -376,6 +395,37 @@ def canonical_name(name: str) -> str:
     tables strip it.
     """
     return unicodedata.normalize("NFC", name).strip()
+
+
+def is_container(names: Collection[str]) -> bool:
+    """Return whether all these folders are named like `images`: they hold photos and are no classes."""
+    return bool(names) and all(name.casefold() in _CONTAINERS for name in names)
+
+
+def unnamed_games(photos: Collection[Photo]) -> str:
+    """Return a sentence on the photos that name no game, or other group; empty if all do."""
+    named = sum(bool(photo.group) for photo in photos)
+    if named == len(photos):
+        return ""
+    who = f"each of the other {len(photos) - named:,}" if named else "each"
+    return f"{named:,} of {len(photos):,} photos name a game; {who} is counted singly"
+
+
+def label_tables(tree: PhotoTree) -> str:
+    """Return the tables of labels in a tree for a message; FILE without one."""
+    return " or ".join(str(tree.root / table) for table in tree.label_tables[:3]) or "FILE"
+
+
+def _names_labels(file: Path) -> bool:
+    """Return whether the first line of a table has a column of labels beside one of files."""
+    if file.name == PHOTOS_CSV or is_labels(file):
+        return False
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
+            columns = {re.sub("[^a-z]", "", name.lower()) for name in re.split("[,;\t]", lines.readline())}
+    except OSError:
+        return False
+    return len(columns) > 1 and not _LABEL_COLUMNS.isdisjoint(columns)
 
 
 def is_image(path: Path) -> bool:

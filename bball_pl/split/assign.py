@@ -14,6 +14,8 @@ from bball_pl.photos.tree import SPLITS, Photo, PhotoTree
 
 #: Number of orders in which the groups are assigned; the most even result is taken.
 _DEALS = 16
+#: Most test photos of a class that say nothing of it: the interval is wider than half of all.
+_NO_MEASURE = 3
 #: Jitter of an order against that by size: large groups come first, or none of them fits in the end.
 _JITTER = 0.3
 
@@ -254,6 +256,15 @@ def _units(
     return list(units.values())
 
 
+#: Beginning of the groups that a split makes of copies.
+_OF_COPIES = "copies-"
+
+
+def named_group(photo: Photo) -> str:
+    """Return the group that a photo of a dataset names; empty without one, also if copies alone tie it to another."""
+    return "" if photo.group.startswith(_OF_COPIES) else photo.group
+
+
 def _name_group(unit: Unit, plan: Plan) -> None:
     """Give a unit one name: the column `group` is what later stages keep together."""
     if len(unit.splits) > 1:
@@ -261,7 +272,7 @@ def _name_group(unit: Unit, plan: Plan) -> None:
     sha256s = [photo.sha256 for photo in (*unit.settled, *unit.new)]
     names = sorted({photo.group for photo in unit.settled} - {""}) or sorted({photo.group for photo in unit.new} - {""})
     if not names and len(sha256s) > 1:
-        names = [f"copies-{min(sha256s)[:12]}"]
+        names = [f"{_OF_COPIES}{min(sha256s)[:12]}"]
     if names:
         plan.groups.update(dict.fromkeys(sha256s, names[0]))
 
@@ -320,4 +331,11 @@ def _unmet(plan: Plan, shares: Mapping[str, float], units: Mapping[str, int]) ->
                 notes.append(f"{split} has no photo of {name}, and bball fit will refuse that: {few}. {remedy}.")
             elif abs(count / whole - share) > max(0.05, 2 / whole):
                 notes.append(f"{split} has {count / whole:.0%} of {name}, wanted {share:.0%}: {few}.")
+            if split == "test" and 0 < count <= _NO_MEASURE:
+                # Wilson's interval of n right answers of n begins at n / (n + 1.96²).
+                least = count / (count + 1.96**2)
+                notes.append(
+                    f"test has {count} photo{'' if count == 1 else 's'} of {name}, which measures nothing: even if all "
+                    f"are answered rightly, the 95 % interval begins at {least:.0%}. Add photos of {name}."
+                )
     return notes

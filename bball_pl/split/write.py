@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -35,9 +34,21 @@ from bball_pl.photos.photos_csv import (
     read_photos_csv,
 )
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import SPLITS, NoPhotosError, Photo, PhotoTree, is_image, split_folders, split_of, walk
-from bball_pl.split.assign import Plan, plan_split
+from bball_pl.photos.tree import (
+    SPLITS,
+    NoPhotosError,
+    Photo,
+    PhotoTree,
+    is_image,
+    label_tables,
+    split_folders,
+    split_of,
+    unnamed_games,
+    walk,
+)
+from bball_pl.split.assign import Plan, named_group, plan_split
 from bball_pl.split.labels_table import label_tree
+from bball_pl.terminal import progress
 
 
 @dataclass(frozen=True)
@@ -214,7 +225,7 @@ def make_split(settings: SplitSettings, store: PhotoStore, console: Console | No
         raise DatasetError(
             f"{root} has no photo that can go into a dataset: {plan.left_out[0][0]}: {plan.left_out[0][1]} "
             f"({len(plan.left_out)} in all). Sort the photos into folders, one a class, such as shoot, dribble, layup, "
-            "or pass a table of their classes with --labels FILE."
+            f"or pass a table of their classes with --labels {label_tables(tree)}."
         )
     made = Split(tree, plan, existing, absent=absent)
     if not settings.dry_run:
@@ -245,9 +256,11 @@ def _write(made: Split, settings: SplitSettings, console: Console | None) -> Non
     # The rows come first: a dataset that lacks files which its table names is refused by every later stage, while one
     # without the groups would be taken.
     _write_rows(out, made)
-    with Progress(console=console, disable=console is None or not console.is_terminal, transient=True) as progress:
-        for name, photo in progress.track(sorted(files.items()), description="placing photos"):
+    with progress(console) as bar:
+        task = bar.add_task("placing photos", total=len(files))
+        for name, photo in sorted(files.items()):
             made.copied += _place(photo.path, out.joinpath(*name.split("/")), settings.how)
+            bar.advance(task)
     if not plan.left_out:
         (out / LEFT_OUT).unlink(missing_ok=True)
         return
@@ -311,8 +324,16 @@ def split_table(made: Split) -> Table:
             table.add_section()
         # As Text: square brackets in a name are not markup.
         table.add_row(Text(display_name(name) or "all"), *(f"{number} ({number / whole:.0%})" for number in numbers))
-    table.add_row("groups", *(str(made.plan.units[column]) for column in SPLITS))
+    named = _photos(made)
+    if any(photo.group for photo in named):
+        title = "groups" if all(photo.group for photo in named) else "groups and single photos"
+        table.add_row(title, *(str(made.plan.units[column]) for column in SPLITS))
     return table
+
+
+def _photos(made: Split) -> list[Photo]:
+    """Return the photos of the dataset, the new ones with the groups that they name themselves."""
+    return [*made.plan.names, *(replace(photo, group=named_group(photo)) for photo in made.existing.settled)]
 
 
 def split_lines(made: Split, settings: SplitSettings) -> Iterator[str]:
@@ -330,6 +351,8 @@ def split_lines(made: Split, settings: SplitSettings) -> Iterator[str]:
             yield f"  {count:6d}  {why}"
         if not settings.dry_run:
             yield f"each with its reason: {settings.out / LEFT_OUT}"
+    if unnamed := unnamed_games(_photos(made)):
+        yield f"{unnamed}. Say which game they are of: --groups folder, or bball studio, Games"
     if made.plan.notes:
         yield "cannot be met:"
         for note in made.plan.notes:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bball_pl.audit.audit import Audit
 from bball_pl.collect.local import Clips, Local
 from bball_pl.collect.source import Candidate, LeftOut
+from bball_pl.errors import DatasetError
 from bball_pl.evaluate.evaluation import labelled_photos
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.journal import Journal
@@ -270,3 +271,50 @@ def test_class_names_are_one_in_every_form_of_unicode(tmp_path: Path) -> None:
     tree = PhotoTree.scan(paint(tmp_path / "tree", f"{name}/1.jpg", f"{decomposed}/2.jpg", "pass/3.jpg"))
     assert tree.class_names == ["pass", name]
     assert {photo.class_name for photo in tree.photos} == {"pass", name}
+
+
+def table_of_labels(root: Path) -> Path:
+    """Photos in `images/` and their labels in a table beside it, as from Kaggle."""
+    paint(root, "images/1.jpg", "images/2.jpg")
+    (root / "labels.csv").write_text("id,label\n1.jpg,dunk\n2.jpg,block\n", encoding="utf-8")
+    return root
+
+
+def test_images_is_no_class_and_the_table_beside_it_is_named(tmp_path: Path) -> None:
+    root = table_of_labels(tmp_path / "kaggle")
+    tree = PhotoTree.scan(root)
+    assert (tree.class_names, {photo.class_name for photo in tree.photos}) == ([], {""})
+    assert tree.label_tables == ["labels.csv"]
+    done = run(root, "--no-labels", "--out", tmp_path / "out", cache=tmp_path / "cache")
+    assert f"{root / 'labels.csv'} looks like a table of labels" in done.stdout
+    assert f"--labels {root / 'labels.csv'}" in done.stdout.splitlines()[-1]
+    with pytest.raises(DatasetError, match=r"no photo that can go into a dataset.*--labels"):
+        make_split(SplitSettings(root, tmp_path / "photos"), PhotoStore(None))
+
+
+def test_classes_below_images_are_classes(tmp_path: Path) -> None:
+    paint(tmp_path, "images/dunk/1.jpg", "images/block/2.jpg", "images/block/deep/3.jpg")
+    tree = PhotoTree.scan(tmp_path)
+    assert tree.class_names == ["block", "dunk"]
+    assert [photo.class_name for photo in tree.photos] == ["block", "block", "dunk"]
+
+
+def test_a_folder_like_images_beside_others_is_a_class(tmp_path: Path) -> None:
+    paint(tmp_path, "photos/1.jpg", "drawings/2.jpg")
+    assert PhotoTree.scan(tmp_path).class_names == ["drawings", "photos"]
+
+
+def test_a_dataset_for_detection_has_no_classes(tmp_path: Path) -> None:
+    paint(tmp_path, "train/images/1.jpg", "val/images/2.jpg")
+    assert PhotoTree.scan(tmp_path).unsorted == 2
+    with pytest.raises(DatasetError, match="has the folder images and no class folders"):
+        scan_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("head", ["path,class,group", "number,time,by,action,path,to,was,class,why,undoes", "a,b", ""])
+def test_other_tables_are_no_tables_of_labels(tmp_path: Path, head: str) -> None:
+    paint(tmp_path, "a/1.jpg")
+    name = "photos.csv" if head.startswith("path") else "labels.csv"
+    rows = "a/1.jpg,a,\n" if head.startswith("path") else ""
+    (tmp_path / name).write_text(f"{head}\n{rows}", encoding="utf-8")
+    assert PhotoTree.scan(tmp_path).label_tables == []

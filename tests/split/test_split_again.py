@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from bball_pl.errors import DatasetError
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable, Rows, read_photos_csv
+from bball_pl.photos.store import PhotoStore
+from bball_pl.photos.tree import unnamed_games
+from bball_pl.split.write import SplitSettings, make_split, split_lines, split_table
 
 from helpers.split_albums import MOVES, divided_games, noise, sha256, sorted_source, split
 
@@ -201,3 +208,24 @@ def test_one_sorted_class_is_a_class(tmp_path: Path) -> None:
     made = split(tmp_path / "inbox", tmp_path / "photos")
     assert {name.split("/")[1] for name in made.plan.names.values()} == {"shoot"}
     assert len(made.plan.left_out) == 4
+
+
+def test_photos_that_name_no_game_are_counted(tmp_path: Path) -> None:
+    root = tmp_path / "sorted"
+    for number in range(9):
+        noise(root / MOVES[number % 3] / f"{number}.jpg", number)
+    settings = SplitSettings(root, tmp_path / "photos", near_duplicates=False)
+    made = make_split(settings, PhotoStore(None))
+    lines = list(split_lines(made, settings))
+    assert "0 of 9 photos name a game; each is counted singly" in "\n".join(lines)
+    assert "groups" not in printed(split_table(made))
+    assert sum("which measures nothing" in line for line in lines) == 3, "one test photo of each class"
+    some = [replace(photo, group="final") if index < 4 else photo for index, photo in enumerate(made.tree.photos)]
+    assert unnamed_games(some) == "4 of 9 photos name a game; each of the other 5 is counted singly"
+    assert not unnamed_games(some[:4])
+
+
+def printed(table: Table) -> str:
+    text = io.StringIO()
+    Console(file=text, width=100).print(table)
+    return text.getvalue()
