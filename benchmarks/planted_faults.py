@@ -93,7 +93,8 @@ def plant(
         copied = _free(out, f"{Path(photo.relative).parent.as_posix()}/copy{number:03d}.jpg")
         write_bytes(out / copied, _changed(rng, photo.path.read_bytes(), kind))
         planted.copies[copied], planted.kinds[copied] = photo.relative, kind
-    for number, photo in enumerate(left[:labels]):
+    labelled = [photo for photo in left if photo.class_name]
+    for number, photo in enumerate(labelled[:labels]):
         wrong = [name for name in dataset.class_names if name != photo.class_name]
         said = wrong[int(rng.integers(len(wrong)))]
         moved = _free(out, f"{photo.split}/{said}/label{number:03d}.jpg".lstrip("/"))

@@ -111,7 +111,7 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
     Raises:
         PhotoError: if a photo can no longer be decoded.
     """
-    network = f"{_BACKBONE} views {LONG_SIDE}"
+    network = f"{_BACKBONE} late maps of views {LONG_SIDE}"
     paths, sha256s = [photo.path for photo in photos], [photo.sha256 for photo in photos]
     rows = np.zeros((len(photos), 0), np.float16)
 
@@ -185,16 +185,17 @@ class FrozenFeatures:
         return np.concatenate([self._short(part) for part in self._parts(batch)])
 
     def long(self, batch: np.ndarray) -> np.ndarray:
-        """Return averages by field, maxima and deviations of late stages, the same for a photo and its mirror image.
+        """Return averages by field, maxima and deviations of late stages.
 
         Args:
             batch: What `views` returns, stacked: RGB uint8 `[B, VIEWS, side, side, 3]`, 0–255.
 
         Returns:
-            float16 `[B, VIEWS, features]`. A layup from the left is the same move as one from the right.
+            float16 `[B, VIEWS, features]`. The mirror image is not shown: measured on rendered and on real photos, its
+            features found no more wrong labels and took as long again.
         """
         images = batch.reshape(-1, *batch.shape[2:])
-        late = np.concatenate([self._both_late(part) for part in self._parts(images)])
+        late = np.concatenate([self._late(part) for part in self._parts(images)])
         return late.reshape(len(batch), VIEWS, -1)
 
     def _parts(self, images: np.ndarray) -> Iterator[np.ndarray]:
@@ -207,25 +208,21 @@ class FrozenFeatures:
             photo, mirrored = (self._network.feature_maps(x).mean((2, 3)) for x in (images, images.flip(3)))
             return _half((photo + mirrored) / 2)
 
-    def _both_late(self, part: np.ndarray) -> np.ndarray:
-        with self._torch.inference_mode():
-            images = self._tensor(part)
-            return _half((self._late(images) + self._late(images.flip(3))) / 2)
-
     def _tensor(self, batch: np.ndarray) -> Tensor:
         return self._spec.normalise(self._torch.from_numpy(batch).permute(0, 3, 1, 2))
 
-    def _late(self, images: Tensor) -> Tensor:
+    def _late(self, part: np.ndarray) -> np.ndarray:
         from torch.nn.functional import adaptive_avg_pool2d
 
         net = self._network.net
-        maps, parts = net.bn1(net.conv_stem(images)), []
-        for stage, block in enumerate(net.blocks):
-            maps = block(maps)
-            if stage in _STAGES:
-                parts += [adaptive_avg_pool2d(maps, _FIELDS).flatten(1), maps.std((2, 3)), maps.amax((2, 3))]
-        last = net.bn2(net.conv_head(maps))
-        return self._torch.cat([*parts, last.mean((2, 3)), last.amax((2, 3))], 1)
+        with self._torch.inference_mode():
+            maps, parts = net.bn1(net.conv_stem(self._tensor(part))), []
+            for stage, block in enumerate(net.blocks):
+                maps = block(maps)
+                if stage in _STAGES:
+                    parts += [adaptive_avg_pool2d(maps, _FIELDS).flatten(1), maps.std((2, 3)), maps.amax((2, 3))]
+            last = net.bn2(net.conv_head(maps))
+            return _half(self._torch.cat([*parts, last.mean((2, 3)), last.amax((2, 3))], 1))
 
 
 def _half(features: Tensor) -> np.ndarray:
