@@ -32,8 +32,8 @@ if [ ! -e "$root/installed" ]; then
   command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap; } || exit 77
   rm -rf "$root"
   mkdir -p "$root"
-  debootstrap --variant=minbase trixie "$root" >"$root.log" 2>&1 &&
-    chroot "$root" apt-get install -y -qq --no-install-recommends \
+  timeout 600 debootstrap --variant=minbase trixie "$root" >"$root.log" 2>&1 &&
+    timeout 600 chroot "$root" apt-get install -y -qq --no-install-recommends \
       swiftlang libc6-dev libstdc++-14-dev binutils git >>"$root.log" 2>&1 ||
     { echo "ios/test.sh: Swift cannot be installed here: $root.log" >&2; exit 77; }
   chroot "$root" apt-get clean
@@ -42,6 +42,7 @@ fi
 # Swift finds its libraries by /proc/self/exe.
 mount -t proc proc "$root/proc" || { echo "ios/test.sh: /proc cannot be mounted in $root" >&2; exit 77; }
 trap 'umount "$root/proc"' EXIT
+trap 'exit 130' INT TERM
 rm -rf "$root/ios"
 cp -R "$here" "$root/ios"
 chroot "$root" sh -c "$checks" checks /ios /tmp/build

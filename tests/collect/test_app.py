@@ -18,12 +18,14 @@ from bball_pl.cli import main
 from bball_pl.collect.app import Merged, merge_corrections
 from bball_pl.collect.local import Local
 from bball_pl.collect.source import CollectError
+from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.validation import cross_validation_folds, split_train
 from bball_pl.errors import DatasetError
 from bball_pl.evaluate.evaluation import labelled_photos
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.photos_csv import COLUMNS, AppendTable, PhotoRecord, read_rows, write_photos_csv
+from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.tree import Photo, PhotoTree
 
 from helpers.collect_servers import collect, web_for
@@ -171,6 +173,18 @@ def test_none_is_measured_on_by_no_path(inbox: Path, photos: Path, data: Path, t
             for trained, judged in cross_validation_folds(train, 3, seed):
                 assert of_the_app([train[position] for position in judged]) == []
                 assert len(of_the_app([train[position] for position in trained])) == 21
+
+
+def test_fit_trains_on_corrections_and_validates_on_others(photos: Path, tmp_path: Path) -> None:
+    merge_corrections([archive(tmp_path / "a.zip", two_games())], photos)
+    for seed in range(3):
+        options = {"val_fraction": 0.3, "num_workers": 0, "cache_dir": tmp_path / "cache", "seed": seed}
+        data = PhotoDataModule(photos, PreprocessSpec(32), **options)  # type: ignore[arg-type]
+        data.prepare_data()
+        data.setup("fit")
+        counts = {split_name: len(of_the_app(members)) for split_name, members in data.photos.items()}
+        assert counts == {"train": 21, "val": 0, "test": 0}
+        assert {photo.class_name for photo in data.photos["val"]} == {*CLASSES, "none"}
 
 
 def test_a_correction_in_test_is_refused(photos: Path, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_photos_of_this_machine_arrive_with_their_rows(tmp_path: Path, paint: Ca
         (("openverse", "--words", " "), "--words"),
         (("local", "nowhere"), "nowhere does not exist"),
         (("video", "nowhere.mp4"), "nowhere.mp4 does not exist"),
+        (("app", "nowhere.zip"), "nowhere.zip does not exist"),
         (("local", ".", "--workers", "0"), "--workers is 0"),
     ],
 )
@@ -98,12 +99,13 @@ def test_every_source_explains_its_options() -> None:
         ("openverse", "--patience"),
         ("local", "--group {folder,day}"),
         ("video", "--scenes"),
+        ("app", "--licence LICENCE"),
     ]:
         assert source in sources
         text = run(source, "--help").stdout
         assert option in text
         assert "--dry-run" in text
-        assert ("--refresh" in text) == (source not in {"local", "video"})
+        assert ("--refresh" in text) == (source not in {"local", "video", "app"})
     # A token is not an option: command lines can be seen by others and are kept.
     assert "--token" not in run("facebook", "--help").stdout
 

@@ -8,7 +8,7 @@ struct CameraPreview: UIViewRepresentable {
     /// Degrees clockwise, and how often a turn was asked for: a session that has started anew has to be turned again.
     let turn: LiveModel.Turn
     /// Called with the angle whenever the screen is held another way.
-    let report: (Int) -> Void
+    let report: @MainActor (Int) -> Void
 
     func makeUIView(context: Context) -> PreviewView {
         let view = PreviewView()
@@ -23,10 +23,12 @@ struct CameraPreview: UIViewRepresentable {
 
 final class PreviewView: UIView {
     private let preview = AVCaptureVideoPreviewLayer()
-    private var report: (Int) -> Void = { _ in }
+    private var report: @MainActor (Int) -> Void = { _ in }
     private var token: NSObjectProtocol?
+    /// The angle that was reported last.
+    private var told: Int?
 
-    func show(_ session: AVCaptureSession, report: @escaping (Int) -> Void) {
+    func show(_ session: AVCaptureSession, report: @escaping @MainActor (Int) -> Void) {
         self.report = report
         preview.session = session
         preview.videoGravity = .resizeAspect
@@ -64,10 +66,16 @@ final class PreviewView: UIView {
     }
 
     private func tell() {
-        if let held = window?.windowScene?.interfaceOrientation,
-            let angle = Rotation.angle(orientation: held.rawValue)
-        {
-            report(Int(angle))
+        guard let held = window?.windowScene?.interfaceOrientation,
+            let degrees = Rotation.angle(orientation: held.rawValue), told != Int(degrees)
+        else {
+            return
+        }
+        let angle = Int(degrees)
+        told = angle
+        // Later: SwiftUI may be in the middle of an update, which must not be changed by its own views.
+        Task { @MainActor [report] in
+            report(angle)
         }
     }
 }

@@ -40,7 +40,7 @@ final class CameraWatch {
     func stop() {
         observation?.invalidate()
         observation = nil
-        tokens.forEach(NotificationCenter.default.removeObserver)
+        tokens.forEach { NotificationCenter.default.removeObserver($0) }
         tokens = []
     }
 }

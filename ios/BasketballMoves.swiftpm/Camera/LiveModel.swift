@@ -154,27 +154,35 @@ final class LiveModel: ObservableObject {
         let camera = self.camera
         failure = nil
         Task {
+            let outcome: CameraMachine.Event
             do {
                 take(try await start(camera))
-                send(.started)
+                outcome = .started
+            } catch CameraProblem.noCamera {
+                outcome = .noCamera
+            } catch {
+                failure = error.localizedDescription
+                outcome = .startFailed
+            }
+            // A start that was stopped meanwhile is over: the stop came after it on the session's queue.
+            if number == starts {
+                send(outcome)
                 if machine.screen == .live {
                     listen()
                 }
-                try await Task.sleep(nanoseconds: LiveModel.steadySeconds * 1_000_000_000)
-                if number == starts {
-                    send(.steady)
-                }
-            } catch CameraProblem.noCamera {
-                send(.noCamera)
-            } catch {
-                failure = error.localizedDescription
-                send(.startFailed)
             }
         }
+        later(LiveModel.startSeconds, .timedOut)
+        later(LiveModel.steadySeconds, .steady)
+    }
+
+    /// Tell of an event after some seconds, unless the camera was stopped or started anew by then.
+    private func later(_ seconds: UInt64, _ event: CameraMachine.Event) {
+        let number = starts
         Task {
-            try await Task.sleep(nanoseconds: LiveModel.startSeconds * 1_000_000_000)
+            try await Task.sleep(nanoseconds: seconds * 1_000_000_000)
             if number == starts {
-                send(.timedOut)
+                send(event)
             }
         }
     }

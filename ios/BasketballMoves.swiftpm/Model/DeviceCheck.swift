@@ -35,11 +35,12 @@ enum DeviceCheck {
             runs.append(try one.run(compiled, choice))
             try Task.checkCancellation()
         }
+        let system = ProcessInfo.processInfo.operatingSystemVersion
         return DeviceRecord(
             schema: DeviceRecord.knownSchema,
             tool: "BasketballMoves app",
             device: hardware(),
-            system: ProcessInfo.processInfo.operatingSystemVersionString,
+            system: "iOS \(system.majorVersion).\(system.minorVersion).\(system.patchVersion)",
             date: CaptureDay.today(),
             model: DeviceRecord.Model(file: contract.model.file, sha256: try ModelFolder.fingerprint(of: package)),
             photos: found.kit.photos.count,

@@ -79,15 +79,15 @@ struct DeviceCheckScreen: View {
             defer { under = nil }
             do {
                 let folder = try ModelFolder.find()
-                let found = try await Task.detached {
-                    try await DeviceCheck.run(folder) { choice in
-                        Task { @MainActor in
-                            under = under == nil ? nil : choice
-                        }
+                let found = try await DeviceCheck.run(folder) { choice in
+                    Task { @MainActor in
+                        under = under == nil ? nil : choice
                     }
-                }.value
+                }
                 record = found
                 file = try write(found)
+            } catch is CancellationError {
+                // Its user has stopped it, or left.
             } catch DeviceCheckProblem.noKit {
                 trouble = L("check.noKit")
             } catch DeviceCheckProblem.unreadable(let name) {

@@ -23,15 +23,19 @@ struct LiveScreen: View {
                 .navigationBarTitleDisplayMode(.inline)
         }
         .onAppear { isVisible = true }
-        .onDisappear { isVisible = false }
+        .onDisappear {
+            // The task below does not run again for a view that is gone.
+            isVisible = false
+            turnOff()
+        }
         .task(id: isOn) {
-            // A phone on a tripod at a game must not fall asleep.
-            UIApplication.shared.isIdleTimerDisabled = isOn
             live.reload = { app.load(compute) }
             if isOn {
+                // A phone on a tripod at a game must not fall asleep.
+                UIApplication.shared.isIdleTimerDisabled = true
                 live.appear(history)
             } else {
-                live.disappear()
+                turnOff()
             }
         }
         .onReceive(app.$phase) { phase in
@@ -72,6 +76,11 @@ struct LiveScreen: View {
         case .loading, .starting, .live, .interrupted:
             LiveView(live: live, contract: app.contract)
         }
+    }
+
+    private func turnOff() {
+        UIApplication.shared.isIdleTimerDisabled = false
+        live.disappear()
     }
 
     private var retry: some View {

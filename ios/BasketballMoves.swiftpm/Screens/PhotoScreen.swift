@@ -69,7 +69,6 @@ struct PhotoView: View {
                 queue.add(items.map(item), by: classifier, into: history)
             }
         }
-        .onDisappear { queue.cancel() }
     }
 
     @ViewBuilder private var progress: some View {

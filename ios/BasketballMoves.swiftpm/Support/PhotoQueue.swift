@@ -36,6 +36,8 @@ final class PhotoQueue: ObservableObject {
     /// Share of the video that is under way; nil if none is.
     @Published private(set) var share: Double?
     private var work: Task<Void, Never>?
+    /// Counted up by `cancel`: what was under way then is not shown any more.
+    private var batch = 0
 
     var isWorking: Bool { done < total }
 
@@ -48,11 +50,15 @@ final class PhotoQueue: ObservableObject {
         }
         total += items.count
         let before = work
+        let batch = batch
         work = Task {
             await before?.value
             for item in items where !Task.isCancelled {
-                outcomes.insert(await outcome(of: item, classifier, history), at: 0)
-                done += 1
+                let found = await outcome(of: item, classifier, history)
+                if batch == self.batch {
+                    outcomes.insert(found, at: 0)
+                    done += 1
+                }
             }
         }
     }
@@ -61,6 +67,7 @@ final class PhotoQueue: ObservableObject {
     func cancel() {
         work?.cancel()
         work = nil
+        batch += 1
         total = done
         share = nil
     }
