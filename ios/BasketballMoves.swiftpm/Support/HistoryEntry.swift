@@ -42,9 +42,9 @@ struct HistoryEntry: Codable, Equatable, Identifiable, Sendable {
         probabilities.indices.contains(answer) ? probabilities[answer] : 0
     }
 
-    /// Nil if nobody looked.
+    /// Nil if nobody looked. "Unsure" is the right answer to a photo that shows none of the moves.
     var isRight: Bool? {
-        truth.map { $0 == answerName }
+        truth.map { $0 == answerName || ($0 == FolderName.noMove && !isSure) }
     }
 }
 

@@ -129,6 +129,9 @@ final class ArchiveTests: XCTestCase {
         XCTAssertNil(entry.isRight)
         entry.truth = "shoot"
         XCTAssertEqual(entry.isRight, false)
+        entry.truth = FolderName.noMove
+        XCTAssertEqual(entry.isRight, true, "unsure, and none of them")
+        entry.truth = "shoot"
         XCTAssertEqual(entry.answerName, "layup")
         let again = try JSONDecoder().decode(HistoryEntry.self, from: JSONEncoder().encode(entry))
         XCTAssertEqual(again, entry)
