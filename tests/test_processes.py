@@ -119,4 +119,4 @@ def test_loaders_and_other_devices_end_with_a_killed_run(make_dataset: Callable[
     options = [*tiny(root, tmp_path / "out", epochs=5000), "--model.patience=0", "--pictures=false"]
     options += ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.num_workers=1", "--data.batch_size=4"]
     last = tmp_path / "out" / "lightning_logs" / "moves" / "version_0" / "checkpoints" / "last.ckpt"
-    end(command(options), lambda pid: last.is_file() and len(session(pid)) > 3, signal.SIGKILL)
+    end([sys.executable, *command(options)], lambda pid: last.is_file() and len(session(pid)) > 3, signal.SIGKILL)

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.photos.preprocess import PreprocessSpec
 
 from helpers.fit_runs import ROOT, environment, fit, only_run, tiny
+from helpers.forked import run_python
 from helpers.painting import COLOURS, paint_photo
 
 NAMES = ["shoot", "dribble", "layup"]
@@ -45,14 +45,7 @@ class Evaluated:
 
 
 def evaluate(*options: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *map(str, options)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    done = run_python([ROOT / "scripts" / "evaluate.py", *options], env=environment())
     assert done.returncode == expect, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

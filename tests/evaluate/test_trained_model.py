@@ -25,6 +25,7 @@ from bball_pl.evaluate.trained_model import PhotoInput, TrainedModel, checkpoint
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.trainer import best_precision
 
+from helpers.forked import run_python
 from helpers.painting import COLOURS
 from helpers.predict_runs import ROOT, calibrated, colour_checkpoint, environment
 
@@ -305,15 +306,7 @@ def example() -> str:
 def test_the_documented_example_works_as_it_stands(run: Path) -> None:
     working_folder = run.parents[2]
     Image.fromarray(colour("layup")).save(working_folder / "photo.jpg")
-    done = subprocess.run(
-        [sys.executable, "-c", example()],
-        cwd=working_folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    done = run_python(["-c", example()], cwd=working_folder, env=environment())
     assert done.returncode == 0, done.stderr
     label, confidence = done.stdout.split()
     assert (label, 0.8 < float(confidence) <= 1) == ("layup", True)
@@ -348,12 +341,8 @@ def test_a_command_reads_its_checkpoint_once(run: Path, tmp_path: Path, command:
     )
     script = ROOT / "scripts" / f"{command}.py"
     common = ["--run", str(run), "--root", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.argv = {[str(script), *common, *options]!r}\n{counting}"],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
+    done = run_python(
+        ["-c", f"import sys; sys.argv = {[str(script), *common, *options]!r}\n{counting}"],
         env=environment() | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}"},
     )
     assert done.returncode == 0, done.stderr

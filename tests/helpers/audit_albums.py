@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
@@ -22,6 +21,8 @@ from bball_pl.audit.audit import Audit
 from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import PhotoTree
 from bball_pl.project import ROOT
+
+from helpers.forked import run_python
 
 SCRIPT = ROOT / "scripts" / "audit.py"
 MOVES = ("shoot", "dribble", "layup")
@@ -105,9 +106,7 @@ def run(*arguments: object, check: bool = True, cache: Path | None = None, proce
     """Run the real script; in a process of its own if asked for, which takes seconds to start."""
     given = [str(argument) for argument in arguments] + (["--cache_dir", str(cache)] if cache else [])
     if process:
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(SCRIPT), *given]
-        ended = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        ended = run_python([SCRIPT, *given], env=os.environ | {"OMP_NUM_THREADS": "1"})
         done = Done(ended.returncode, ended.stdout, ended.stderr)
     else:
         done = _run_here(given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from bball_pl.evaluate.trained_model import TrainedModel
 
 from helpers.fit_runs import ROOT, environment, fit, only_run, tiny
+from helpers.forked import run_python
 from helpers.painting import COLOURS
 
 
@@ -55,14 +55,8 @@ def script(
     *options: object, expect: int = 0, path: Path | None = None, extra: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run scripts/export.py, or another script, in a process of its own and check its exit status."""
-    done = subprocess.run(
-        [sys.executable, str(path or ROOT / "scripts" / "export.py"), *map(str, options)],
-        env=environment() | (extra or {}),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    words = [path or ROOT / "scripts" / "export.py", *options]
+    done = run_python(words, env=environment() | (extra or {}))
     assert done.returncode == expect, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

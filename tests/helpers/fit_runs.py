@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.forked import run_python
+
 ROOT = Path(__file__).resolve().parents[2]
 FIT = ROOT / "scripts" / "fit.py"
 
@@ -69,20 +71,18 @@ def environment() -> dict[str, str]:
 
 
 def command(options: Sequence[str], send: Signal | None = None) -> list[str]:
-    """Return the command line of a run."""
+    """Return the command line of a run, without the interpreter."""
     if send is None:
-        return [sys.executable, str(FIT), *options]
+        return [str(FIT), *options]
     moment = [send.hook, str(send.epoch), str(send.batch), str(int(send.signum))]
-    return [sys.executable, "-c", _WITH_SIGNAL, *moment, str(FIT), *options]
+    return ["-c", _WITH_SIGNAL, *moment, str(FIT), *options]
 
 
 def fit(
     options: Sequence[str], cwd: Path | None = None, expect: int = 0, send: Signal | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the script in a process of its own and check its exit status."""
-    done = subprocess.run(
-        command(options, send), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=900, check=False
-    )
+    done = run_python(command(options, send), cwd=cwd, env=environment())
     assert done.returncode == expect, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 

@@ -109,7 +109,12 @@ def started(uneven: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of two processes in a process group of its own, as a terminal makes one."""
     options = [*tiny(uneven, tmp_path / "out", epochs=5000), *TWO, "--model.patience=0", "--pictures=false"]
     run = subprocess.Popen(
-        command(options), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, *command(options)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
     yield run
     if run.poll() is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from bball_pl.model.outcomes import read_checkpoint
 
 from helpers.fit_runs import FIT, Signal, environment, fit, only_run, tiny
+from helpers.forked import run_python
 
 MakeDataset = Callable[..., Path]
 
@@ -55,9 +56,9 @@ def dataset(make_dataset: MakeDataset) -> Path:
 
 def resume(line: str, out: Path) -> Path:
     """Paste a command line and return the run that it went on with: the only one of a root, or the one that it is."""
-    resumed = subprocess.run(
-        shlex.split(line), env=environment(), capture_output=True, text=True, timeout=900, check=False
-    )
+    interpreter, *words = shlex.split(line)
+    assert interpreter == sys.executable
+    resumed = run_python(words, env=environment())
     assert resumed.returncode == 0, resumed.stderr
     assert "linear probe: frozen" not in resumed.stderr, "the probe's head has long been trained on"
     run = out if (out / "config.yaml").is_file() else only_run(out)

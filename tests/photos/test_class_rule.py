@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
-import sys
 import tempfile
 import unicodedata
 from collections.abc import Mapping
@@ -34,6 +32,8 @@ from bball_pl.studio.sort.queue import SortQueue
 from bball_pl.verify.proof import bound_photos
 
 from helpers.audit_albums import run
+from helpers.fit_runs import environment
+from helpers.forked import run_python
 from helpers.split_albums import noise
 
 CLASSES = ["shoot", "dribble", "layup"]
@@ -74,8 +74,8 @@ def inbox(tmp_path: Path) -> Path:
 
 
 def split_by_script(inbox: Path, out: Path) -> dict[str, str]:
-    command = [sys.executable, str(ROOT / "scripts/split.py"), str(inbox), "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
+    done = run_python([ROOT / "scripts/split.py", inbox, "--out", out], env=environment())
+    assert done.returncode == 0, done.stderr
     return {path.name: path.relative_to(out).parts[1] for path in out.rglob("*.jpg")}
 
 

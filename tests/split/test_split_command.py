@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -24,6 +22,8 @@ from bball_pl.project import ROOT
 from bball_pl.split import write
 from bball_pl.split.assign import deal
 
+from helpers.fit_runs import environment
+from helpers.forked import run_python
 from helpers.split_albums import MOVES, split
 
 
@@ -69,12 +69,12 @@ def sides(out: Path) -> dict[str, str]:
 
 def test_the_script_makes_a_dataset_and_adds_to_it(tmp_path: Path) -> None:
     root, out = inbox(tmp_path / "inbox", range(12)), tmp_path / "photos"
-    command = [sys.executable, str(ROOT / "scripts/split.py"), str(root), "--out", str(out), "--val", "0.2"]
+    command = [str(ROOT / "scripts/split.py"), str(root), "--out", str(out), "--val", "0.2"]
     command += ["--test", "0.2"]
-    planned = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+    planned = run_python([*command, "--dry-run"], env=environment())
     assert "72 photos would be added" in planned.stdout
     assert not out.exists()
-    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    made = run_python(command, env=environment())
     assert "72 photos were added" in made.stdout
     assert "fit.py --data.root" in made.stdout
     dataset = scan_dataset(out)
@@ -99,7 +99,7 @@ def test_the_script_makes_a_dataset_and_adds_to_it(tmp_path: Path) -> None:
     assert not split(root, out, near=True, seed=3).plan.names
     assert (out / "photos.csv").read_bytes() == table
     inbox(root, range(12, 20))
-    subprocess.run(command, capture_output=True, check=True)
+    assert run_python(command, env=environment()).returncode == 0
     after = sides(out)
     assert len(after) == 120
     assert {name: after[name] for name in before} == before
