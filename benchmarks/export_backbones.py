@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import platform
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -63,8 +64,8 @@ COLUMNS = (
     "Core AI",
 )
 STEP = "step"
-#: A conversion that takes longer than this many seconds is ended.
-LIMIT = 900.0
+#: A step or the exports of a backbone that take longer than this many seconds of a processor are ended.
+LIMIT = 900
 #: Standard deviation of the logits over the pictures, after the temperature.
 _SPREAD = 1.5
 #: Smallest side in pixels that a step is taken with: a fault of memory hides at smaller ones.
@@ -115,18 +116,16 @@ def _in_a_process(
     context = multiprocessing.get_context("forkserver")
     # The imports take longer than a small conversion: the server has done them before it forks.
     context.set_forkserver_preload(["coremltools", "lightning", "timm", "torch", "bball_pl.export.formats"])
-    process = context.Process(target=job, args=(name, size, results, columns), daemon=True)
+    process = context.Process(target=_limited, args=(job, name, size, results, columns), daemon=True)
     begun = time.time()
     process.start()
-    process.join(LIMIT)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        reason = f"ended after {LIMIT:.0f} s"
-    elif process.exitcode == 0:
+    process.join()
+    code = process.exitcode or 0
+    if code == 0:
         return
+    if code == -signal.SIGXCPU:
+        reason = f"ended after {LIMIT} s of a processor"
     else:
-        code = process.exitcode or 0
         reason = signal.Signals(-code).name if code < 0 else f"ended with status {code}"
     seen = _read(results).get(name, {})
     left = [column for column in columns if seen.get(column, {}).get("written", 0) < begun]
@@ -134,6 +133,11 @@ def _in_a_process(
         _note(results, name, size, column, "signal", 0.0, reason=reason)
     for column in left[1:]:
         _note(results, name, size, column, "not tried", 0.0, reason=f"{left[0]}: {reason}")
+
+
+def _limited(job: Callable[..., None], *arguments: object) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+    job(*arguments)
 
 
 def _step(name: str, size: int, results: Path, columns: Sequence[str]) -> None:
