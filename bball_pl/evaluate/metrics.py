@@ -21,6 +21,8 @@ from bball_pl.moves import NO_MOVE
 RESAMPLES = 2000
 #: Confidence of a sure answer.
 SURE = 0.9
+#: Groups below which a bootstrap interval over them is too narrow, and below which it is not used.
+FEW_GROUPS, FEWEST_GROUPS = 20, 5
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,32 @@ def _pooled(shares: Sequence[Share]) -> tuple[Share, int] | None:
 CALIBRATION_BINS = 15
 
 
+def leading_interval(metrics: Mapping[str, Any]) -> tuple[list[float], int]:
+    """Return the 95 % interval of the accuracy that stands beside it, and the number of groups it is drawn by.
+
+    That is the interval drawn by group, where there are enough groups, because photos of one game resemble each other.
+    No end of it is nearer to the accuracy than that of Wilson's interval: a bootstrap of nothing but right answers has
+    no width. Without groups it is Wilson's, and the number is 0.
+
+    Args:
+        metrics: as `compute_metrics` returns them.
+    """
+    low, high = metrics["accuracy_ci95"]
+    groups, drawn = metrics.get("groups") or 0, metrics.get("accuracy_bootstrap95")
+    if groups < FEWEST_GROUPS or drawn is None:
+        return [low, high], 0
+    return [min(low, drawn[0]), max(high, drawn[1])], groups
+
+
+def interval_words(metrics: Mapping[str, Any]) -> str:
+    """Return the interval of `leading_interval` in words, for a terminal or a file."""
+    (low, high), groups = leading_interval(metrics)
+    drawn = ""
+    if groups:
+        drawn = f" by {groups} groups" + ("; still too narrow with so few" if groups < FEW_GROUPS else "")
+    return f"95 % interval {low:.1%}–{high:.1%}{drawn}"
+
+
 def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
     """Compute the figures of one split.
 
@@ -225,11 +253,12 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
 
     Returns:
         Plain numbers only: `split`, `n`, `accuracy` and its 95 % Wilson interval `accuracy_ci95`, `groups` (number of
-        named ones), `macro_f1`, `nll` in nats, `brier` (0–2), `ece` (15 bins, L1), `per_class` with precision, recall,
-        F1 and support, `confusion` with a row per true class, `rejection` as in the function. A class without a photo
-        in the split has support 0 and is left out of the macro mean. Intervals with `_bootstrap95` in their name come
-        from drawing whole groups where groups are known, and photos elsewhere; they are None if there is only one to
-        draw, and for a figure that no resample has.
+        named ones), `macro_f1`, `nll` in nats, `brier` (0–2), `ece` (15 bins, L1), `below_sure` as in the function,
+        `chance` (share of the most frequent class), `per_class` with precision, recall, F1 and support, `confusion`
+        with a row per true class, `rejection` as in the function. A class without a photo in the split has support 0
+        and is left out of the macro mean. Intervals with `_bootstrap95` in their name come from drawing whole groups
+        where groups are known, and photos elsewhere; they are None if there is only one to draw, and for a figure that
+        no resample has.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -248,6 +277,9 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
         "macro_f1": float(f1[support > 0].mean()),
         "macro_f1_bootstrap95": percentile_interval(resampled["macro_f1"]),
         **probability_figures(answers.probabilities, targets),
+        "ece_bootstrap95": percentile_interval(_bootstrapped_ece(answers)),
+        "below_sure": below_sure(answers),
+        "chance": float(support.max() / support.sum()),
         "per_class": {
             name: {
                 "precision": float(precision[label]),
@@ -263,6 +295,26 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
         },
         "confusion": {"labels": list(names), "matrix": answers.confusion.tolist()},
         "rejection": rejection(answers),
+    }
+
+
+def below_sure(answers: Answers) -> dict[str, Any] | None:
+    """Return whether the answers with a confidence below 0.9 are right as often as they say; None without one.
+
+    Most answers of a good model are sure, and a small calibration error says nothing about the others.
+
+    Returns:
+        `n`, their mean `confidence`, their `accuracy` and its 95 % Wilson interval `accuracy_ci95`.
+    """
+    unsure = answers.confidence < SURE
+    share = Share.of(answers.correct[unsure])
+    if share is None:
+        return None
+    return {
+        "n": share.n,
+        "confidence": float(answers.confidence[unsure].astype(np.float64).mean()),
+        "accuracy": share.value,
+        "accuracy_ci95": share.interval,
     }
 
 
@@ -370,3 +422,16 @@ def _bootstrap(answers: Answers) -> dict[str, np.ndarray]:
     cells = answers.targets * classes + answers.predicted
     counts = resampled_counts(cells, classes**2, group_index(answers.paths, answers.groups))
     return table_figures(counts.reshape(-1, classes, classes))
+
+
+def _bootstrapped_ece(answers: Answers) -> np.ndarray:
+    """Return the expected calibration error of resamples, float64 `[RESAMPLES]` or empty.
+
+    It is biased upwards, so that its upper end is on the safe side.
+    """
+    bins = (answers.confidence.astype(np.float64) * CALIBRATION_BINS).astype(np.int64).clip(max=CALIBRATION_BINS - 1)
+    places = np.eye(CALIBRATION_BINS)[bins]
+    gaps = (answers.confidence - answers.correct)[:, None] * places
+    sums = resampled_sums(np.concatenate([gaps, places], axis=1), group_index(answers.paths, answers.groups))
+    errors: np.ndarray = np.abs(sums[:, :CALIBRATION_BINS]).sum(1) / sums[:, CALIBRATION_BINS:].sum(1)
+    return errors

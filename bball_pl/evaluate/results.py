@@ -19,7 +19,7 @@ from rich.text import Text
 from bball_pl import project
 from bball_pl.evaluate.calibration import Calibration
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import compute_metrics, rejection_sentence, write_metrics
+from bball_pl.evaluate.metrics import compute_metrics, interval_words, rejection_sentence, write_metrics
 from bball_pl.evaluate.predictions import Answers, write_answers
 from bball_pl.evaluate.relabelled import relabelling_sentence
 from bball_pl.model.outcomes import Outcomes
@@ -28,16 +28,12 @@ from bball_pl.photos.tree import Photo
 from bball_pl.project import next_step
 from bball_pl.terminal import console, say, say_next
 
-#: Groups below which a bootstrap interval over them covers the truth clearly less often than 95 %.
-_FEW_GROUPS = 20
-
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
     """Return a rich table: figures of the whole split in its title, then a row of the confusion matrix per class."""
-    low, high = metrics["accuracy_ci95"]
     title = (
-        f"{metrics['split']}: accuracy {metrics['accuracy']:.1%} (95 % interval {low:.1%}–{high:.1%}) on "
-        f"{metrics['n']} photos\nmacro F1 {metrics['macro_f1']:.3f}, NLL {metrics['nll']:.3f}, "
+        f"{metrics['split']}: accuracy {metrics['accuracy']:.1%} ({interval_words(metrics)}) on {metrics['n']} photos\n"
+        f"always one class {metrics['chance']:.1%}, macro F1 {metrics['macro_f1']:.3f}, NLL {metrics['nll']:.3f}, "
         f"Brier {metrics['brier']:.3f}, ECE {metrics['ece']:.3f}"
     )
     # Without vertical lines three moves fit a terminal of 80 columns.
@@ -62,12 +58,6 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     lines = []
     if metrics["relabelled"]:
         lines.append(f"[bold]{relabelling_sentence(metrics['relabelled'])}[/bold]")
-    if metrics["groups"] and metrics["accuracy_bootstrap95"]:
-        low, high = metrics["accuracy_bootstrap95"]
-        doubt = "; with so few groups it is still too narrow" if metrics["groups"] < _FEW_GROUPS else ""
-        lines.append(
-            f"Drawn by {metrics['groups']} groups instead of photos the interval is {low:.1%}–{high:.1%}{doubt}."
-        )
     if metrics["rejection"]:
         lines.append(rejection_sentence(metrics["rejection"]))
     if calibration is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bball_pl import __version__, project
 from bball_pl.errors import ConfigError
+from bball_pl.evaluate.metrics import interval_words
 from bball_pl.export.options import InterfaceName, Labels
 from bball_pl.moves import MOVES, display_name
 from bball_pl.photos.preprocess import PreprocessSpec
@@ -127,8 +128,7 @@ class About:
         """The accuracy on test photos as text, with its interval."""
         if self.test is None:
             return "not measured"
-        low, high = self.test["accuracy_ci95"]
-        text = f"{self.test['accuracy']:.1%} (95 % interval {low:.1%}–{high:.1%}) of {self.test['n']} photos"
+        text = f"{self.test['accuracy']:.1%} ({interval_words(self.test)}) of {self.test['n']} photos"
         # Figures of an older version have no such entry.
         before = self.test.get("relabelled")
         if not before:

@@ -19,8 +19,17 @@ from rich.console import Console
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 
 from bball_pl.errors import RunError
-from bball_pl.evaluate.metrics import compute_metrics, losses, probability_figures, table_figures, write_metrics
+from bball_pl.evaluate.metrics import (
+    compute_metrics,
+    interval_words,
+    leading_interval,
+    losses,
+    probability_figures,
+    table_figures,
+    write_metrics,
+)
 from bball_pl.evaluate.predictions import Answers, read_answers
+from bball_pl.evaluate.report.findings import believable
 from bball_pl.evaluate.results import metrics_table, write_results
 from bball_pl.model.outcomes import Outcomes, read_checkpoint
 from bball_pl.photos.tree import Photo
@@ -172,6 +181,49 @@ def test_groups_are_drawn_whole_where_they_are_known() -> None:
     assert (one["groups"], one["accuracy_bootstrap95"]) == (1, None)
 
 
+def test_the_interval_beside_the_accuracy_is_drawn_by_group_and_never_narrower_than_wilsons() -> None:
+    matrix = [[80, 20, 0], [20, 80, 0], [0, 0, 100]]
+    alone = compute_metrics("test", from_matrix(matrix))
+    assert leading_interval(alone) == (alone["accuracy_ci95"], 0)
+    games = compute_metrics("test", from_matrix(matrix, groups=[f"game {row // 10}" for row in range(300)]))
+    assert leading_interval(games) == (games["accuracy_bootstrap95"], 30)
+    assert "by 30 groups" in interval_words(games)
+    # Every game alike: drawn by group there would be no doubt at all.
+    certain = compute_metrics("test", from_matrix([[10, 0], [0, 10]], groups=[f"{row % 5}" for row in range(20)]))
+    assert certain["accuracy_bootstrap95"] == [1, 1]
+    low, high = certain["accuracy_ci95"]
+    assert leading_interval(certain) == ([low, high], 5)
+    assert low < 0.9
+    assert interval_words(certain).endswith("by 5 groups; still too narrow with so few")
+    few = compute_metrics("test", from_matrix(matrix, groups=[f"{row // 100}" for row in range(300)]))
+    assert leading_interval(few) == (few["accuracy_ci95"], 0)
+
+
+def test_the_calibration_error_has_an_interval_and_the_doubts_are_checked_apart() -> None:
+    """Sure and right nearly always, and of those that are not sure hardly any is right: the mean hides it."""
+    sure, doubtful = from_matrix([[300, 0], [0, 300]], 0.99), from_matrix([[4, 16], [16, 4]], 0.75)
+    both = Answers(
+        sure.class_names,
+        [*sure.paths, *(f"other/{path}" for path in doubtful.paths)],
+        [*sure.groups, *doubtful.groups],
+        np.concatenate([sure.targets, doubtful.targets]),
+        np.concatenate([sure.probabilities, doubtful.probabilities]),
+    )
+    metrics = compute_metrics("test", both)
+    low, high = metrics["ece_bootstrap95"]
+    assert low < metrics["ece"] < high < 0.1
+    below = metrics["below_sure"]
+    assert (below["n"], below["accuracy"]) == (40, 0.2)
+    assert below["confidence"] == pytest.approx(0.75)
+    assert not believable(metrics)
+    honest = metrics | {"below_sure": below | {"accuracy": 0.75, "accuracy_ci95": [0.6, 0.86]}}
+    assert believable(honest)
+    assert not believable(honest | {"ece_bootstrap95": [0.02, 0.11]})
+    assert not believable(honest | {"below_sure": honest["below_sure"] | {"n": 19}})
+    assert compute_metrics("test", sure)["below_sure"] is None
+    assert not believable(compute_metrics("test", sure))
+
+
 def test_the_order_of_photos_changes_no_figure() -> None:
     answers = drawn(60, games=20)
     order = np.random.default_rng(1).permutation(60)
@@ -186,6 +238,8 @@ def test_the_order_of_photos_changes_no_figure() -> None:
     assert metrics.pop("nll") == pytest.approx(other.pop("nll"))
     assert metrics.pop("brier") == pytest.approx(other.pop("brier"))
     assert metrics.pop("ece") == pytest.approx(other.pop("ece"))
+    assert metrics.pop("ece_bootstrap95") == pytest.approx(other.pop("ece_bootstrap95"))
+    assert metrics["below_sure"].pop("confidence") == pytest.approx(other["below_sure"].pop("confidence"))
     assert metrics == other
 
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from bball_pl.evaluate.calibration import Bin, OperatingPoint, operating_point, reliability
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share, Slices, by_group, by_source
+from bball_pl.evaluate.metrics import (
+    CALIBRATION_BINS,
+    FEW_GROUPS,
+    FEWEST_GROUPS,
+    Share,
+    Slices,
+    by_group,
+    by_source,
+    leading_interval,
+)
 from bball_pl.evaluate.origin import origin_of
 from bball_pl.evaluate.predictions import Selection, select
 from bball_pl.evaluate.relabelled import relabelling_sentence
@@ -29,9 +38,6 @@ from bball_pl.evaluate.report.remarks import (
     shown,
     thousands,
 )
-
-#: Groups below which a bootstrap interval over them is too narrow, and below which it is not shown.
-FEW_GROUPS, FEWEST_GROUPS = 20, 5
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def collect(evaluation: Evaluation) -> Content:
     operating = operating_point(answers, evaluation.calibration)
     curves = None if evaluation.run is None else read_curves(evaluation.run, evaluation.checkpoint)
     calibrated = evaluation.calibration is not None
-    overall = evaluation.metrics["accuracy_ci95"]
+    overall, _ = leading_interval(evaluation.metrics)
     relabelled = evaluation.metrics.get("relabelled")
     return Content(
         evaluation=evaluation,
@@ -162,15 +168,20 @@ def _title(evaluation: Evaluation) -> str:
 
 def _tiles(evaluation: Evaluation, operating: OperatingPoint | None) -> list[Tile]:
     metrics, answers = evaluation.metrics, evaluation.answers
-    groups = metrics.get("groups", 0)
     right, photos = thousands(int(answers.correct.sum())), counted(len(answers), "photo")
-    note = f"95 % interval {percents(metrics['accuracy_ci95'])}; {right} of {photos}"
-    tiles = [Tile("Accuracy", percent(metrics["accuracy"]), note)]
+    interval, groups = leading_interval(metrics)
+    drawn = ""
     if groups:
-        note = f"95 % interval from {counted(groups, 'group')}" + ("; rough with so few" if groups < FEW_GROUPS else "")
-        if groups < FEWEST_GROUPS:
-            note = f"{counted(groups, 'group')}: too few for an interval by group"
-        tiles.append(Tile("Accuracy, drawn by group", percents(_bootstrapped(metrics, metrics, "accuracy")), note))
+        rough = ", rough with so few" if groups < FEW_GROUPS else ""
+        drawn = f" by {counted(groups, 'group')}{rough} ({percents(metrics['accuracy_ci95'])} by photo)"
+    elif metrics.get("groups"):
+        drawn = f" by photo: {counted(metrics['groups'], 'group')} are too few to draw by"
+    tiles = [
+        Tile(
+            "Accuracy", percent(metrics["accuracy"]), f"95 % interval {percents(interval)}{drawn}; {right} of {photos}"
+        ),
+        Tile("Chance", percent(metrics["chance"]), "right, if the most frequent class is answered every time"),
+    ]
     recalls = {
         shown(name): recall
         for label, name in enumerate(answers.class_names)
@@ -186,6 +197,9 @@ def _tiles(evaluation: Evaluation, operating: OperatingPoint | None) -> list[Til
     change = ""
     if evaluation.calibration is not None:
         change = f", {points(metrics['uncalibrated']['ece'])} before calibration"
+    if interval_of_error := _bootstrapped(metrics, metrics, "ece"):
+        low, high = interval_of_error
+        change = f", 95 % interval {100 * low:.1f}–{100 * high:.1f}{change}"
     tiles.append(Tile("Calibration error", points(metrics["ece"]), f"expected calibration error (ECE){change}"))
     if operating is not None and operating.accuracy is not None and operating.threshold > 0:
         note = f"answered, {percent(operating.accuracy.value)} of those correct; the app says “unsure” to the rest"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import binom
 
 from bball_pl.evaluate.calibration import OperatingPoint
 from bball_pl.evaluate.evaluation import Evaluation
-from bball_pl.evaluate.metrics import SURE, Share, Slices, rejection_sentence
+from bball_pl.evaluate.metrics import SURE, Share, Slices, leading_interval, rejection_sentence
 from bball_pl.evaluate.predictions import Answers, Selection
 from bball_pl.evaluate.report.curves import LearningCurves
 from bball_pl.evaluate.report.remarks import counted, listed, percent, percents, points, shown, thousands
@@ -106,7 +107,8 @@ def verdict(evaluation: Evaluation, pairs: Sequence[Pair]) -> str:
     """Return one sentence on how good the model is."""
     answers, metrics = evaluation.answers, evaluation.metrics
     n, right = len(answers), int(answers.correct.sum())
-    low, high = metrics["accuracy_ci95"]
+    (low, high), groups = leading_interval(metrics)
+    drawn = f" by {counted(groups, 'group')}" if groups else ""
     photos = counted(n, f"{evaluation.split} photo")
     if n < FEW:
         return f"It is right on {right} of {photos}: too few to say how good it is."
@@ -114,13 +116,13 @@ def verdict(evaluation: Evaluation, pairs: Sequence[Pair]) -> str:
     if len(predicted) == 1 and len(np.unique(answers.targets)) > 1:
         return f"It answers {shown(names[predicted[0]])} to every photo: it does not tell the classes apart."
     if right == n:
-        return f"It is right on all {photos} (95 % interval {percents([low, high])})."
+        return f"It is right on all {photos} (95 % interval {percents([low, high])}{drawn})."
     largest = int(np.bincount(answers.targets).argmax())
     share = float((answers.targets == largest).mean())
     sentence = f"It is right on {percent(right / n)} of {photos}"
     if low <= share < 1:
         return f"{sentence}: not surely better than answering {shown(names[largest])} every time ({percent(share)})."
-    sentence += f" (95 % interval {percents([low, high])})"
+    sentence += f" (95 % interval {percents([low, high])}{drawn})"
     # With two classes all errors are between them.
     if len(names) > 2 and pairs and pairs[0].both >= 3 and pairs[0].both * 3 >= n - right:
         first, second = shown(names[pairs[0].first]), shown(names[pairs[0].second])
@@ -135,6 +137,24 @@ def accuracy_gap(curves: LearningCurves | None) -> float | None:
         return None
     epoch = curves.kept_epoch or (curves.last_epoch if curves.kept != "probe" else None)
     return None if epoch is None else curves.curves["gap/acc"].at(epoch)
+
+
+def believable(metrics: Mapping[str, Any]) -> bool:
+    """Return whether confidences can be believed: on average, and where the model is not sure.
+
+    The calibration error must be below ten points at the upper end of its interval, and the accuracy of at least 20
+    answers below 90 % must agree with their mean confidence. A good model has few of these, and an error over all
+    answers hardly sees them.
+    """
+    interval, below = metrics.get("ece_bootstrap95"), metrics.get("below_sure")
+    if interval is None or below is None or below["n"] < FEW:
+        return False
+    return bool(interval[1] <= _GAP) and _holds(below)
+
+
+def _holds(below: Mapping[str, Any]) -> bool:
+    low, high = below["accuracy_ci95"]
+    return bool(low <= below["confidence"] <= high)
 
 
 def _good(evaluation: Evaluation, operating: OperatingPoint | None, gap: float | None) -> Sequence[str]:
@@ -160,8 +180,14 @@ def _good(evaluation: Evaluation, operating: OperatingPoint | None, gap: float |
     rejected = metrics["rejection"]
     if rejected and rejected["none"] >= _ENOUGH and rejected["none_called_none"] >= 0.8 * rejected["none"]:
         found.append(rejection_sentence(rejected))
-    if len(answers) >= 100 and metrics["ece"] <= 0.05:
-        found.append(f"Its confidences are reliable: they are off by {points(metrics['ece'])} on average.")
+    if believable(metrics):
+        low, high = metrics["ece_bootstrap95"]
+        below = metrics["below_sure"]
+        found.append(
+            f"Its confidences can be believed: they are off by {points(metrics['ece'])} on average (95 % interval "
+            f"{100 * low:.1f}–{100 * high:.1f}), and of the {counted(below['n'], 'answer')} below 90 %, "
+            f"{percent(below['accuracy'])} are right where {percent(below['confidence'])} are expected."
+        )
     if gap is not None and gap <= 0.03 and len(answers) >= FEW:
         found.append("It hardly overfits: validation accuracy is close to training accuracy.")
     return found
@@ -170,7 +196,7 @@ def _good(evaluation: Evaluation, operating: OperatingPoint | None, gap: float |
 def _wrong(
     evaluation: Evaluation, pairs: Sequence[Pair], operating: OperatingPoint | None, gap: float | None, groups: Slices
 ) -> Sequence[str]:
-    answers, names = evaluation.answers, evaluation.answers.class_names
+    answers, names, metrics = evaluation.answers, evaluation.answers.class_names, evaluation.metrics
     found: list[str] = []
     if pairs:
         pair = pairs[0]
@@ -184,12 +210,18 @@ def _wrong(
     sure = int((~answers.correct & (answers.confidence >= SURE)).sum())
     if sure:
         found.append(f"{counted(sure, 'error')} with a confidence of at least 90 %.")
+    below = metrics.get("below_sure")
+    if below and below["n"] >= FEW and not _holds(below):
+        found.append(
+            f"Its doubts are not to be believed: of the {counted(below['n'], 'answer')} with a confidence below 90 %, "
+            f"{percent(below['accuracy'])} are right where {percent(below['confidence'])} are expected."
+        )
     if operating is not None and operating.coverage.value < _LITTLE:
         unsure = percent(1 - operating.coverage.value)
         found.append(f"The target accuracy costs much coverage: {unsure} of the photos are answered “unsure”.")
     if gap is not None and gap >= _GAP:
         found.append(f"It overfits: training accuracy is {points(gap)} above validation accuracy.")
-    rejected = evaluation.metrics["rejection"]
+    rejected = metrics["rejection"]
     if rejected and (not rejected["none"] or rejected["none_called_none"] < 0.8 * rejected["none"]):
         found.append(rejection_sentence(rejected))
     if rejected is None and set(names) & {move.name for move in MOVES}:
@@ -197,7 +229,7 @@ def _wrong(
             "It has no class for photos without a move: to each it answers one of the moves. Train with --data.court "
             "300, or with photos in a class folder none."
         )
-    accuracy = evaluation.metrics["accuracy"]
+    accuracy = metrics["accuracy"]
     # As bad by chance in one of twenty splits with as many groups (Bonferroni).
     weak = [
         (name, share)
@@ -207,7 +239,7 @@ def _wrong(
     if weak and weak[0][0]:
         name, share = weak[0]
         found.append(f"Group {name} stands out: {share.right} of {counted(share.n, 'photo')} right.")
-    per_class = evaluation.metrics["per_class"].items()
+    per_class = metrics["per_class"].items()
     # What is not known of none stands above.
     absent = [shown(name) for name, figures in per_class if figures["support"] == 0 and name != NO_MOVE.name]
     if absent:
@@ -224,7 +256,7 @@ def _advice(evaluation: Evaluation, pairs: Sequence[Pair], selection: Selection,
     if pairs and pairs[0].both >= 3:
         first, second = shown(names[pairs[0].first]), shown(names[pairs[0].second])
         found.append(f"Add training photos of {first} and {second}, above all where the two look alike.")
-    low, high = metrics["accuracy_ci95"]
+    (low, high), _ = leading_interval(metrics)
     if high - low > 0.1:
         # A share's interval is about 4 sqrt(p (1 - p) / n) wide; 8 points are enough to tell good from very good.
         share = min(max(metrics["accuracy"], 0.1), 0.9)

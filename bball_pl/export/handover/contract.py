@@ -12,6 +12,7 @@ from typing import Any
 
 from bball_pl.errors import ConfigError
 from bball_pl.evaluate.calibration import file_sha256
+from bball_pl.evaluate.metrics import leading_interval
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
 from bball_pl.files import folder_name_problem, write_text
 from bball_pl.moves import chinese_name
@@ -159,7 +160,7 @@ def model_sha256(path: Path) -> str:
 def _accuracy(about: About) -> dict[str, Any] | None:
     if about.test is None:
         return None
-    low, high = about.test["accuracy_ci95"]
+    (low, high), _ = leading_interval(about.test)
     per_class = about.test["per_class"]
     return {
         "value": about.test["accuracy"],

@@ -19,6 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from bball_pl import project
 from bball_pl.errors import RunError
 from bball_pl.evaluate.calibration import calibration_file, read_calibration
+from bball_pl.evaluate.metrics import leading_interval
 from bball_pl.evaluate.report.curves import read_curves
 from bball_pl.studio.state import Stamp, printable, stamp
 
@@ -170,6 +171,7 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "accuracy": finite(metrics.get("accuracy")),
         "accuracy_ci95": _interval(metrics.get("accuracy_ci95")),
         "accuracy_bootstrap95": _interval(metrics.get("accuracy_bootstrap95")),
+        "interval": _leading_interval(metrics),
         "relabelled": _relabelled(metrics.get("relabelled")),
         "groups": finite(metrics.get("groups")),
         "macro_f1": finite(metrics.get("macro_f1")),
@@ -185,6 +187,14 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "curves": curves,
         "commands": _commands(run, bool(config), parts["checkpoint"], project.LAST in files),
     }
+
+
+def _leading_interval(metrics: Mapping[str, Any]) -> list[float] | None:
+    """Return the interval that stands beside the accuracy; None where the figures have none."""
+    own = {key: _interval(metrics.get(key)) for key in ("accuracy_ci95", "accuracy_bootstrap95")}
+    if own["accuracy_ci95"] is None:
+        return None
+    return leading_interval(own | {"groups": finite(metrics.get("groups"))})[0]
 
 
 def _relabelled(figures: object) -> dict[str, Any] | None:

@@ -66,9 +66,10 @@ function tiles(app, run) {
   const found = [];
   if (known(run.accuracy)) {
     found.push(tile(t("accuracy"), t("percent", { n: percent1(run.accuracy) }), t("of_photos", { n: run.n }),
-      run.accuracy_ci95 && t("interval_photos", ends(run.accuracy_ci95)),
       run.relabelled && t("relabelled", { ...run.relabelled, accuracy: percent1(run.relabelled.accuracy) }),
-      run.groups && run.accuracy_bootstrap95 && t("interval_groups", { ...ends(run.accuracy_bootstrap95), n: run.groups })));
+      // Photos of one game resemble each other: the interval by group is the more honest one.
+      run.groups && run.accuracy_bootstrap95 && t("interval_groups", { ...ends(run.accuracy_bootstrap95), n: run.groups }),
+      run.accuracy_ci95 && t("interval_photos", ends(run.accuracy_ci95))));
   }
   if (known(run.macro_f1)) found.push(tile(t("macro_f1"), run.macro_f1.toFixed(3), t("f1_note")));
   if (known(run.ece)) {

@@ -43,8 +43,8 @@ export async function mountTable(root, app) {
     const box = el("input", { type: "checkbox", checked: kept.ticks.includes(run.id), "aria-label": t("choose_run", { name: run.id }),
       dataset: { key: `tick ${run.id}` }, on: { change: () => tick(run.id, box.checked) } });
     const accuracy = known(run.accuracy) ? [el("b", {}, t("percent", { n: percent1(run.accuracy) })),
-      run.accuracy_ci95 && [el("span", { class: "soft tiny range" }, t("interval", { low: percent1(run.accuracy_ci95[0]), high: percent1(run.accuracy_ci95[1]) })),
-        whisker(app, run.accuracy, run.accuracy_ci95, start)],
+      run.interval && [el("span", { class: "soft tiny range" }, t("interval", { low: percent1(run.interval[0]), high: percent1(run.interval[1]) })),
+        whisker(app, run.accuracy, run.interval, start)],
       run.relabelled && el("span", { class: "tiny range relabelled" }, t("relabelled_short", { n: percent1(run.relabelled.accuracy) }))] : "–";
     return el("tr", {}, el("td", { class: "tick" }, el("label", {}, box)),
       el("th", { scope: "row", class: "id" }, el("a", { href: link(run.id), dataset: { key: run.id } }, run.id)),
@@ -65,7 +65,7 @@ export async function mountTable(root, app) {
     const focus = document.activeElement?.dataset?.key;
     kept.ticks = kept.ticks.filter((name) => found.runs.some((run) => run.id === name));
     // One scale for all rows that starts at the lowest interval, since differences are small.
-    const lows = found.runs.filter((run) => run.accuracy_ci95).map((run) => run.accuracy_ci95[0]);
+    const lows = found.runs.filter((run) => run.interval).map((run) => run.interval[0]);
     const start = Math.min(0.9, Math.floor(10 * Math.min(1, ...lows)) / 10);
     body.replaceChildren(...sorted().map((run) => row(run, start)));
     for (const [name, head] of heads) {
