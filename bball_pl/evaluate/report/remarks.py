@@ -205,8 +205,8 @@ DEFINITIONS = (
     ("Accuracy", "share of the photos whose most probable class is their label."),
     (
         "95 % interval",
-        "Wilson's, unless it is called drawn by group. It assumes independent photos. Photos of one game are not, so "
-        "that the interval drawn by group is the more honest one where groups are known.",
+        "Wilson's, unless it is called by group. It assumes independent photos. Photos of one game are not, so that the "
+        "interval by group, for which whole groups are drawn, stands first where groups are known.",
     ),
     (
         "Drawn by group",
