@@ -120,6 +120,32 @@ def test_lists_filters_and_orders(studio: Studio) -> None:
     assert studio.ask("GET", f"/api/review/{RUN}/val").status == 404
 
 
+def test_labels_of_test_photos_are_decided_without_the_prediction(studio: Studio) -> None:
+    """Errors among as many right predictions, which nothing tells apart before the decision."""
+    answered = {photo["path"]: photo for photo in studio.get(f"{URL}/photos?show=all")["photos"]}
+    listed = studio.get(f"{URL}/photos?show=blind")
+    assert listed["total"] == studio.get(URL)["blind"] == 8
+    right = [answered[photo["path"]]["predicted"] == photo["label"] for photo in listed["photos"]]
+    assert sum(right) == 4
+    assert right not in ([True] * 4 + [False] * 4, [False] * 4 + [True] * 4), "their order says nothing"
+    for photo in listed["photos"]:
+        assert (photo["predicted"], photo["probabilities"], photo["margin"], photo["hidden"]) == ("", None, None, True)
+        assert photo["group"]
+    for order in ("doubt", "confident"):
+        again = studio.get(f"{URL}/photos?show=blind&order={order}")["photos"]
+        assert [photo["path"] for photo in again] == [photo["path"] for photo in listed["photos"]]
+    first, second = listed["photos"][:2]
+    change = {"path": first["path"], "action": "confirm", "seen": first["seen"]}
+    done = studio.post(f"{URL}/change", change)["photo"]
+    assert done["probabilities"] == answered[first["path"]]["probabilities"], "shown once it is decided"
+    after = studio.get(f"{URL}/photos?show=blind")["photos"]
+    assert [photo["hidden"] for photo in after] == [False] + [True] * 7
+    assert after[1]["path"] == second["path"]
+    assert studio.post(f"{URL}/undo", {"number": 0})["photo"]["hidden"]
+    audited = studio.get(f"{URL}/photos?show=audit")["photos"]
+    assert [photo["probabilities"] for photo in audited] == [None, None]
+
+
 def test_a_label_is_mended_within_its_split_and_taken_back(studio: Studio, home: Path) -> None:
     dataset = home / "data/photos"
     photo = studio.get(f"{URL}/photos?show=errors")["photos"][0]
@@ -210,15 +236,23 @@ def browser() -> Iterator[Browser]:
 def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, studio: Studio, home: Path) -> None:
     with Visit(browser, studio.url, "review") as visit:
         page = visit.page
-        assert page.locator(".list li").count() == 4
+        assert page.locator(".list li").count() == 8
+        assert page.locator(".list .tag").count() == 8, "labels alone"
         page.get_by_role("button", name="shoot 投籃 predicted as layup 上籃: 2 photos").focus()
         page.keyboard.press("Enter")
         page.wait_for_function("() => document.querySelectorAll('.list li').length === 2")
         assert "shoot 投籃 → layup 上籃" in page.locator(".chosen").inner_text()
-        path = page.locator(".review-view .file").inner_text()
         page.keyboard.press("3")
         visit.saved()
-        assert (home / "data/photos/test/layup" / Path(path).name).is_file()
+        assert studio.get(URL)["changed"] == 0, "who has seen the prediction does not decide"
+        assert page.locator(".review-view .answer:disabled").count() == 3
+        page.get_by_role("button", name="Check labels").click()
+        page.wait_for_function("() => document.querySelectorAll('.list li').length === 8")
+        path = page.locator(".review-view .file").inner_text()
+        other, key = ("layup", "3") if path.split("/")[1] != "layup" else ("shoot", "1")
+        page.keyboard.press(key)
+        visit.saved()
+        assert (home / "data/photos/test" / other / Path(path).name).is_file()
         assert page.locator(".review-view .file").inner_text() != path, "the next one is there"
         page.keyboard.press("c")
         visit.saved()
@@ -248,6 +282,8 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         assert visit.width() == 375
         visit.page.get_by_role("button", name="投籃 shoot 被答成 上籃 layup：2 張").tap()
         visit.page.wait_for_function("() => document.querySelectorAll('.list li').length === 2")
+        visit.page.get_by_role("button", name="檢查標籤", exact=True).tap()
+        visit.page.wait_for_function("() => document.querySelectorAll('.list li').length === 8")
         visit.page.get_by_role("button", name="標籤正確").tap()
         visit.saved()
         assert visit.width() == 375

@@ -205,7 +205,7 @@ DEFINITIONS = (
     ("Accuracy", "share of the photos whose most probable class is their label."),
     (
         "95 % interval",
-        "Wilson's, unless it is called by group. It assumes independent photos. Photos of one game are not, so that the "
+        "Wilson's, unless it is called by group. It assumes independent photos. Photos of one game are not, so the "
         "interval by group, for which whole groups are drawn, stands first where groups are known.",
     ),
     (

@@ -28,6 +28,8 @@ from bball_pl.studio.state import Context, CurrentContext, printable
 router = APIRouter(prefix="/api/review")
 
 _MAX_PAGE = 120
+#: Its labels measure the model: a person who saw the prediction first would tend to agree with it.
+BLIND_SPLIT = "test"
 #: Tables kept in memory.
 _CACHED_TABLES = 4
 
@@ -89,6 +91,7 @@ def summary(split: str, opened: OpenTable, context: CurrentContext) -> dict[str,
         "photos": len(answers),
         "errors": int((~answers.correct).sum()),
         "doubtful": int((answers.label_margin <= -DOUBT).sum()),
+        "blind": len(table.items("blind")),
         "audit": len(table.audit_items()),
         "changed": len(table.items("changed")),
         "groups": [{"name": clean(group), "photos": n, "errors": errors} for group, n, errors in table.groups],
@@ -100,6 +103,7 @@ def summary(split: str, opened: OpenTable, context: CurrentContext) -> dict[str,
 
 @router.get("/{experiment}/{version}/{split}/photos")
 def photos(
+    split: str,
     opened: OpenTable,
     context: CurrentContext,
     show: Show = "all",
@@ -110,16 +114,17 @@ def photos(
     offset: int = 0,
     limit: int = 60,
 ) -> dict[str, Any]:
-    """One page of a list of photos."""
+    """One page of a list of photos; of test photos, the lists in which labels are decided hide the predictions."""
     table, _ = opened
     items = table.items(show, true, predicted, group, order)
     start, moved = max(0, offset), table.moved()
     page = items[start : start + max(1, min(limit, _MAX_PAGE))]
-    return {"total": len(items), "photos": [_photo_json(context, table, item, moved) for item in page]}
+    blind = split == BLIND_SPLIT and show in {"blind", "audit"}
+    return {"total": len(items), "photos": [_photo_json(context, table, item, moved, blind) for item in page]}
 
 
 @router.post("/{experiment}/{version}/{split}/change")
-def change(request: Change, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
+def change(split: str, request: Change, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
     """Change the label of a photo, confirm it, or quarantine the photo."""
     table, _ = opened
     if request.action == "label" and request.class_name not in table.class_names:
@@ -139,11 +144,12 @@ def change(request: Change, opened: OpenTable, context: CurrentContext) -> dict[
             entry = table.history.change(photo, request.action, class_name, to, request.seen)
         except ConflictError as error:
             raise _conflict(context, table, item, str(error)) from None
-    return {"number": entry.number, "photo": _photo_json(context, table, item, table.moved())}
+    blind = split == BLIND_SPLIT
+    return {"number": entry.number, "photo": _photo_json(context, table, item, table.moved(), blind)}
 
 
 @router.post("/{experiment}/{version}/{split}/undo")
-def undo(request: Undo, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
+def undo(split: str, request: Undo, opened: OpenTable, context: CurrentContext) -> dict[str, Any]:
     """Undo a change to a photo of this dataset."""
     table, _ = opened
     with table.history.lock:
@@ -161,25 +167,31 @@ def undo(request: Undo, opened: OpenTable, context: CurrentContext) -> dict[str,
     folders = [table.history.home / path for path in paths]
     below = [path.relative_to(table.root).as_posix() for path in folders if path.is_relative_to(table.root)]
     item = next((item for path in below if (item := table.find(path)) is not None), None)
-    return {"photo": None if item is None else _photo_json(context, table, item, table.moved())}
+    if item is None:
+        return {"photo": None}
+    return {"photo": _photo_json(context, table, item, table.moved(), split == BLIND_SPLIT)}
 
 
 def _photo_json(
-    context: Context, table: ReviewTable, item: ReviewItem, moved: Mapping[str, TrackedPhoto]
+    context: Context, table: ReviewTable, item: ReviewItem, moved: Mapping[str, TrackedPhoto], blind: bool = False
 ) -> dict[str, Any]:
+    """Return a photo; `blind` hides its prediction until a person has decided on the photo."""
     photo, answers, row = table.photo(item, moved), table.answers, item.row
     state = table.state(item, photo)
-    answered = row >= 0
+    decided = photo is not None and photo.action in {"label", "quarantine", "confirm"}
+    hidden = blind and not decided
+    answered = row >= 0 and not hidden
     return {
         "id": "" if photo is None else photo.id,
         "path": printable(item.path),
         "label": item.label,
-        "predicted": table.class_names[answers.predicted[row]] if answered else item.suggested,
+        "predicted": table.class_names[answers.predicted[row]] if answered else ("" if hidden else item.suggested),
         "probabilities": answers.probabilities[row].tolist() if answered else None,
         "margin": float(answers.label_margin[row]) if answered else None,
-        "group": context.clean(answers.groups[row]) if answered else "",
+        "group": context.clean(answers.groups[row]) if row >= 0 else "",
         "suggested": item.suggested,
         "why": context.clean(item.why),
+        "hidden": hidden and row >= 0,
         "now": state,
         "changed": state != item.label,
         "confirmed": photo is not None and photo.action == "confirm",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from bball_pl.photos.tree import split_of
 from bball_pl.studio.history import History, TrackedPhoto
 from bball_pl.studio.runs.runs_reading import read_config, setting
 
-Show = Literal["all", "errors", "doubtful", "audit", "changed"]
+Show = Literal["all", "errors", "doubtful", "blind", "audit", "changed"]
 Order = Literal["confident", "unsure", "doubt"]
 #: States beside the class names: moved to quarantine, and file not found.
 QUARANTINED, MISSING = "quarantine", "missing"
@@ -111,6 +112,15 @@ class ReviewTable:
         found = [(group, photos, errors) for group, (photos, errors) in counts.items() if group]
         return sorted(found, key=lambda group: (-group[2], group[0]))
 
+    @cached_property
+    def _blind_rows(self) -> np.ndarray:
+        """Rows of all errors and of as many right predictions, int64, in an order drawn once for a table."""
+        errors, right = np.flatnonzero(~self.answers.correct), np.flatnonzero(self.answers.correct)
+        generator = np.random.default_rng(zlib.crc32("\n".join(self.answers.paths).encode(errors="surrogatepass")))
+        drawn = generator.choice(right, min(len(errors), len(right)), replace=False)
+        rows: np.ndarray = generator.permutation(np.concatenate([errors, drawn]))
+        return rows
+
     def audit_items(self) -> list[ReviewItem]:
         """Return the photos whose label the dataset's audit doubts, most doubtful first."""
         found = []
@@ -132,12 +142,13 @@ class ReviewTable:
         """Return the photos of a list, in order.
 
         Args:
-            show: all photos, wrong predictions, labels that the predictions doubt, labels that the audit doubts, or
-                photos whose class was changed after the predictions.
+            show: all photos, wrong predictions, labels that the predictions doubt, wrong predictions among as many
+                right ones, labels that the audit doubts, or photos whose class was changed after the predictions.
             true: only photos with this label.
             predicted: only photos with this prediction.
             group: only photos of this group.
-            order: most confident prediction first, least confident first, or most doubtful label first.
+            order: most confident prediction first, least confident first, or most doubtful label first; `blind` has
+                an order of its own, which says nothing about the predictions.
         """
         answers = self.answers
         if show == "audit":
@@ -149,6 +160,8 @@ class ReviewTable:
             rows = rows[~answers.correct]
         elif show == "doubtful":
             rows = rows[answers.label_margin <= -DOUBT]
+        elif show == "blind":
+            rows = self._blind_rows
         if true:
             rows = rows[answers.targets[rows] == self._class_index(true)]
         if predicted:
@@ -156,7 +169,8 @@ class ReviewTable:
         if group:
             rows = np.array([row for row in rows if answers.groups[row] == group], np.int64)
         keys = {"confident": -answers.confidence, "unsure": answers.confidence, "doubt": answers.label_margin}[order]
-        rows = rows[np.argsort(keys[rows], kind="stable")]
+        if show != "blind":
+            rows = rows[np.argsort(keys[rows], kind="stable")]
         items = [ReviewItem(answers.paths[row], self.class_names[answers.targets[row]], int(row)) for row in rows]
         if show == "changed":
             moved = self.moved()

@@ -16,11 +16,12 @@ export function drawItem(review, photo, index) {
 /** The enlarged photo with its facts and buttons. */
 export function drawDetail(review, photo) {
   const { el, t, meter, percent } = review.app;
+  const closed = !photo.id || !review.mayDecide(photo);
   const answer = ({ name, key }) => {
     const share = photo.probabilities?.[review.number(name) - 1];
     return el("button", {
       class: `answer ${review.style(name)}`, dataset: { act: name }, "aria-keyshortcuts": key,
-      "aria-pressed": String(photo.now === name), disabled: !photo.id, on: { click: () => review.change("label", name) },
+      "aria-pressed": String(photo.now === name), disabled: closed, on: { click: () => review.change("label", name) },
     },
     el("span", { class: "top" }, el("kbd", {}, key), el("span", { class: "name" }, review.pieces(name)),
       el("span", { class: "share small" }, share === undefined ? "" : percent(share))),
@@ -30,12 +31,15 @@ export function drawDetail(review, photo) {
   return [
     drawStage(review, photo),
     drawCaption(review, photo),
+    photo.hidden ? el("p", { class: "small audit" }, t("hidden")) : "",
+    photo.id && closed ? el("p", { class: "small audit" }, t("decide_blind"), " ",
+      el("button", { class: "plain small", on: { click: () => review.refilter({ show: "blind" }) } }, t("to_blind"))) : "",
     photo.suggested ? el("p", { class: "small audit" }, t("suggested", { name: review.name(photo.suggested) }), " ",
-      photo.why ? t("why", { why: photo.why }) : "", photo.probabilities ? "" : ` ${t("not_answered")}`) : "",
+      photo.why ? t("why", { why: photo.why }) : "", photo.probabilities || photo.hidden ? "" : ` ${t("not_answered")}`) : "",
     el("div", { class: "answers", role: "group", "aria-label": t("relabel") }, review.keys.map(answer)),
     el("div", { class: "acts", role: "group", "aria-label": t("more_actions") },
-      act("c", "confirm", () => review.change("confirm"), !photo.id),
-      act("x", "quarantine", () => review.change("quarantine"), !photo.id),
+      act("c", "confirm", () => review.change("confirm"), closed),
+      act("x", "quarantine", () => review.change("quarantine"), closed),
       act("z", "undo", () => review.undo()),
       act("?", "help", () => review.help())),
   ];

@@ -19,7 +19,7 @@ class Review {
   constructor(root, app) {
     Object.assign(this, { root, app });
     this.pictures = new Pictures(10);
-    this.filter = { show: "errors", true: "", predicted: "", group: "", order: "doubt" };
+    this.filter = { show: "", true: "", predicted: "", group: "", order: "doubt" };
     this.photos = [];
     this.total = 0;
     this.index = 0;
@@ -95,7 +95,7 @@ class Review {
     const field = (id, text, control) => el("label", { class: "field", for: id }, el("span", { class: "small soft" }, text), control);
     this.runSelect = el("select", { id: "run", on: { change: () => this.choose(this.runSelect.value) } },
       this.tables.runs.map((run) => el("option", { value: run.id, selected: run === this.table }, run.id)));
-    this.splitSelect = el("select", { id: "split", on: { change: () => { this.split = this.splitSelect.value; this.open(); } } });
+    this.splitSelect = el("select", { id: "split", on: { change: () => { this.split = this.splitSelect.value; this.filter.show = ""; this.open(); } } });
     this.showSelect = el("select", { id: "show", on: { change: () => this.refilter({ show: this.showSelect.value }) } });
     this.groupSelect = el("select", { id: "group", on: { change: () => this.refilter({ group: this.groupSelect.value }) } });
     this.orderSelect = el("select", { id: "order", on: { change: () => this.refilter({ order: this.orderSelect.value }) } },
@@ -124,7 +124,7 @@ class Review {
   choose(id) {
     this.table = this.tables.runs.find((run) => run.id === id);
     this.split = this.table.splits[0];
-    this.filter = { show: "errors", true: "", predicted: "", group: "", order: "doubt" };
+    this.filter = { show: "", true: "", predicted: "", group: "", order: "doubt" };
     return this.open();
   }
 
@@ -147,7 +147,8 @@ class Review {
     // The keys of Sort where it has all classes of the run.
     const shared = names.every(keyOf);
     this.keys = names.slice(0, 10).map((name, index) => ({ name, key: shared ? keyOf(name) : String(index + 1) }));
-    if (!this.summary.errors && this.filter.show === "errors") this.filter.show = "all";
+    if (!this.filter.show) this.filter.show = !this.summary.errors ? "all" : this.first;
+    else if (!this.summary.errors && ["errors", "blind"].includes(this.filter.show)) this.filter.show = "all";
     this.groupField.hidden = !this.summary.groups.length;
     this.groupSelect.replaceChildren(el("option", { value: "" }, t("any_group")),
       ...this.summary.groups.map((item) => el("option", { value: item.name, selected: item.name === this.filter.group }, t("group_item", item))));
@@ -155,10 +156,21 @@ class Review {
     await this.load(true);
   }
 
+  /** The list that a table opens with: of test photos, the one in which labels can be decided. */
+  get first() {
+    return this.split === "test" ? "blind" : "errors";
+  }
+
+  /** Whether the label of a photo may be decided: of a test photo only before its prediction is shown. */
+  mayDecide(photo) {
+    return this.split !== "test" || photo.hidden || photo.changed || photo.confirmed || !photo.probabilities;
+  }
+
   drawFilters() {
     const { el, t } = this.app;
     const { summary } = this;
-    const counts = { all: summary.photos, errors: summary.errors, doubtful: summary.doubtful, audit: summary.audit, changed: summary.changed };
+    const counts = { ...(this.split === "test" ? { blind: summary.blind } : {}), all: summary.photos, errors: summary.errors,
+      doubtful: summary.doubtful, audit: summary.audit, changed: summary.changed };
     this.showSelect.replaceChildren(...Object.entries(counts).filter(([name, n]) => n || name === "all" || name === "errors" || name === this.filter.show)
       .map(([name, n]) => el("option", { value: name, selected: name === this.filter.show }, t(`show_${name}`, { n }).replace("{n}", n))));
     const focused = this.matrix.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
@@ -203,7 +215,7 @@ class Review {
     const parts = filter.true && filter.predicted ? [t("chosen", { true: this.name(filter.true), predicted: this.name(filter.predicted) })]
       : [filter.true && t("label_is", { name: this.name(filter.true) }), filter.predicted && t("answer_is", { name: this.name(filter.predicted) })];
     const text = parts.filter(Boolean).join(" · ");
-    this.chosen.replaceChildren(text ? el("strong", {}, text) : "", text ? el("button", { class: "plain small", on: { click: () => this.refilter({ show: "errors", true: "", predicted: "" }) } }, "×", el("span", { class: "unseen" }, t("clear"))) : "");
+    this.chosen.replaceChildren(text ? el("strong", {}, text) : "", text ? el("button", { class: "plain small", on: { click: () => this.refilter({ show: this.first, true: "", predicted: "" }) } }, "×", el("span", { class: "unseen" }, t("clear"))) : "");
     this.chosen.hidden = !text;
     this.count.textContent = this.total ? t("n_photos", { n: this.total }) : t("none");
     this.list.replaceChildren(...this.photos.map((photo, index) => el("li", {}, drawItem(this, photo, index))));
@@ -260,6 +272,7 @@ class Review {
     const { t } = this.app;
     const photo = this.photo;
     if (!photo?.id) return;
+    if (!this.mayDecide(photo)) return this.app.announce(t("decide_blind"));
     const state = action === "label" ? this.name(className) : t(action === "confirm" ? "confirmed" : "quarantined");
     if (action === "label" && className === photo.now) return this.change("confirm");
     if (action === "confirm" && photo.confirmed) return this.go(this.index + 1);
