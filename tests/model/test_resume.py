@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def dataset(make_dataset: MakeDataset) -> Path:
 def resume(line: str, out: Path) -> Path:
     """Paste a command line and return the run that it went on with: the only one of a root, or the one that it is."""
     interpreter, *words = shlex.split(line)
-    assert interpreter == sys.executable
+    assert Path(interpreter).name.startswith("python")
     resumed = run_python(words, env=environment())
     assert resumed.returncode == 0, resumed.stderr
     assert "linear probe: frozen" not in resumed.stderr, "the probe's head has long been trained on"
