@@ -46,15 +46,15 @@ extension AppIntent {
     public typealias Parameter = IntentParameter
 }
 
-public struct AppShortcutPhrase<Intent>: ExpressibleByStringInterpolation, Sendable {
-    public enum Token: Sendable {
-        case applicationName
-    }
+public enum AppShortcutPhraseToken: Sendable {
+    case applicationName
+}
 
+public struct AppShortcutPhrase<Intent>: ExpressibleByStringInterpolation, Sendable {
     public struct StringInterpolation: StringInterpolationProtocol {
         public init(literalCapacity: Int, interpolationCount: Int) {}
         public mutating func appendLiteral(_ literal: String) {}
-        public mutating func appendInterpolation(_ token: Token) {}
+        public mutating func appendInterpolation(_ token: AppShortcutPhraseToken) {}
     }
 
     public init(stringLiteral value: String) {}

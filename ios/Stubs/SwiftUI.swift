@@ -270,11 +270,11 @@ public struct ButtonRole: Sendable {
 }
 
 public struct Button<Label: View>: PrimitiveView {
-    public init(action: @escaping @MainActor () -> Void, @ViewBuilder label: () -> Label) {}
+    public init(action: @escaping () -> Void, @ViewBuilder label: () -> Label) {}
 }
 extension Button where Label == Text {
-    public init<S: StringProtocol>(_ title: S, action: @escaping @MainActor () -> Void) {}
-    public init<S: StringProtocol>(_ title: S, role: ButtonRole?, action: @escaping @MainActor () -> Void) {}
+    public init<S: StringProtocol>(_ title: S, action: @escaping () -> Void) {}
+    public init<S: StringProtocol>(_ title: S, role: ButtonRole?, action: @escaping () -> Void) {}
 }
 
 public struct Toggle<Label: View>: PrimitiveView {}
@@ -418,8 +418,8 @@ public struct _ChangedGesture<Content: Gesture>: Gesture {
     public typealias Value = Content.Value
 }
 extension Gesture {
-    public func onChanged(_ action: @escaping @MainActor (Value) -> Void) -> _ChangedGesture<Self> { _ChangedGesture() }
-    public func onEnded(_ action: @escaping @MainActor (Value) -> Void) -> _ChangedGesture<Self> { _ChangedGesture() }
+    public func onChanged(_ action: @escaping (Value) -> Void) -> _ChangedGesture<Self> { _ChangedGesture() }
+    public func onEnded(_ action: @escaping (Value) -> Void) -> _ChangedGesture<Self> { _ChangedGesture() }
     public func simultaneously<Other: Gesture>(with other: Other) -> SimultaneousGesture<Self, Other> {
         SimultaneousGesture()
     }

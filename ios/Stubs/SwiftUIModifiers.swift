@@ -83,28 +83,28 @@ extension View {
         ModifiedContent()
     }
     public func environmentObject<T: ObservableObject>(_ object: T) -> ModifiedContent { ModifiedContent() }
-    public func onAppear(perform action: (@MainActor () -> Void)?) -> ModifiedContent { ModifiedContent() }
-    public func onDisappear(perform action: (@MainActor () -> Void)?) -> ModifiedContent { ModifiedContent() }
+    public func onAppear(perform action: (() -> Void)?) -> ModifiedContent { ModifiedContent() }
+    public func onDisappear(perform action: (() -> Void)?) -> ModifiedContent { ModifiedContent() }
     public func onChange<V: Equatable>(
-        of value: V, perform action: @escaping @MainActor (V) -> Void
+        of value: V, perform action: @escaping (V) -> Void
     ) -> ModifiedContent { ModifiedContent() }
     public func onReceive<P: Publisher>(
-        _ publisher: P, perform action: @escaping @MainActor (P.Output) -> Void
+        _ publisher: P, perform action: @escaping (P.Output) -> Void
     ) -> ModifiedContent where P.Failure == Never { ModifiedContent() }
     public func task<T: Equatable>(
-        id value: T, _ action: @escaping @Sendable @MainActor () async -> Void
+        id value: T, @_inheritActorContext _ action: @escaping @Sendable () async -> Void
     ) -> ModifiedContent { ModifiedContent() }
     public func onDrop(
         of supportedContentTypes: [UTType], isTargeted: Binding<Bool>?,
-        perform action: @escaping @MainActor ([NSItemProvider]) -> Bool
+        perform action: @escaping ([NSItemProvider]) -> Bool
     ) -> ModifiedContent { ModifiedContent() }
     public func fileImporter(
         isPresented: Binding<Bool>, allowedContentTypes: [UTType],
-        onCompletion: @escaping @MainActor (Result<URL, Error>) -> Void
+        onCompletion: @escaping (Result<URL, Error>) -> Void
     ) -> ModifiedContent { ModifiedContent() }
     public func fileImporter(
         isPresented: Binding<Bool>, allowedContentTypes: [UTType], allowsMultipleSelection: Bool,
-        onCompletion: @escaping @MainActor (Result<[URL], Error>) -> Void
+        onCompletion: @escaping (Result<[URL], Error>) -> Void
     ) -> ModifiedContent { ModifiedContent() }
     public func sheet<Content: View>(
         isPresented: Binding<Bool>, @ViewBuilder content: @escaping () -> Content
@@ -131,6 +131,6 @@ extension View {
         ModifiedContent()
     }
     public func accessibilityAdjustableAction(
-        _ handler: @escaping @MainActor (AccessibilityAdjustmentDirection) -> Void
+        _ handler: @escaping (AccessibilityAdjustmentDirection) -> Void
     ) -> ModifiedContent { ModifiedContent() }
 }
