@@ -124,6 +124,8 @@ class Audit:
         if unsorted and self.tree.label_tables:
             tables = f"{label_tables(self.tree)} looks like a table of labels, which bball split takes with --labels"
             named.append(f"{tables}; an audit judges the classes of the dataset that it makes")
+        if self.tree.beside:
+            named.append(f"{', '.join(self.tree.beside)} beside the splits has photos that are not read")
         if unsorted == len(photos):
             return ["no photo is sorted into a class yet: doubtful labels and imbalance are left out", *named]
         remark = f"{unsorted:,} photos are in no class: their labels and their part in the imbalance are left out"

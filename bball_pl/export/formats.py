@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,6 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bball_pl import __version__
 from bball_pl.export.coreml import Form, remove_file_or_package, write_compressed, write_coreml
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel, write_onnx
@@ -83,7 +83,7 @@ class VerifiedFiles:
         console: for progress.
         files: comparison of each written file with the trained model.
         refused: compressed copies that lost too much and were removed.
-        version: the bball_pl that wrote the files.
+        written: text fields of the files that are expected as they were written, whatever holds now.
     """
 
     folder: Path
@@ -95,7 +95,7 @@ class VerifiedFiles:
     console: Console
     files: list[FileParity] = field(default_factory=list)
     refused: list[FileParity] = field(default_factory=list)
-    version: str = __version__
+    written: Mapping[str, str] = field(default_factory=dict)
 
     def write(self) -> None:
         """Write and verify every requested format."""
@@ -249,7 +249,7 @@ class VerifiedFiles:
 
     def _expected(self, form: Literal["onnx", "mlprogram", "neuralnetwork"], target: str) -> Expected:
         about, interface = self.about, self.interface
-        fields = about.user_defined() | {"bball_pl.version": self.version}
+        fields = {**about.user_defined(), **self.written}
         main = {"author": about.author, "licence": about.licence, "description": about.description}
         return Expected(
             class_names=interface.labels,

@@ -39,6 +39,9 @@ from bball_pl.verify.model_file import (
 from bball_pl.verify.parity import FileParity, choose_photos, reference_answers
 from bball_pl.verify.proof import PROOF, bound_photos, read_proof
 
+#: Text field of a file with the figures of the run's test at the export.
+_TEST_ACCURACY = "bball_pl.test_accuracy"
+
 
 def is_exported(path: Path) -> bool:
     """Return whether a file says that this project wrote it, or lies in the folder of an export that lists it.
@@ -93,13 +96,22 @@ def verify_again(
     settings = _settings(facts, files[0], model.class_names)
     chosen, note = _photos(model, facts, folder, photos, settings.photos)
     about = About.of_model(model, settings.author, settings.licence, settings.description)
+    written = {"bball_pl.version": str(facts.get("tools", {}).get("bball_pl", __version__))}
+    texts = _texts(files[0])[0]
+    since: list[Gate] = []
+    if texts.get("bball_pl.checkpoint_sha256") == model.sha256:
+        about, since = _as_exported(about, texts)
+        model.rule = replace(model.rule, temperature=about.temperature, threshold=about.threshold or 0.0)
+        # The date is that of the checkpoint's file, which a copy does not keep.
+        written |= {name: texts[name] for name in ("bball_pl.trained", _TEST_ACCURACY) if name in texts}
+        if about.user_defined()[_TEST_ACCURACY] != (stated := texts.get(_TEST_ACCURACY, "")):
+            note += f"; the files state a test accuracy of {stated}, and the run has now {about.test_accuracy}"
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     reference = reference_answers(model, chosen)
     pixels = pixel_gates(model, reference)
     deployed = DeployModel(model.classifier, about.temperature).eval()
     with tempfile.TemporaryDirectory(prefix="bball-verify-") as scratch:
-        version = str(facts.get("tools", {}).get("bball_pl", __version__))
-        work = VerifiedFiles(Path(scratch), deployed, interface, about, reference, settings, console, version=version)
+        work = VerifiedFiles(Path(scratch), deployed, interface, about, reference, settings, console, written=written)
         if settings.route == "onnx":
             write_onnx(deployed, Path(scratch) / f"{STEM}.onnx", interface, about)
         for file in files:
@@ -108,7 +120,31 @@ def verify_again(
                 _check(work, file)
             except VerificationError as error:
                 work.files.append(_unusable(file, error))
-    return Export(folder, work.files, len(chosen), about, interface, [], pixels), note
+    return Export(folder, work.files, len(chosen), about, interface, [], [*pixels, *since]), note
+
+
+def _as_exported(about: About, texts: dict[str, str]) -> tuple[About, list[Gate]]:
+    """Return the facts of a checkpoint with the decision rule that it had at the export, and a gate on the rule.
+
+    A later evaluation may have fitted another one: then every file differs in one thing, which is said once.
+    """
+    try:
+        temperature = float(texts["bball_pl.temperature"])
+        threshold = float(texts["bball_pl.threshold"]) if texts["bball_pl.threshold"] else None
+    except (KeyError, ValueError):
+        return about, []
+    if not temperature > 0:
+        return about, []
+    exported = replace(about, temperature=temperature, threshold=threshold)
+    same = (exported.temperature, exported.threshold) == (about.temperature, about.threshold)
+    now = f"{_rule_text(about)}, as the checkpoint's calibration says"
+    found = _rule_text(exported) + ("" if same else " (the run was evaluated again since: export it again)")
+    return exported, [Gate("decision rule", found, now, same)]
+
+
+def _rule_text(about: About) -> str:
+    threshold = "no threshold" if about.threshold is None else f"threshold {about.threshold:.4g}"
+    return f"temperature {about.temperature:.4g}, {threshold}"
 
 
 def _check(work: VerifiedFiles, file: Path) -> None:

@@ -14,7 +14,7 @@ from bball_pl.errors import DatasetError
 from bball_pl.files import has_control
 from bball_pl.moves import NO_MOVE, UNSORTED, display_name, sort_class_names
 from bball_pl.photos.labels_csv import is_labels
-from bball_pl.photos.photos_csv import FOR_TRAINING, PHOTOS_CSV, QUARANTINE
+from bball_pl.photos.photos_csv import FOR_TRAINING, PHOTOS_CSV
 from bball_pl.photos.tree import (
     SPLITS,
     NoPhotosError,
@@ -111,8 +111,7 @@ def scan_dataset(
     root = Path(root)
     names = find_class_names(root, given)
     names += [name for name in rendered if name not in names]
-    beside = [folder for folder in _folders(root) if not split_of(folder.name) and folder.name != QUARANTINE]
-    ignored = [f"{folder.name}/" for folder in beside if _has_image(folder)]
+    ignored: list[str] = []
     splits = split_folders(root)
     for split, folder in splits.items():
         if (
@@ -141,6 +140,7 @@ def scan_dataset(
     in_classes = [photo for photo in tree.photos if tree.class_folder(photo.relative.split("/")) is not None]
     in_no_class = Counter(photo.relative.split("/")[0] for photo in tree.photos if not _class_folder_of(photo))
     ignored += [f"{name}/ ({count} photos in no class folder)" for name, count in in_no_class.items()]
+    ignored += tree.beside
     ignored += [name for name in tree.ignored if tree.class_folder(name.split("/")) is not None]
     tree.ignored = sorted(ignored)
     _refuse_contradictions(tree, in_classes)

@@ -123,6 +123,7 @@ class PhotoTree:
         photos: Sorted by relative name, so that the order does not depend on the file system.
         has_splits: Whether it is a dataset, with a folder `train`; only the folders of splits are read then.
         ignored: Relative names of files and folders that a training leaves out.
+        beside: Names of folders of photos beside the splits of a dataset, which are not read.
         links: Number of links that were not followed.
         home: Folder of the journal and of the quarantine.
         label_tables: Relative names of CSV files that look like tables of labels; no class is read from them.
@@ -133,6 +134,7 @@ class PhotoTree:
     photos: list[Photo]
     has_splits: bool = False
     ignored: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
     links: int = 0
     home: Path = Path()
     label_tables: list[str] = field(default_factory=list)
@@ -183,6 +185,7 @@ class PhotoTree:
         apart = {root / QUARANTINE, tree.home / QUARANTINE}
         links: list[Path] = []
         starts = list(splits.values()) if tree.has_splits else [root]
+        tree.beside = _beside(root, apart) if tree.has_splits else []
         files = [file for start in starts for file in walk(start, apart, links if movable else None)]
         tables = {file for file in files if file.name == PHOTOS_CSV} | {root / PHOTOS_CSV}
         tree._tables = {table.parent: read_rows(table) for table in tables if table.is_file()}
@@ -386,6 +389,14 @@ def split_folders(root: Path) -> dict[str, Path]:
                 "Move the photos of one into the other, or rename it."
             )
     return {split: found[split][0] for split in SPLITS if split in found}
+
+
+def _beside(root: Path, apart: Collection[Path]) -> list[str]:
+    """Return the names of the folders beside the splits of a dataset that have photos, each with a slash."""
+    folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not is_litter(entry.name)]
+    folders = [folder for folder in folders if not split_of(folder.name) and folder not in apart]
+    # A folder that cannot be listed is another one's business.
+    return [f"{folder.name}/" for folder in folders if any(map(is_image, walk(folder, apart, links=[])))]
 
 
 def canonical_name(name: str) -> str:

@@ -340,6 +340,8 @@ def split_lines(made: Split, settings: SplitSettings) -> Iterator[str]:
     """Yield what was done, what was left out and what could not be met."""
     verb = "would be" if settings.dry_run else "were"
     yield f"{len(made.plan.names)} photos {verb} added to {settings.out}, {len(made.existing.settled)} were there"
+    if made.tree.beside:
+        yield f"{', '.join(made.tree.beside)} beside the splits has photos that are not read"
     if made.absent:
         yield f"{made.absent} rows of {settings.labels} are of photos that are not in {settings.root}"
     if made.copied:

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bball_pl.audit.audit import Audit
 from bball_pl.data.check import check_photos
 from bball_pl.data.dataset import PhotoCache
 from bball_pl.errors import DatasetError
 from bball_pl.photos.dataset_layout import count_table, find_class_names, scan_dataset
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore
-from bball_pl.photos.tree import Photo
+from bball_pl.photos.tree import Photo, PhotoTree
+from bball_pl.split.write import SplitSettings, make_split, split_lines
 
 Make = Callable[..., Path]
 
@@ -106,7 +108,16 @@ def test_a_folder_of_photos_beside_the_splits_is_named(make_dataset: Make, paint
     (root / "labels/notes.txt").write_text("no photo")
     assert scan_dataset(root).ignored == []
     paint(root / "extra/shoot/x.jpg")
-    assert scan_dataset(root).ignored == ["extra/"]
+    paint(root / "quarantine/shoot/y.jpg")
+    paint(root / "train/shoot.jpg", seed=7)
+    assert scan_dataset(root).ignored == ["extra/", "train/ (1 photos in no class folder)"]
+    with PhotoStore(None) as store:
+        audit = Audit.of(PhotoTree.scan(root), store, labels=False)
+        assert "extra/ beside the splits has photos that are not read" in audit.remarks
+        settings = SplitSettings(root, root.parent / "out", near_duplicates=False)
+        assert "extra/ beside the splits has photos that are not read" in split_lines(
+            make_split(settings, store), settings
+        )
 
 
 def test_names_folders_and_links_of_every_kind(make_dataset: Make, paint: Make, tmp_path: Path) -> None:

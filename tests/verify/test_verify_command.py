@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from bball_pl.export.options import ExportSettings
 from bball_pl.verify.proof import read_proof, write_proof
 
 from helpers.photo_faults import Fault, blue_for_red, crop_and_nearest, ignored_orientation
-from helpers.predict_runs import environment
+from helpers.predict_runs import calibrated, environment
 from helpers.tiny_exports import Tiny, tiny_export
 from helpers.verify_calls import verified
 
@@ -57,7 +59,7 @@ def test_a_whole_export_with_its_own_photos(tiny: Tiny, verify: Verify) -> None:
     assert "control pictures: " in said
     facts = read_proof(tiny.folder)
     names = [gate["name"] for file in facts["files"] for gate in file["gates"]]
-    assert f"all {len(facts['sha256']) + 2 + len(names) + 3} conditions hold" in said, (
+    assert f"all {len(facts['sha256']) + 2 + len(names) + 3 + 1} conditions hold" in said, (
         "those of the export, and no less"
     )
 
@@ -124,6 +126,25 @@ def test_photos_that_are_elsewhere(copy: Tiny, tmp_path: Path, verify: Verify) -
     assert "6 of the proof's 6 photos" in verify(path, "--ckpt", copy.checkpoint, "--photos", moved)
     assert "there is no folder" in verify(path, "--ckpt", copy.checkpoint, "--photos", tmp_path / "nix", expect=2)
     assert "pass --ckpt" in verify(path, "--photos", moved, expect=2)
+
+
+def test_a_run_that_was_evaluated_again_differs_in_its_decision_rule_alone(
+    copy: Tiny, tmp_path: Path, verify: Verify
+) -> None:
+    again = calibrated(Path(shutil.copytree(copy.run, tmp_path / "run")) / "checkpoints" / "best.ckpt", 2.5, 0.6)
+    (tmp_path / "run" / "config.yaml").touch()
+    metrics = {"split": "test", "accuracy": 0.9, "accuracy_ci95": [0.8, 0.95], "n": 40}
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    os.utime(again, (0, 0))  # a copy from another day
+    said = verify(copy.folder, "--ckpt", again, expect=3)
+    (line,) = [line for line in said.splitlines() if ": found" in line]
+    assert line.startswith("decision rule: found temperature 1.3, threshold 0.8 (the run was evaluated again since: ")
+    assert line.endswith("expected temperature 2.5, threshold 0.6, as the checkpoint's calibration says")
+    assert "the files state a test accuracy of not measured, and the run has now 90.0%" in said
+    # The rule of the files is not believed: they must answer by it.
+    spoil(copy.file("onnx"))
+    lines = [line for line in verify(copy.file("onnx"), "--ckpt", again, expect=3).splitlines() if ": found" in line]
+    assert any("largest difference" in line for line in lines)
 
 
 def test_another_checkpoint_is_not_the_one(tiny: Tiny, tmp_path: Path, verify: Verify) -> None:
