@@ -18,6 +18,7 @@ from fastapi import Depends, HTTPException, Request
 
 from bball_pl import project
 from bball_pl.errors import ConfigError, RunError
+from bball_pl.files import folder_name_problem
 from bball_pl.moves import MOVES, MOVES_FILE, NO_MOVE, UNSORTED
 from bball_pl.photos.labels_csv import home_of
 from bball_pl.photos.photos_csv import QUARANTINE
@@ -94,8 +95,10 @@ class Settings:
                 f"--class_names gives {', '.join(names) or 'nothing'}; expected 2 to {MAX_CLASSES} different names"
             )
         for name in names:
-            if name in {"", UNSORTED, QUARANTINE} or name[0] in ".-" or set(name) & set('/\\:\0\n\r*?"<>|'):
-                raise ConfigError(f"--class_names has {name!r}, which cannot be the name of a class folder")
+            problem = folder_name_problem(name) or ("it begins with a dash" if name[0] == "-" else "")
+            problem = problem or ("it means something else here" if name in {UNSORTED, QUARANTINE} else "")
+            if problem:
+                raise ConfigError(f"--class_names has {name!r}, which cannot be the name of a class folder: {problem}.")
 
     @property
     def sort_classes(self) -> dict[str, str]:

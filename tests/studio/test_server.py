@@ -56,7 +56,7 @@ def test_the_next_port_is_taken(tmp_path: Path) -> None:
         (["--ckpt=nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
         (["--inbox=nowhere"], "there is no folder nowhere"),
         (["--class_names=one"], "expected 2 to 9 different names"),
-        (["--class_names", "one", "../two"], "cannot be the name of a class folder"),
+        (["--class_names", "one", "../two"], "cannot be the name of a class folder: it begins or ends with a dot"),
     ],
 )
 def test_settings_that_cannot_be(options: list[str], message: str, tmp_path: Path) -> None:
