@@ -10,10 +10,18 @@ checks='
 set -eu
 cd "$1"
 swift test --scratch-path "$2/logic"
-sh check-types.sh "$2/stubs"
-echo "types: the app fits the declarations in Stubs"
-swift format lint --strict --recursive --configuration .swift-format BasketballMoves.swiftpm Stubs Package.swift
-echo "format: nothing to say"
+if [ "$(uname)" = Linux ]; then
+  sh check-types.sh "$2/stubs"
+  echo "types: the app fits the declarations in Stubs"
+else
+  echo "types: build the app in Xcode, which has the real declarations"
+fi
+if swift format --version >/dev/null 2>&1; then
+  swift format lint --strict --recursive --configuration .swift-format BasketballMoves.swiftpm Stubs Package.swift
+  echo "format: nothing to say"
+else
+  echo "format: not checked, this Swift has no swift-format"
+fi
 '
 if command -v swift >/dev/null; then
   build=$(mktemp -d)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from helpers.ios_swift import APP, IOS, app_files, code, of_type, swift_files, t
 MINIMUM = 16.0
 FROM_LINUX = {"Foundation", "Dispatch"}
 swiftc = shutil.which("swiftc")
-needs_swift = pytest.mark.skipif(swiftc is None, reason="there is no Swift on this machine")
+needs_swift = pytest.mark.skipif(
+    swiftc is None or sys.platform == "darwin", reason="there is no Swift on this machine, or Apple's own"
+)
 
 
 def test_the_table_has_every_symbol_with_its_version() -> None:
@@ -97,21 +100,26 @@ def _check(ios: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=os.environ)
 
 
+#: File, what stands there, a slip, and a word of the compiler's message.
+SLIPS = [
+    ("Camera/LiveModel.swift", "outcome = .startFailed", "outcome = .startedTwice", "startedTwice"),
+    ("Screens/AboutScreen.swift", "Fact(L(", "Fact(1, L(", "Int"),
+    ("Model/Classifier.swift", ".scaleFill: return .scaleFill", ".scaleFill: return .stretch", "stretch"),
+]
+
+
+def test_the_slips_can_be_planted() -> None:
+    for file, old, _, _ in SLIPS:
+        assert old in (APP / file).read_text(encoding="utf-8"), file
+
+
 @needs_swift
-@pytest.mark.parametrize(
-    ("file", "old", "new", "word"),
-    [
-        ("Camera/LiveModel.swift", "send(.startFailed)", "send(.startedTwice)", "startedTwice"),
-        ("Screens/AboutScreen.swift", "Fact(L(", "Fact(1, L(", "Int"),
-        ("Model/Classifier.swift", ".scaleFill: return .scaleFill", ".scaleFill: return .stretch", "stretch"),
-    ],
-)
+@pytest.mark.parametrize(("file", "old", "new", "word"), SLIPS)
 def test_the_app_fits_the_declarations_and_slips_are_noticed(
     ios: Path, file: str, old: str, new: str, word: str
 ) -> None:
     path = ios / APP.name / file
     source = path.read_text(encoding="utf-8")
-    assert old in source
     path.write_text(source.replace(old, new, 1), encoding="utf-8")
     try:
         done = _check(ios)

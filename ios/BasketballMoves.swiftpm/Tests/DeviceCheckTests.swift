@@ -1,4 +1,4 @@
-#if canImport(CoreML)
+#if canImport(UIKit)
     import Foundation
     import XCTest
 
