@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from bball_pl.errors import DatasetError
 from bball_pl.files import atomic_path
-from bball_pl.photos.labels_csv import LABELS, UNDO, Entry, Labels, absolute, standing
+from bball_pl.photos.labels_csv import GROUPING, LABELS, UNDO, Entry, Labels, absolute, standing
 from bball_pl.photos.photos_csv import QUARANTINE, Rows
 
 
@@ -170,7 +170,7 @@ class Journal:
                 path.unlink()  # a kill came between copying to another disk and this
             if os.path.lexists(path):
                 return  # both names are taken: another file came since
-        if entry.action not in {"confirm", "skip"}:
+        if entry.action not in {"confirm", "skip", *GROUPING}:
             self._rows.follow(path, to, entry.class_name)
 
     def _mark(self, number: int) -> None:

@@ -15,6 +15,9 @@ from bball_pl.project import ROOT
 LABELS = "labels.csv"
 #: Action of a line that undoes another one.
 UNDO = "undo"
+#: Actions that say which photos are of one game, and which are not.
+GROUP, APART = "group", "apart"
+GROUPING = frozenset({GROUP, APART})
 _COLUMNS = ("number", "time", "by", "action", "path", "to", "was", "class", "why", "undoes")
 
 
@@ -26,12 +29,12 @@ class Entry:
         number: Counted from 1.
         time: ISO 8601, UTC.
         by: Author: `audit`, `studio`.
-        action: `label`, `quarantine`, `confirm`, `skip` or `undo`.
+        action: `label`, `quarantine`, `confirm`, `skip`, `undo`, or one of `GROUPING`.
         path: Old name of the photo, below the table's folder, with forward slashes.
         to: New name; the same if nothing moved.
         was: Class in its row of photos.csv before; empty if there is no row.
         class_name: Class from now on; empty if that is not known.
-        why: Reason.
+        why: Reason; the name of the game of `group`, and that of the refused proposal of `apart`.
         undoes: Number of the change that is undone; 0 if none is.
     """
 
@@ -158,10 +161,14 @@ class Decision:
     Attributes:
         class_name: The class that they gave it; empty if none.
         confirmed: Whether a person has confirmed the class since the photo lies where it is.
+        group: The game that they said it is of; empty if they said none.
+        apart: Names of proposed games that they refused for it.
     """
 
     class_name: str = ""
     confirmed: bool = False
+    group: str = ""
+    apart: frozenset[str] = frozenset()
 
 
 def decisions(home: Path) -> dict[Path, Decision]:
@@ -174,7 +181,9 @@ def decisions(home: Path) -> dict[Path, Decision]:
     for entry in _read_standing(home):
         before = found.pop(entry.path, Decision())
         confirmed = entry.action == "confirm" or (before.confirmed and entry.to == entry.path)
-        found[entry.to] = Decision(entry.class_name or before.class_name, confirmed)
+        group = entry.why if entry.action == GROUP else before.group
+        apart = before.apart | ({entry.why} if entry.action == APART else frozenset())
+        found[entry.to] = Decision(entry.class_name or before.class_name, confirmed, group, apart)
     return {home / relative: decision for relative, decision in found.items()}
 
 

@@ -298,7 +298,7 @@ class PhotoTree:
             by_its_name = named[0] if len(named) == 1 and not named[0].get("sha256") else None
             found = by_content[owner].get(photo.sha256) or by_its_name
             if found is not None:
-                self.photos[index] = replace(photo, row=found, group=self._group(found, owner))
+                self.photos[index] = replace(photo, row=found, group=photo.group or self._group(found, owner))
 
     def _photo(self, path: Path, parts: Sequence[str]) -> Photo:
         class_name = self.class_of(path)
@@ -308,7 +308,7 @@ class PhotoTree:
             "/".join(parts),
             split_of(parts[0]) if self.has_splits else "",
             class_name,
-            self._group(row, owner),
+            self._decision(path).group or self._group(row, owner),
             target=self._targets.get(class_name, -1),
             confirmed=self._decision(path).confirmed,
             row=row,

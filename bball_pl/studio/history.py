@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bball_pl.errors import DatasetError
 from bball_pl.photos.journal import Journal, quarantine_place
-from bball_pl.photos.labels_csv import Entry
+from bball_pl.photos.labels_csv import APART, GROUP, GROUPING, Entry
 from bball_pl.studio.pictures import PhotoIds
 
 #: Name of the studio in labels.csv.
@@ -188,6 +188,40 @@ class History:
             self.sync()
             return photo, entry
 
+    def group(self, photos: Sequence[TrackedPhoto], name: str, one_game: bool) -> list[Entry]:
+        """Record that photos are of one game, or that a person refused a proposed game.
+
+        Args:
+            photos: the photos, which stay where they are.
+            name: name of the game, or of the proposal.
+            one_game: whether they are of one game.
+
+        Raises:
+            ConflictError: if a photo was removed in the meantime; then nothing is recorded.
+        """
+        with self.lock:
+            self.sync()
+            gone = next((photo for photo in photos if not os.path.lexists(self.home / photo.path)), None)
+            if gone is not None or self._journal is None:
+                raise ConflictError(_MISSING, gone)
+            action = GROUP if one_game else APART
+            return [self._journal.note(self.home / photo.path, action, why=name) for photo in photos]
+
+    def ungroup(self, numbers: Sequence[int]) -> None:
+        """Take back what `group` recorded.
+
+        Raises:
+            ConflictError: if one of the changes is none of `group`, or undone already; then nothing is changed.
+        """
+        with self.lock:
+            self.sync()
+            standing = {} if self._journal is None else {entry.number: entry for entry in self._journal.standing()}
+            if any(number not in standing or standing[number].action not in GROUPING for number in numbers):
+                raise ConflictError("this change is already undone")
+            for number in numbers:
+                assert self._journal is not None
+                self._journal.undo(number)
+
     def last_change(self, root: Path) -> Entry | None:
         """Return the studio's newest change that is not undone, to a photo of `root`; None without one."""
         with self.lock:
@@ -225,6 +259,8 @@ class History:
                 self._journal.close()
 
     def _apply(self, entry: Entry) -> None:
+        if entry.action in GROUPING:
+            return  # which game a photo is of changes neither its class nor its place: a tab that shows it stays right
         photo = self._by_path.pop(entry.path, None) or TrackedPhoto(entry.path, entry.path)
         if entry.action == UNDO:
             photo.changes = [change for change in photo.changes if change.number != entry.undoes]

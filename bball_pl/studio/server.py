@@ -26,6 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bball_pl import __version__
 from bball_pl.errors import BballError, ConfigError, PhotoError
 from bball_pl.moves import chinese_name
+from bball_pl.studio.games import games_routes
 from bball_pl.studio.guard import Guard
 from bball_pl.studio.pictures import PhotoMissingError, Size
 from bball_pl.studio.review import review_routes
@@ -67,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     context = Context(settings)
     app = FastAPI(title="bball_pl studio", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.context = context
-    for routes in (sort_routes, review_routes, try_routes, runs_routes):
+    for routes in (sort_routes, games_routes, review_routes, try_routes, runs_routes):
         app.include_router(routes.router)
     app.include_router(router)
     _add_error_handlers(app, context)

@@ -4,7 +4,7 @@ import { el, meter, svg } from "./dom.js";
 import { makeApi, session } from "./net.js";
 import { firstLanguage, remember, shellStrings, speaker } from "./words.js";
 
-const VIEWS = ["sort", "review", "try", "runs"];
+const VIEWS = ["sort", "games", "review", "try", "runs"];
 
 const bar = document.getElementById("bar");
 const main = document.getElementById("main");

@@ -1,0 +1,26 @@
+// Texts of Games.
+
+export const strings = {
+  en: {
+    heading: "Which photos are of one game?",
+    why: "Photos of one game share players and hall. A split keeps them together, so that no test photo has a twin in training; for that it has to know which game a photo is of. These proposals go by the colours of hall and jerseys: look, untick what does not belong, and decide.",
+    counts: "{named} of {n} photos in {inbox} name a game.",
+    none: "There is nothing to propose: no three photos without a game have the same colours.",
+    proposal: "{n} photos", more: "{n} more proposals follow when these are decided.",
+    belongs: "{name} belongs to it", yes: "One game", no: "Not one game", undo: "Undo",
+    accepted: "{n} photos are of one game.", refused: "Refused; it is not proposed again.", undone: "Undone.",
+    game: "Name of the game (proposals with the same name are joined)",
+    few: "Tick two photos or more.", again: "Look for more",
+  },
+  "zh-Hant": {
+    heading: "哪些照片是同一場比賽？",
+    why: "同一場比賽的照片有相同的球員和球場。分割資料集時會把它們放在一起，讓測試照片在訓練資料裡沒有雙胞胎；所以要知道照片屬於哪一場。這些建議依球場和球衣的顏色而來：請看一看，取消不屬於的照片，再決定。",
+    counts: "{inbox} 的 {n} 張照片中，{named} 張有比賽名稱。",
+    none: "沒有建議：沒有三張未註明比賽的照片顏色相同。",
+    proposal: "{n} 張照片", more: "決定之後還有 {n} 個建議。",
+    belongs: "{name} 屬於這一場", yes: "同一場比賽", no: "不是同一場", undo: "復原",
+    accepted: "{n} 張照片是同一場比賽。", refused: "已拒絕，不會再建議。", undone: "已復原。",
+    game: "比賽名稱（名稱相同的建議會合併）",
+    few: "請勾選兩張以上。", again: "尋找更多",
+  },
+};
