@@ -26,7 +26,8 @@ from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.parity import FileParity
 
-from helpers.ios_swift import APP, VECTORS, contract_keys
+from helpers.export_files import Exported
+from helpers.ios_swift import APP, VECTORS, contract_keys, decoded_keys
 from helpers.ios_twins import contract_problem, decodes
 
 NAMES = ["shoot", "dribble", "layup"]
@@ -176,6 +177,23 @@ def test_labels_are_what_the_model_answers(name: Any, labels: Any) -> None:
     assert [item["label"] for item in found["classes"]] == interface.labels
     assert [item["name"] for item in found["classes"]] == NAMES
     assert found["features"]["probabilities"] == interface.probabilities
+
+
+def test_swift_reads_the_contract_and_the_kit_of_a_real_export(exported: Exported, app: Path) -> None:
+    place = install_in_app(exported.folder, app)
+    found = json.loads((place / CONTRACT).read_text(encoding="utf-8"))
+    assert decodes(found, contract_keys())
+    assert contract_problem(found, contract_keys()) is None
+    kit = json.loads((place / "ParityKit" / "expected.json").read_text(encoding="utf-8"))
+    assert decodes(kit, decoded_keys("ParityKit"))
+    assert kit["image"] == found["features"]["image"]
+    assert found["model"]["file"] in kit["tolerances"]
+    labels = {item["label"] for item in found["classes"]}
+    for item in kit["photos"]:
+        assert set(item["probabilities"]) == labels
+        assert (place / "ParityKit" / item["photo"]).is_file()
+        assert (place / "ParityKit" / item["original"]).is_file()
+    assert {path.name for path in (place / "ParityKit").iterdir()} == {"expected.json", "photos", "originals"}
 
 
 def test_other_classes_keep_their_names() -> None:

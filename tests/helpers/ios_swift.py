@@ -123,7 +123,12 @@ def stored_properties(path: Path) -> dict[str, dict[str, str]]:
 
 def contract_keys() -> dict[str, Any]:
     """What the app decodes of ModelContract.json: key and type; a tuple of one is optional, a list of one an array."""
-    structs = stored_properties(APP / "Model" / "ModelContract.swift")
+    return decoded_keys("ModelContract")
+
+
+def decoded_keys(struct: str) -> dict[str, Any]:
+    """What the app decodes for a struct of Model/ that has a file of its own, as in `contract_keys`."""
+    structs = stored_properties(APP / "Model" / f"{struct}.swift")
 
     def keys(kind: str) -> Any:
         if kind.endswith("?"):
@@ -133,7 +138,7 @@ def contract_keys() -> dict[str, Any]:
             return [keys(kind[1:-1])]
         return {name: keys(inner) for name, inner in structs[kind].items()} if kind in structs else kind
 
-    return dict(keys("ModelContract"))
+    return dict(keys(struct))
 
 
 def strings_table(language: str, name: str = "Localizable") -> dict[str, str]:

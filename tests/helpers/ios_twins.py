@@ -65,8 +65,9 @@ def decodes(value: Any, wanted: Any) -> bool:
         return isinstance(value, dict) and all(
             decodes(value[key], kind) if key in value else _is_optional(kind) for key, kind in wanted.items()
         )
-    if wanted == "[String: String]":
-        return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    if wanted.startswith("[String: "):
+        kind = wanted.removeprefix("[String: ").removesuffix("]")
+        return isinstance(value, dict) and all(decodes(item, kind) for item in value.values())
     kinds: dict[str, tuple[type, ...]] = {"String": (str,), "Int": (int,), "Double": (int, float)}
     return isinstance(value, kinds[wanted]) and not isinstance(value, bool)
 

@@ -66,6 +66,28 @@ final class ProofTests: XCTestCase {
         XCTAssertEqual(whole as NSDictionary, wanted)
     }
 
+    /// A real export: `BBALL_EXPORT=exports/moves swift test` in the folder ios.
+    func testAnExportIsRead() throws {
+        guard let path = ProcessInfo.processInfo.environment["BBALL_EXPORT"] else {
+            throw XCTSkip("BBALL_EXPORT names no export")
+        }
+        let folder = URL(fileURLWithPath: path)
+        let contract = try ModelContract.read(Data(contentsOf: folder.appendingPathComponent("ModelContract.json")))
+        let expected = folder.appendingPathComponent("parity_kit/expected.json")
+        let kit = try JSONDecoder().decode(ParityKit.self, from: Data(contentsOf: expected))
+        XCTAssertFalse(kit.photos.isEmpty)
+        XCTAssertGreaterThan(kit.tolerance(of: contract.model.file), 0)
+        var figures = ParityFigures()
+        for photo in kit.photos {
+            XCTAssertEqual(Set(photo.probabilities.keys), Set(contract.classes.map(\.label)))
+            let ordered = try XCTUnwrap(Judge.inOrder(photo.probabilities, labels: contract.classes.map(\.label)))
+            XCTAssertEqual(ordered.reduce(0, +), 1, accuracy: 0.01)
+            figures.add(ParityKit.compare(photo.probabilities, with: photo.probabilities, tolerance: kit.tolerance))
+        }
+        XCTAssertTrue(figures.passed)
+        XCTAssertEqual(figures.largestDifference, 0)
+    }
+
     func testAContractForAFileThatCameAlone() throws {
         for item in try Vectors.load().contractOfFile {
             let facts = item.facts
