@@ -300,6 +300,7 @@ def evaluate(
     report: bool = True,
     grad_cam: bool = True,
     format: Literal["html", "md"] = "html",
+    language: Literal["en", "zh-Hant"] = "en",
     compare: tuple[Path, Path] | None = None,
     out: Path | None = None,
 ) -> None:
@@ -322,6 +323,7 @@ def evaluate(
         report: write the report.
         grad_cam: show in the report the regions that the answers rest on.
         format: format of the report.
+        language: language of the report's first page, which is for a coach; the details behind it are in English.
         compare: compare two runs on the same photos instead: the baseline and the candidate run.
         out: folder for the results (default: the run's folder).
     """
@@ -371,7 +373,7 @@ def evaluate(
 
         rows = gallery_rows(evaluation.answers)
         heat_maps = evaluations.heat_maps(answering, evaluation, rows) if grad_cam else None
-        say(f"report: {write_report(evaluation, folder / f'report.{format}', heat_maps, format)}")
+        say(f"report: {write_report(evaluation, folder / f'report.{format}', heat_maps, format, language)}")
     else:
         say(f"results: {folder}")
     if folder == evaluation.run:

@@ -51,6 +51,7 @@ class Evaluation:
         checkpoint_sha256: SHA-256 of the checkpoint; empty if unknown.
         command: command line that repeats the evaluation.
         seconds: time for the answers, decoding included.
+        weights: number of weights of the network; 0 for an exported file.
     """
 
     split: str
@@ -66,6 +67,7 @@ class Evaluation:
     checkpoint_sha256: str = ""
     command: str = ""
     seconds: float = 0.0
+    weights: int = 0
 
 
 def evaluate(
@@ -140,7 +142,14 @@ def evaluate(
         checkpoint_sha256=model.sha256,
         command=command,
         seconds=seconds,
+        weights=_weights(model),
     )
+
+
+def _weights(model: AnsweringModel) -> int:
+    if not isinstance(model, TrainedModel):
+        return 0
+    return sum(parameter.numel() for parameter in model.classifier.network.parameters())
 
 
 def split_photos(model: AnsweringModel, split: str, root: Path | None = None) -> tuple[list[Photo], Path]:

@@ -340,7 +340,7 @@ def test_learning_curves_of_a_resumed_run(tmp_path: Path) -> None:
     assert "The model is that of epoch 4 of 5." in page.text
     assert "the accuracy was 85.0 % on training photos and 75.0 % on validation photos" in page.text
     assert "a gap of 10.0 points" in page.text
-    assert len(page.all("svg", role="img")) == 4
+    assert len(page.all("svg", role="img")) == 5
     assert "moves/version_0" in page.all("h1")[0].text
     last = read_curves(run, best.with_name("last.ckpt"))
     assert last is not None

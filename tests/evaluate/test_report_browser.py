@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -67,6 +68,14 @@ class Visit:
     def __enter__(self) -> Visit:
         return self
 
+    def unfold(self) -> Visit:
+        """Open all sections, as a reader does."""
+        for details in self.page.locator("details").all():
+            if details.get_attribute("open") is None:
+                details.locator("summary").click()
+        assert self.page.locator("details:not([open])").count() == 0
+        return self
+
     def __exit__(self, *_: object) -> None:
         self.context.close()
 
@@ -91,7 +100,7 @@ def test_it_is_quiet_and_asks_for_nothing(browser: Browser, page_file: Path) -> 
         broken = "[...document.images].filter((own) => !own.complete || own.naturalWidth === 0).length"
         assert visit.page.evaluate(broken) == 0
         assert visit.page.locator("#wrong .card").count() == 6
-        assert visit.page.locator("svg.chart").count() == 4
+        assert visit.page.locator("svg.chart").count() == 5
         # What the policy is for: a page that was tampered with can fetch and run nothing.
         visit.page.evaluate("new Image().src = 'https://example.org/x.png'")
         visit.page.evaluate(
@@ -103,7 +112,7 @@ def test_it_is_quiet_and_asks_for_nothing(browser: Browser, page_file: Path) -> 
 
 def test_the_filter(browser: Browser, page_file: Path) -> None:
     with Visit(browser, page_file) as visit:
-        page = visit.page
+        page = visit.unfold().page
         everything = [("0", "2")] * 3 + [("1", "0")] * 2 + [("2", "0")]
         assert sorted(visit.shown()) == everything
         page.select_option("#filter-true", label="shoot 投籃")
@@ -120,14 +129,54 @@ def test_the_filter(browser: Browser, page_file: Path) -> None:
         assert visit.shown() == [("2", "0")]
         assert page.evaluate("location.hash") == "#errors"
         assert page.locator(".card:not(#wrong .card):visible").count() == 6, "right answers are not filtered"
-        page.locator('#labels a[href^="#photo-"]').first.click()
-        assert len(visit.shown()) == 6, "a link to a photo shows all again"
+        page.click("#filter-all")
+        page.check("#filter-doubtful")
+        assert 0 < len(visit.shown()) < 6
+        assert page.locator("#wrong .card:visible").count() == page.locator("#wrong .card[data-doubtful]").count()
+        page.click("#filter-all")
+        assert len(visit.shown()) == 6
         assert visit.said == []
+
+
+def test_sections_open_where_they_are_asked_for(browser: Browser, page_file: Path) -> None:
+    with Visit(browser, page_file) as visit:
+        page = visit.page
+        assert page.locator("details[open]").count() == 1, "the confusion matrix"
+        page.locator("nav a", has_text="Facts").click()
+        assert page.locator("#facts details[open]").count() == 1
+        page.click(".confusion a")
+        assert len(visit.shown()) > 0, "a cell of the matrix leads to its photos"
+        page.goto(f"{page_file.as_uri()}#words")
+        page.reload()
+        assert page.locator("#words details[open]").count() == 1
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details:not([open])").count() == 0, "all of it is printed"
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hant"])
+def test_the_first_page_is_short_on_a_phone_in_both_languages(
+    browser: Browser, tmp_path: Path, language: Literal["en", "zh-Hant"]
+) -> None:
+    targets = [0, 1, 2] * 50
+    said = [2 if row % 5 == 0 else target for row, target in enumerate(targets)]
+    own = evaluation(tmp_path, targets, said, groups=[f"game {row % 25}" for row in range(150)])
+    page_file = write_report(own, tmp_path / "report.html", language=language)
+    options = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
+    with Visit(browser, page_file, **options) as visit:
+        assert visit.page.evaluate("document.documentElement.scrollHeight") <= 8000
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == 375
+        header = visit.page.locator("header").inner_text()
+        assert ("優點" in header, "Strengths" in header) == (language == "zh-Hant", language == "en")
+        ours = set(re.findall(r"[A-Za-z]{3,}", header))
+        if language == "zh-Hant":
+            section = set(re.findall(r"[A-Za-z]{3,}", visit.page.locator("nav").inner_text()))
+            names = {"shoot", "dribble", "layup", "Macro", "ECE", "photos", "csv", "group", "none", "data", "court"}
+            assert ours - section - names <= set(re.findall("[A-Za-z]{3,}", visit.page.locator("h1").inner_text()))
 
 
 def test_the_heat_maps_can_be_taken_off(browser: Browser, page_file: Path) -> None:
     with Visit(browser, page_file) as visit:
-        assert visit.style("#wrong .heat", "visibility") == "visible"
+        assert visit.unfold().style("#wrong .heat", "visibility") == "visible"
         visit.page.uncheck("#heatmaps")
         assert visit.style("#wrong .heat", "visibility") == "hidden"
         assert visit.style("#wrong .photo img:not(.heat)", "visibility") == "visible"
@@ -135,7 +184,7 @@ def test_the_heat_maps_can_be_taken_off(browser: Browser, page_file: Path) -> No
 
 def test_without_scripts_everything_is_there(browser: Browser, page_file: Path) -> None:
     with Visit(browser, page_file, java_script_enabled=False) as visit:
-        assert visit.page.locator("#wrong .card:visible").count() == 6
+        assert visit.unfold().page.locator("#wrong .card:visible").count() == 6
         assert not visit.page.locator("#filter").is_visible()
         assert visit.page.locator("#heatmaps").is_visible()
 
@@ -143,7 +192,7 @@ def test_without_scripts_everything_is_there(browser: Browser, page_file: Path) 
 def test_a_phone_scrolls_one_way(browser: Browser, page_file: Path) -> None:
     options = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True}
     with Visit(browser, page_file, **options) as visit:
-        assert visit.page.evaluate("document.documentElement.scrollWidth") == 375
+        assert visit.unfold().page.evaluate("document.documentElement.scrollWidth") == 375
         for target in ("select", "button", "nav a"):
             box = visit.page.locator(target).first.bounding_box()
             assert box is not None

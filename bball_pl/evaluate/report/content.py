@@ -21,11 +21,13 @@ from bball_pl.evaluate.metrics import (
 from bball_pl.evaluate.origin import origin_of
 from bball_pl.evaluate.predictions import Selection, select
 from bball_pl.evaluate.relabelled import relabelling_sentence
+from bball_pl.evaluate.report import chinese
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
 from bball_pl.evaluate.report.facts import Baseline, Facts, baseline_2018, collect_facts
 from bball_pl.evaluate.report.findings import Findings, Pair, confused_pairs, find
 from bball_pl.evaluate.report.remarks import (
     NONE,
+    Language,
     about_confidence,
     about_learning,
     about_slices,
@@ -34,6 +36,7 @@ from bball_pl.evaluate.report.remarks import (
     decimals,
     percent,
     percents,
+    picked,
     points,
     shown,
     thousands,
@@ -78,6 +81,7 @@ class Content:
         evaluation: the evaluation.
         title: name of the run or checkpoint.
         names: display names of the classes.
+        language: of the coach's page.
         origin: sentences about rendered scenes among the photos, and about labels that were changed after the training;
             they come first.
         findings: sentences for a coach.
@@ -101,6 +105,7 @@ class Content:
     evaluation: Evaluation
     title: str
     names: list[str]
+    language: Language
     origin: list[str]
     findings: Findings
     tiles: list[Tile]
@@ -120,8 +125,14 @@ class Content:
     facts: Facts
 
 
-def collect(evaluation: Evaluation) -> Content:
-    """Compute the content of the report on an evaluation of one photo or more."""
+def collect(evaluation: Evaluation, language: Language = "en") -> Content:
+    """Compute the content of the report on an evaluation of one photo or more.
+
+    Args:
+        evaluation: the evaluation.
+        language: of the coach's page: origin, findings and tiles.
+    """
+    say = picked(language)
     answers = evaluation.answers
     selection, groups = select(answers), by_group(answers)
     operating = operating_point(answers, evaluation.calibration)
@@ -129,18 +140,20 @@ def collect(evaluation: Evaluation) -> Content:
     calibrated = evaluation.calibration is not None
     overall, _ = leading_interval(evaluation.metrics)
     relabelled = evaluation.metrics.get("relabelled")
+    origin = origin_of(
+        evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
+    )
+    first = list(origin.lines if language == "en" else chinese.origin_lines(origin))
+    if relabelled:
+        first.append(say(relabelling_sentence(relabelled), chinese.relabelling_sentence(relabelled)))
     return Content(
         evaluation=evaluation,
         title=_title(evaluation),
         names=[shown(name) for name in answers.class_names],
-        origin=[
-            *origin_of(
-                evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
-            ).lines,
-            *([relabelling_sentence(relabelled)] if relabelled else []),
-        ],
-        findings=find(evaluation, selection, operating, curves, groups),
-        tiles=_tiles(evaluation, operating),
+        language=language,
+        origin=first,
+        findings=find(evaluation, selection, operating, curves, groups, language),
+        tiles=_tiles(evaluation, operating, language),
         baseline=baseline_2018(answers),
         matrix=answers.confusion.tolist(),
         classes=_classes(evaluation),
@@ -166,21 +179,34 @@ def _title(evaluation: Evaluation) -> str:
     return evaluation.checkpoint.name if run is None else f"{run.absolute().parent.name}/{run.absolute().name}"
 
 
-def _tiles(evaluation: Evaluation, operating: OperatingPoint | None) -> list[Tile]:
+def _tiles(evaluation: Evaluation, operating: OperatingPoint | None, language: Language) -> list[Tile]:
+    say = picked(language)
     metrics, answers = evaluation.metrics, evaluation.answers
-    right, photos = thousands(int(answers.correct.sum())), counted(len(answers), "photo")
+    right, n = int(answers.correct.sum()), len(answers)
     interval, groups = leading_interval(metrics)
-    drawn = ""
+    drawn = own_drawn = ""
     if groups:
-        rough = ", rough with so few" if groups < FEW_GROUPS else ""
-        drawn = f" by {counted(groups, 'group')}{rough} ({percents(metrics['accuracy_ci95'])} by photo)"
+        single = percents(metrics["accuracy_ci95"])
+        rough, own_rough = (", rough with so few", "，組數少，只是大概") if groups < FEW_GROUPS else ("", "")
+        drawn = f" by {counted(groups, 'group')}{rough} ({single} by photo)"
+        own_drawn = f"，依 {groups} 組{own_rough}（依照片 {single}）"
     elif metrics.get("groups"):
         drawn = f" by photo: {counted(metrics['groups'], 'group')} are too few to draw by"
+        own_drawn = f"，依照片：{metrics['groups']} 組太少"
     tiles = [
         Tile(
-            "Accuracy", percent(metrics["accuracy"]), f"95 % interval {percents(interval)}{drawn}; {right} of {photos}"
+            say("Accuracy", "準確率"),
+            percent(metrics["accuracy"]),
+            say(
+                f"95 % interval {percents(interval)}{drawn}; {thousands(right)} of {counted(n, 'photo')}",
+                f"95 % 區間 {percents(interval)}{own_drawn}；{thousands(n)} 張對 {thousands(right)} 張",
+            ),
         ),
-        Tile("Chance", percent(metrics["chance"]), "right, if the most frequent class is answered every time"),
+        Tile(
+            say("Chance", "亂猜"),
+            percent(metrics["chance"]),
+            say("right, if the most frequent class is answered every time", "每次都答最常見的那一類時的準確率"),
+        ),
     ]
     recalls = {
         shown(name): recall
@@ -189,21 +215,47 @@ def _tiles(evaluation: Evaluation, operating: OperatingPoint | None) -> list[Til
     }
     weakest = min(recalls, key=lambda name: (recalls[name].value, name))
     recall = recalls[weakest]
-    note = f"{weakest}: {thousands(recall.right)} of {thousands(recall.n)} recognised"
-    tiles.append(Tile("Weakest class", percent(recall.value), note))
+    of = thousands(recall.right), thousands(recall.n)
+    note = say(f"{weakest}: {of[0]} of {of[1]} recognised", f"{weakest}：{of[1]} 張認出 {of[0]} 張")
+    tiles.append(Tile(say("Weakest class", "最不會認的"), percent(recall.value), note))
     f1_interval = _bootstrapped(metrics, metrics, "macro_f1")
-    note = "" if f1_interval is None else f"95 % interval {decimal_interval(f1_interval)}; "
-    tiles.append(Tile("Macro F1", decimals(metrics["macro_f1"]), f"{note}mean over the classes"))
-    change = ""
+    note = own_note = ""
+    if f1_interval is not None:
+        note = f"95 % interval {decimal_interval(f1_interval)}; "
+        own_note = f"95 % 區間 {decimal_interval(f1_interval)}；"
+    note = say(f"{note}mean over the classes", f"{own_note}各類的平均")
+    tiles.append(Tile("Macro F1", decimals(metrics["macro_f1"]), note))
+    change = own_change = ""
+    if ends := _bootstrapped(metrics, metrics, "ece"):
+        low, high = (f"{100 * end:.1f}" for end in ends)
+        change, own_change = f", 95 % interval {low}–{high}", f"，95 % 區間 {low}–{high}"
     if evaluation.calibration is not None:
-        change = f", {points(metrics['uncalibrated']['ece'])} before calibration"
-    if interval_of_error := _bootstrapped(metrics, metrics, "ece"):
-        low, high = interval_of_error
-        change = f", 95 % interval {100 * low:.1f}–{100 * high:.1f}{change}"
-    tiles.append(Tile("Calibration error", points(metrics["ece"]), f"expected calibration error (ECE){change}"))
+        before = metrics["uncalibrated"]["ece"]
+        change += f", {points(before)} before calibration"
+        own_change += f"，校準前 {100 * before:.1f}"
+    tiles.append(
+        Tile(
+            say("Calibration error", "信心的誤差"),
+            say(points(metrics["ece"]), f"{100 * metrics['ece']:.1f} 個百分點"),
+            say(f"expected calibration error (ECE){change}", f"期望校準誤差（ECE）{own_change}"),
+        )
+    )
     if operating is not None and operating.accuracy is not None and operating.threshold > 0:
-        note = f"answered, {percent(operating.accuracy.value)} of those correct; the app says “unsure” to the rest"
-        tiles.append(Tile("Coverage", percent(operating.coverage.value), note))
+        accuracy = percent(operating.accuracy.value)
+        note = say(
+            f"answered, {accuracy} of those correct; the app says “unsure” to the rest",
+            f"的照片有回答，其中 {accuracy} 是對的；其餘 App 答「不確定」",
+        )
+        tiles.append(Tile(say("Coverage", "有回答的"), percent(operating.coverage.value), note))
+    if evaluation.weights:
+        size, millions = f"{4e-6 * evaluation.weights:.1f} MB", f"{evaluation.weights / 1e6:.1f}"
+        speed = f"{n / max(evaluation.seconds, 1e-9):.0f}"
+        note = say(
+            f"{millions} million weights of 32 bits, half of it as a phone file; {speed} photos per second here, "
+            "decoding included",
+            f"{millions} 百萬個 32 位元權重，手機檔是一半；這台電腦每秒 {speed} 張，含讀檔",
+        )
+        tiles.append(Tile(say("Model", "模型"), size, note))
     return tiles
 
 

@@ -1,4 +1,4 @@
-"""Charts of a report as SVG: learning curves, reliability, risk and coverage."""
+"""Charts of a report as SVG: learning curves, precision and recall, reliability, risk and coverage."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bball_pl.evaluate.calibration import Bin, OperatingPoint, RiskCoverage
 from bball_pl.evaluate.metrics import Share
+from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.report.curves import Curve, LearningCurves
 from bball_pl.evaluate.report.remarks import percent
 
 #: Colours of the charts. In the page each becomes a CSS variable, so that charts follow its light or dark scheme.
-INK, FAINT, BLUE, ORANGE = "#010203", "#040506", "#070809", "#0a0b0c"
-_VARIABLES = {INK: "--ink", FAINT: "--line", BLUE: "--blue", ORANGE: "--orange"}
+INK, FAINT, BLUE, ORANGE, GREEN = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+_VARIABLES = {INK: "--ink", FAINT: "--line", BLUE: "--blue", ORANGE: "--orange", GREEN: "--green"}
+#: Colours of the first classes, as in the studio; those of further ones are all the same.
+_CLASS_COLOURS = (ORANGE, BLUE, GREEN)
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -182,6 +185,52 @@ def reliability_chart(before: Sequence[Bin] | None, after: Sequence[Bin], classe
             f"{percent(fullest.accuracy.value)} right."
         )
         return inline(figure, "reliability", "Reliability: share of right answers by confidence", text)
+
+
+def average_precisions(answers: Answers) -> dict[int, float]:
+    """Return the average precision, 0–1, of each class against the others, by the class's index.
+
+    Classes without photos, and one that has all of them, are left out. Source: scikit-learn's
+    `average_precision_score`, the sum of precisions weighted by the steps of recall.
+    """
+    from sklearn.metrics import average_precision_score
+
+    found = {}
+    for label in range(len(answers.class_names)):
+        of_class = answers.targets == label
+        if of_class.any() and not of_class.all():
+            found[label] = float(average_precision_score(of_class, answers.probabilities[:, label]))
+    return found
+
+
+def class_colour(label: int) -> str:
+    """Return the name of a class's colour in the page's keys."""
+    return _VARIABLES[_CLASS_COLOURS[label] if label < len(_CLASS_COLOURS) else INK].removeprefix("--")
+
+
+def precision_chart(answers: Answers) -> Markup:
+    """Draw precision over recall of each class that `average_precisions` has."""
+    from sklearn.metrics import precision_recall_curve
+
+    with style():
+        figure = new_figure(360)
+        figure.subplots_adjust(left=_LEFT_NAMED, right=_RIGHT, top=0.95, bottom=0.14)
+        axes = figure.add_subplot()
+        averages = average_precisions(answers)
+        for label in averages:
+            precision, recall, _ = precision_recall_curve(answers.targets == label, answers.probabilities[:, label])
+            points = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))
+            colour = _CLASS_COLOURS[label] if label < len(_CLASS_COLOURS) else INK
+            axes.plot(recall[points], precision[points], color=colour)
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("recall: share of the class that is found")
+        axes.set_ylabel("precision: share of those that are right")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(_percent_axis())
+        mean = f"{np.mean(list(averages.values())):.2f}" if averages else "not defined: only one class has photos"
+        text = f"Mean average precision {mean}."
+        return inline(figure, "precision", "Precision over recall of each class", text)
 
 
 def risk_chart(curve: RiskCoverage, number: int, operating: OperatingPoint | None) -> Markup:

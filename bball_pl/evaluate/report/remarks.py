@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from bball_pl import project
 from bball_pl.evaluate.calibration import OperatingPoint
@@ -12,10 +13,18 @@ from bball_pl.evaluate.predictions import DOUBT, Selection
 from bball_pl.evaluate.report.curves import LearningCurves
 from bball_pl.moves import display_name
 
+#: Languages of the coach's page; the details behind it are in English.
+Language = Literal["en", "zh-Hant"]
+
 #: No line break between a figure and its unit.
 _SPACE = "\N{NO-BREAK SPACE}"
 #: Text of a figure that does not exist.
 NONE = "–"
+
+
+def picked(language: Language) -> Callable[[str, str], str]:
+    """Return the function that picks a language from a text in English and in Chinese."""
+    return lambda english, chinese: english if language == "en" else chinese
 
 
 def percent(share: float | None) -> str:
@@ -199,6 +208,26 @@ def about_slices(slices: Slices, kind: str, overall: list[float]) -> str:
         )
     return ""
 
+
+#: Headings of the coach's page.
+COACH: dict[Language, dict[str, Any]] = {
+    "en": {
+        "heading": {"before": "How good is ", "after": "?"},
+        "good": "Strengths",
+        "wrong": "Weaknesses",
+        "advice": "Next steps",
+        "nothing": "Nothing stands out.",
+        "details": "",
+    },
+    "zh-Hant": {
+        "heading": {"before": "", "after": " 有多好？"},
+        "good": "優點",
+        "wrong": "缺點",
+        "advice": "下一步",
+        "nothing": "沒有特別的。",
+        "details": "以下是細節（英文）。",
+    },
+}
 
 #: Terms of the report and their exact meaning.
 DEFINITIONS = (

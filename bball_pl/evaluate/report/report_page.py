@@ -24,13 +24,20 @@ from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import gallery_rows
 from bball_pl.evaluate.report import remarks
 from bball_pl.evaluate.report.content import Content
-from bball_pl.evaluate.report.figures import learning_chart, reliability_chart, risk_chart
-from bball_pl.evaluate.report.remarks import DEFINITIONS, NONE, about_left_out, percent, percents
+from bball_pl.evaluate.report.figures import (
+    average_precisions,
+    class_colour,
+    learning_chart,
+    precision_chart,
+    reliability_chart,
+    risk_chart,
+)
+from bball_pl.evaluate.report.remarks import COACH, DEFINITIONS, NONE, about_left_out, percent, percents
 from bball_pl.html_page import finished, page_environment, style_and_script
 from bball_pl.photos.decode import decode
 
-#: Long side of a photo in the gallery, and in the list of doubtful labels, in pixels.
-LARGE, SMALL = 320, 120
+#: Long side of a photo in the gallery, in pixels.
+LARGE = 320
 #: Bytes of a picture, at most: 66 of them and their heat maps are 4.6 MB of the page's 6.
 _BYTES = 48_000
 _QUALITIES = (76, 60, 45, 30, 15)
@@ -166,9 +173,8 @@ def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) ->
     """
     chosen = content.selection
     answers, root = content.evaluation.answers, content.evaluation.root
-    # Most photos of the list of doubtful labels are in the gallery as well, and reading takes most of the time.
     photos = {row: read_photo(root / answers.paths[row]) for row in gallery_rows(answers)}
-    errors, right = (_cards(content, rows, photos, heat_maps, LARGE) for rows in (chosen.errors, chosen.right))
+    errors, right = (_cards(content, rows, photos, heat_maps) for rows in (chosen.errors, chosen.right))
     page = (
         _environment()
         .get_template("report.html.jinja")
@@ -179,7 +185,11 @@ def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) ->
             errors=errors,
             linked={(card.true, card.predicted) for card in errors},
             right=right,
-            doubtful=_cards(content, chosen.doubtful, photos, None, SMALL),
+            doubtful=len(chosen.doubtful),
+            averages=[
+                (content.names[label], class_colour(label), value)
+                for label, value in average_precisions(answers).items()
+            ],
             heat=_about_heat([*errors, *right], heat_maps),
         )
     )
@@ -202,6 +212,7 @@ def _shared(content: Content) -> dict[str, Any]:
     errors_left, doubtful_left = about_left_out(content.selection, content.evaluation.split)
     return {
         "content": content,
+        "coach": COACH[content.language],
         "evaluation": content.evaluation,
         "names": content.names,
         "errors_left": errors_left,
@@ -241,6 +252,7 @@ def _code(command: str) -> Markup:
 def _charts(content: Content) -> dict[str, Markup]:
     answers, curves = content.evaluation.answers, content.curves
     charts = {
+        "precision": precision_chart(answers),
         "reliability": reliability_chart(content.before, content.after, len(content.names)),
         "risk": risk_chart(risk_coverage(answers.confidence, answers.correct), len(answers), content.operating),
     }
@@ -254,7 +266,6 @@ def _cards(
     rows: list[int],
     photos: Mapping[int, np.ndarray | str],
     heat_maps: Mapping[int, np.ndarray] | None,
-    side: int,
 ) -> list[Card]:
     answers = content.evaluation.answers
     cards = []
@@ -264,7 +275,7 @@ def _cards(
         second = true if true != predicted else int(np.argsort(-shares, kind="stable")[min(1, len(shares) - 1)])
         bars = [(label, float(shares[label])) for label in dict.fromkeys((predicted, second))]
         heat = None if heat_maps is None else heat_maps.get(row)
-        thumb = thumbnail(photos[row], heat, side)
+        thumb = thumbnail(photos[row], heat, LARGE)
         group = answers.groups[row] if answers.groups else ""
         margin = float(answers.label_margin[row])
         cards.append(Card(row, answers.paths[row], group, true, predicted, bars, margin, thumb))
