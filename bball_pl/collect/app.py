@@ -32,7 +32,7 @@ from bball_pl.photos.photos_csv import (
     Row,
     read_rows,
 )
-from bball_pl.photos.tree import canonical_name, class_folders, split_folders
+from bball_pl.photos.tree import canonical_name, class_folders, split_folders, split_of
 from bball_pl.project import next_step
 
 #: The column `source` of the app's photos.
@@ -293,8 +293,9 @@ def _correction(opened: zipfile.ZipFile, row: Row, author: str, licence: str) ->
     if problem := folder_name_problem(class_name):
         return f"its class {class_name!a} cannot name a folder: {problem}"
     group = row["group"] if re.fullmatch(r"phone-[\w-]{1,40}", row["group"]) else "phone-undated"
-    if class_name.casefold() == UNSORTED:
-        return "its class is unsorted"
+    if class_name.casefold() == UNSORTED or split_of(class_name):
+        # In an inbox such a folder would not be one of a class.
+        return f"its class {class_name} has the name of a split, or of photos without a class"
     try:
         with opened.open(row["path"]) as member:
             content = member.read(_LARGEST_PHOTO + 1)

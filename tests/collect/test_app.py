@@ -294,6 +294,15 @@ def test_damaged_photos_are_named_and_the_others_come(tmp_path: Path) -> None:
     assert all("cannot name a folder" in reason for reason in merged.left_out.values())
 
 
+def test_classes_that_a_folder_cannot_have_are_left_out(tmp_path: Path) -> None:
+    truths = ["shoot", "Train", "valid", "unsorted", "cafe\u0301"]
+    path = archive(tmp_path / "a.zip", [checked(seed, truth) for seed, truth in enumerate(truths)])
+    merged = merge_corrections([path], tmp_path / "inbox")
+    assert merged.new == {"shoot": 1, "caf\u00e9": 1}
+    assert len(merged.left_out) == 3
+    assert {path.name for path in (tmp_path / "inbox").iterdir() if path.is_dir()} == {"shoot", "caf\u00e9"}
+
+
 def test_other_files_are_refused_and_other_commands_point_here(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no zip")
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as writer:
