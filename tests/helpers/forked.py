@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
 
+_ROOT = Path(__file__).resolve().parents[2]
 #: Imported before the forks. None of them starts a thread, which a fork would lose; onnxruntime does.
 _LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning", "lightning.pytorch.cli", "torchmetrics.classification"),
@@ -42,6 +43,11 @@ def run_python(
         subprocess.TimeoutExpired: if it was killed.
     """
     given = [str(word) for word in words]
+    if any(path and not Path(path).is_relative_to(_ROOT) for path in env.get("PYTHONPATH", "").split(os.pathsep)):
+        # A folder elsewhere may have a stand-in for a library that the server has imported.
+        return subprocess.run(
+            [sys.executable, *given], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
+        )
     with tempfile.TemporaryDirectory() as folder:
         streams = {name: str(Path(folder, name)) for name in ("stdout", "stderr")}
         request = {"words": given, "cwd": str(cwd or Path.cwd()), "env": dict(env), **streams, "timeout": timeout}
