@@ -68,5 +68,9 @@ class _Bar(Progress):
 def progress(shown_on: Console | None) -> Progress:
     """Return a progress bar that is removed at its end; without a terminal a line every `LINE_EVERY` seconds."""
     return _Bar(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), shown_on=shown_on
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        shown_on=shown_on,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 import lightning as L
@@ -350,6 +352,13 @@ def _init_worker(_: int) -> None:
     # One thread per worker: OpenCV would start a thread per core in each.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    # The thread that hands batches over prints what it meets by this hook: a run that is stopped meanwhile is no fault.
+    sys.excepthook = _print_unless_parted
+
+
+def _print_unless_parted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _digest(photos: Sequence[Photo]) -> str:

@@ -233,7 +233,12 @@ class VerifiedFiles:
         reference: Reference | None = None,
     ) -> FileParity:
         reference = reference or self.reference
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(f"  {engine}", total=len(reference.photos))
             return compare_file(

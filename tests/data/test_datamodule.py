@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import lightning as L
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from bball_pl.data import datamodule
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import DatasetError
@@ -303,3 +306,21 @@ def test_predictions_of_two_devices_cover_every_photo_once(make_dataset: MakeDat
             seen += batch.indices.tolist()
             assert (batch.images[batch.indices < 0] == 0).all()
     assert sorted(seen) == [-1, *range(9)]
+
+
+def test_a_loader_is_silent_about_a_run_that_ends_while_it_hands_a_batch_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    for module, name in ((cv2, "setNumThreads"), (torch, "set_num_threads")):
+        monkeypatch.setattr(module, name, lambda _: None)
+    datamodule._init_worker(0)
+    for error in (
+        ConnectionResetError(104, "Connection reset by peer"),
+        EOFError(),
+        BrokenPipeError(32, "Broken pipe"),
+    ):
+        sys.excepthook(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    sys.excepthook(ValueError, ValueError("a fault of the program"), None)
+    assert "a fault of the program" in capsys.readouterr().err
