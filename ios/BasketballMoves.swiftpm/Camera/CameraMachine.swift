@@ -4,7 +4,7 @@ import Foundation
 ///
 /// Nothing here touches a camera, so that a test can walk every path: each ends in a live picture or in a screen
 /// with a way out. `LiveModel` turns notifications into events and effects into calls.
-struct CameraMachine: Equatable, Sendable {
+struct CameraMachine: Hashable, Sendable {
     enum Event: Equatable, Sendable {
         case appear, disappear
         case allowed, denied

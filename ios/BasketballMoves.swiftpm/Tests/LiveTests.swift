@@ -48,6 +48,34 @@ final class LiveTests: XCTestCase {
         }
     }
 
+    func testAllReachableStates() throws {
+        var events = Array(LiveTests.plain.values) + Heat.allCases.map { CameraMachine.Event.heat($0) }
+        events += [.rotated(0), .rotated(90)]
+        var known: Set<CameraMachine> = [CameraMachine()]
+        var waiting = [CameraMachine()]
+        while let state = waiting.popLast() {
+            for event in events {
+                var following = state
+                _ = following.handle(event)
+                if known.insert(following).inserted {
+                    waiting.append(following)
+                }
+            }
+        }
+        // As many as the twin in Python has.
+        XCTAssertEqual(known.count, try Vectors.load().cameraStates.count)
+        let good: [CameraMachine.Event] = [
+            .appear, .allowed, .heat(.nominal), .retry, .modelReady, .started, .interruptionEnded
+        ]
+        for state in known {
+            var later = state
+            for event in good {
+                _ = later.handle(event)
+            }
+            XCTAssertEqual(later.screen, .live, "\(state)")
+        }
+    }
+
     private func region(_ numbers: [Double]) -> Region {
         Region(x: numbers[0], y: numbers[1], width: numbers[2], height: numbers[3])
     }

@@ -60,6 +60,7 @@ struct Vectors: Decodable {
         let name: String
         let steps: [Step]
     }
+    struct States: Decodable { let count: Int }
     struct Exits: Decodable { let screen: String; let exits: [String] }
     struct RegionChange: Decodable {
         let region: [Double]
@@ -140,6 +141,7 @@ struct Vectors: Decodable {
     let folderNames: [Name]
     let camera: [Scenario]
     let cameraExits: [Exits]
+    let cameraStates: States
     let regions: [RegionChange]
     let regionPixels: [RegionPixels]
     let frames: [Frame]
