@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
-from torchmetrics.functional.classification import multiclass_f1_score
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score, multiclass_recall
 
 from bball_pl import __version__
 from bball_pl.data.datamodule import PhotoDataModule
@@ -41,6 +41,8 @@ from bball_pl.photos.preprocess import Fit, PreprocessSpec
 
 #: Weight of the auxiliary head's loss: the value of torchvision's reference training of Inception v3.
 _AUXILIARY_WEIGHT = 0.4
+#: Bins of the expected calibration error, as in arXiv:1706.04599.
+_CALIBRATION_BINS = 15
 
 
 class MoveClassifier(L.LightningModule):
@@ -292,6 +294,9 @@ class MoveClassifier(L.LightningModule):
         accuracy = (logits.detach().argmax(1) == soft_targets.argmax(1)).float().mean()
         # Per step a figure of this process, per epoch one of all: synchronising at every step would slow all devices.
         self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
+        # Of the head: those of the other layers are a fixed share of it, and thirty curves would hide the rest.
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+        self.log("train/lr", rate, batch_size=size)
         self.log("train/loss_epoch", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("train/acc", accuracy, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
@@ -397,3 +402,10 @@ class MoveClassifier(L.LightningModule):
             f"{split}/f1": float(f1),
         }
         self.log_dict(figures, prog_bar=split == "val", sync_dist=True)
+        if split != "val":
+            return
+        classes = len(self.class_names)
+        recalls = multiclass_recall(predicted, outcomes.targets, classes, average="none")
+        ece = multiclass_calibration_error(outcomes.probabilities, outcomes.targets, classes, _CALIBRATION_BINS, "l1")
+        details = {f"val_recall/{name}": float(recall) for name, recall in zip(self.class_names, recalls, strict=True)}
+        self.log_dict(details | {"val/ece": float(ece)}, sync_dist=True)

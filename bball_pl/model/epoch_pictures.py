@@ -1,7 +1,8 @@
-"""TensorBoard pictures of every epoch: an augmented batch, the confusion matrix, the worst mistakes."""
+"""TensorBoard pictures of every epoch: an augmented batch, the confusion matrix, the worst mistakes, PR curves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.model.outcomes import Outcomes
@@ -27,7 +27,19 @@ _MISTAKE_PIXELS = 240
 
 
 class Pictures(Callback):
-    """Adds an augmented batch, the validation confusion matrix and the worst mistakes to TensorBoard every epoch."""
+    """Adds pictures to TensorBoard every epoch, and at the start the settings and the photos as a text.
+
+    The pictures: an augmented batch with its labels; of the validation photos the confusion matrix, the worst mistakes,
+    and precision over recall of each class.
+    """
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say in words what is trained on which photos."""
+        writer = _writer(trainer)
+        if writer is not None:
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            classifier: Any = pl_module
+            writer.add_text("run", run_summary(classifier.hparams, data.photos, classifier.class_names), 0)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PhotoBatch, batch_idx: int
@@ -35,8 +47,9 @@ class Pictures(Callback):
         """Show the first batch of the epoch as the network's input, before mixing."""
         if batch_idx == 0 and (writer := _writer(trainer)) is not None:
             classifier: Any = pl_module
-            photos = unnormalise(batch.images[:_BATCH_PHOTOS], classifier.spec)
-            writer.add_image("train/batch", make_grid(photos, nrow=4, padding=4), trainer.current_epoch)
+            photos = unnormalise(batch.images[:_BATCH_PHOTOS], classifier.spec).permute(0, 2, 3, 1).cpu().numpy()
+            labels = [classifier.class_names[int(target)] for target in batch.targets[:_BATCH_PHOTOS]]
+            writer.add_figure("train/batch", batch_figure(photos, labels), trainer.current_epoch)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the confusion matrix, and the wrong predictions with the highest loss."""
@@ -48,9 +61,45 @@ class Pictures(Callback):
             return
         names, epoch = classifier.class_names, trainer.current_epoch
         writer.add_figure("val/confusion", confusion_figure(outcomes, names), epoch)
+        for label, name in enumerate(names):
+            of_class = outcomes.targets == label
+            if of_class.any():
+                writer.add_pr_curve(f"val/precision_recall/{name}", of_class, outcomes.probabilities[:, label], epoch)
         worst = worst_mistakes(outcomes, _MISTAKES)
         if worst:
             writer.add_figure("val/worst_mistakes", mistakes_figure(outcomes, worst, data.photos["val"], names), epoch)
+
+
+def run_summary(settings: Mapping[str, Any], photos: Mapping[str, Sequence[Photo]], class_names: Sequence[str]) -> str:
+    """Return the model's settings and the number of photos by class and split as Markdown tables."""
+    rows = [f"| {name} | {len(found)} | " + " | ".join(_counts(found, class_names)) for name, found in photos.items()]
+    return "\n".join(
+        [
+            f"| split | photos | {' | '.join(class_names)} |",
+            "|---|---:|" + "---:|" * len(class_names),
+            *(f"{row} |" for row in rows),
+            "",
+            "| setting | value |",
+            "|---|---|",
+            *(f"| {name} | `{value}` |" for name, value in sorted(settings.items())),
+        ]
+    )
+
+
+def _counts(photos: Sequence[Photo], class_names: Sequence[str]) -> list[str]:
+    return [str(sum(photo.class_name == name for photo in photos)) for name in class_names]
+
+
+def batch_figure(photos: np.ndarray, labels: Sequence[str]) -> Figure:
+    """Draw photos with their labels, four in a row: float `[B, S, S, 3]`, RGB, 0–1."""
+    lines = -(-len(photos) // 4)
+    figure = Figure(figsize=(9.0, 2.4 * lines), layout="constrained")
+    for number, (photo, label) in enumerate(zip(photos, labels, strict=True), start=1):
+        axes = figure.add_subplot(lines, 4, number)
+        axes.imshow(photo)
+        axes.set_title(label, fontsize=10)
+        axes.set_axis_off()
+    return figure
 
 
 def unnormalise(images: Tensor, spec: PreprocessSpec) -> Tensor:

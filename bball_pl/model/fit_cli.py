@@ -9,7 +9,7 @@ from typing import Any, cast
 import lightning as L
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import ActionYesNo, Namespace, set_loader
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -209,10 +209,8 @@ class FitCLI(LightningCLI):
 
     def _callbacks(self, options: Any) -> list[Callback]:
         callbacks: list[Callback] = [DataRecord(), Throughput(), EpochLines(), FiniteLoss()]
-        if options.get("logger") is not False:
-            callbacks.append(LearningRateMonitor("step"))
-            if self.config_init["pictures"]:
-                callbacks.append(Pictures())
+        if options.get("logger") is not False and self.config_init["pictures"]:
+            callbacks.append(Pictures())
         if options.get("enable_progress_bar") is not False:
             callbacks.append(FitProgressBar())
         if options.get("enable_checkpointing") is not False:

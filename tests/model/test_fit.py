@@ -103,11 +103,12 @@ def test_the_metrics_are_those_of_the_predictions(fitted: Fitted) -> None:
 def test_tensorboard_has_every_curve_with_every_point(fitted: Fitted) -> None:
     scalars: dict[str, list[Any]] = {}
     images: dict[str, list[Any]] = {}
-    hparams = False
+    hparams, tensors = False, set[str]()
     for path in sorted(fitted.run.glob("events.out.tfevents*")):
         events = EventAccumulator(str(path), {"scalars": 0, "images": 0, "tensors": 0}).Reload()
         for tag in events.Tags()["scalars"]:
             scalars.setdefault(tag, []).extend(events.Scalars(tag))
+        tensors |= set(events.Tags()["tensors"])
         for tag in events.Tags()["images"]:
             images.setdefault(tag, []).extend(events.Images(tag))
         hparams |= "_hparams_/session_start_info" in path.read_bytes().decode("latin1")
@@ -118,9 +119,13 @@ def test_tensorboard_has_every_curve_with_every_point(fitted: Fitted) -> None:
     assert len({point.step for point in scalars["train/loss_step"]}) == EPOCHS * STEPS
     for tag in ("probe/acc", "probe/loss"):
         assert [point.step for point in scalars[tag]] == [0]
-    rates = [tag for tag in scalars if tag.startswith("lr-")]
-    assert len(rates) > 3
-    assert all(len(scalars[tag]) == EPOCHS * STEPS for tag in rates)
+    assert [tag for tag in scalars if "lr" in tag] == ["train/lr"], "one curve, not one for each layer"
+    assert len(scalars["train/lr"]) == EPOCHS * STEPS
+    for name in NAMES:
+        assert len(scalars[f"val_recall/{name}"]) == EPOCHS
+    assert all(0 <= point.value <= 1 for point in scalars["val/ece"])
+    assert {f"val/precision_recall/{name}" for name in NAMES} <= tensors
+    assert "run/text_summary" in tensors
     assert 0 < scalars["train/photos_per_s"][0].value < 1e5
     for tag in ("train/batch", "val/confusion"):
         assert [image.step for image in images[tag]] == list(range(EPOCHS))
