@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bball_pl.audit.checks import CHECKS, IMBALANCE, KINDS, Finding
 from bball_pl.audit.copies import Copies, find_copies
-from bball_pl.audit.labels import EXPECTED, Judgement, judge_labels
+from bball_pl.audit.labels import EXPECTED_SHARE, Judgement, judge_labels
 from bball_pl.audit.measure import label_features, measure_photos
 from bball_pl.errors import ConfigError
 from bball_pl.photos.audit_record import AuditRecord, fingerprint, fingerprints_by_class
@@ -129,7 +129,7 @@ class Audit:
         if unsorted == len(photos):
             return ["no photo is sorted into a class yet: doubtful labels and imbalance are left out", *named]
         remark = f"{unsorted:,} photos are in no class: their labels and their part in the imbalance are left out"
-        doubts = f"doubtful labels: {EXPECTED}" if self.judgement.doubts else ""
+        doubts = f"doubtful labels: {EXPECTED_SHARE}" if self.judgement.doubts else ""
         return [*(text for text in (remark if unsorted else "", self.judgement.remark, doubts) if text), *named]
 
     @property

@@ -23,7 +23,7 @@ _LEAST = 1e-5
 _FEWEST_PHOTOS = 5
 _FEWEST_GROUPS = 2
 #: Share of the doubts that are right, for the reader. Measured with benchmarks/audit_planted.py, four draws each.
-EXPECTED = (
+EXPECTED_SHARE = (
     "how many of them are right depends on how many labels are wrong: in 172 real photos with 30 wrong labels 88 % of "
     "the first 30 doubts were right, with 10 wrong labels 65 % of all doubts, with 5 wrong labels 59 %"
 )

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bball_pl.audit.audit import Audit
 from bball_pl.audit.checks import ABOUT, KINDS, Finding, Kind
-from bball_pl.audit.labels import EXPECTED, Doubt
+from bball_pl.audit.labels import EXPECTED_SHARE, Doubt
 from bball_pl.errors import DatasetError, PhotoError
 from bball_pl.files import write_text
 from bball_pl.html_page import finished, page_environment, say, style_and_script
@@ -367,5 +367,5 @@ def _template() -> jinja2.Template:
     environment.filters["named"] = lambda name: say(display_name(name) or "not sorted")
     environment.filters["thousands"] = lambda number: f"{number:,}"
     environment.filters["share"] = lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
-    environment.globals |= {"counted": counted, "expected": EXPECTED}
+    environment.globals |= {"counted": counted, "expected": EXPECTED_SHARE}
     return environment.get_template("audit.html.jinja")

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+from bball_pl.audit.labels import EXPECTED_SHARE, Doubt, Judgement
+from bball_pl.audit.outputs import render_page
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.photos.audit_record import read_audit
 from bball_pl.photos.journal import Journal
@@ -351,6 +353,20 @@ def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypat
     store.close()
     assert [len(fixing.undo_fix(PhotoTree.at(root)).back) for _ in range(3)] == [2, 1, 0]
     assert listing(root) == before
+
+
+def test_what_is_said_beside_the_findings(tmp_path: Path) -> None:
+    dataset(tmp_path / "without", {"train": 1})
+    remarks = look_at(tmp_path / "without").remarks
+    assert any("0 of 3 photos name a game; each is counted singly" in remark for remark in remarks)
+    dataset(tmp_path / "with", {"train": 1}, groups=1)
+    audit = look_at(tmp_path / "with")
+    assert not any("game" in remark for remark in audit.remarks)
+    assert not any(EXPECTED_SHARE in remark for remark in audit.remarks)
+    audit.judgement = Judgement([Doubt(audit.tree.photos[0], "shoot", 0.1, 0.8)], 3)
+    assert any(EXPECTED_SHARE in remark for remark in audit.remarks)
+    page = render_page(audit)
+    assert "How many of them are right depends on how many labels are wrong" in page
 
 
 def test_planted_faults_in_rendered_games(tmp_path: Path) -> None:
