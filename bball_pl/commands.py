@@ -238,8 +238,13 @@ def fit(words: list[str], /) -> None:
     if (help_text := fit_help(words)) is not None:
         print(help_text)
         return
+    from bball_pl.model.seeds import fit_seeds, take_seeds, tell_run
     from bball_pl.processes import as_parent
 
+    number, words = take_seeds(words)
+    if number is not None:
+        fit_seeds(words, number)
+        return
     typed, words = words, fit_words(words)
     as_parent()  # of the processes of other devices
     cli: Any = None
@@ -274,6 +279,7 @@ def fit(words: list[str], /) -> None:
             metrics = write_results(run, "test", data.photos["test"], best.outcomes["test"], best.class_names)
         cli.log_final(final, metrics)
         rank_zero_only(project.mark_finished)(run)
+        rank_zero_only(tell_run)(run)
     except KeyboardInterrupt:
         if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0":
             raise  # the first process says it

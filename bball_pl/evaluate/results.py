@@ -23,6 +23,7 @@ from bball_pl.evaluate.metrics import compute_metrics, interval_words, rejection
 from bball_pl.evaluate.predictions import Answers, write_answers
 from bball_pl.evaluate.relabelled import relabelling_sentence
 from bball_pl.model.outcomes import Outcomes
+from bball_pl.model.seeds import spread_sentence
 from bball_pl.moves import display_name
 from bball_pl.photos.tree import Photo
 from bball_pl.project import next_step
@@ -58,6 +59,8 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     lines = []
     if metrics["relabelled"]:
         lines.append(f"[bold]{relabelling_sentence(metrics['relabelled'])}[/bold]")
+    if metrics["seeds"]:
+        lines.append(spread_sentence(metrics["seeds"]))
     if metrics["rejection"]:
         lines.append(rejection_sentence(metrics["rejection"]))
     if calibration is None:

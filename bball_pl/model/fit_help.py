@@ -37,6 +37,8 @@ _STR, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
 _RESUME = "folder of a stopped or killed run, which is continued with its settings"
 
+_SEEDS = "number of runs with one seed after the other; the spread of their accuracies stands in the report"
+
 #: Options of Lightning's Trainer, whose documentation is too long for a short help.
 _TRAINER = {
     "max_epochs": "number of epochs",
@@ -212,6 +214,7 @@ def _described() -> Iterator[tuple[str, str]]:
             yield f"--{group}.{name}", texts[name].partition(";")[0].rstrip(".") + default
     yield from ((f"--trainer.{name}", text) for name, text in _TRAINER.items())
     yield "--seed_everything", RUN_OPTIONS["seed_everything"]
+    yield "--seeds N", _SEEDS
     yield "--resume RUN", _RESUME
 
 

@@ -208,6 +208,14 @@ def _tiles(evaluation: Evaluation, operating: OperatingPoint | None, language: L
             say("right, if the most frequent class is answered every time", "每次都答最常見的那一類時的準確率"),
         ),
     ]
+    if spread := metrics.get("seeds"):
+        note = say(
+            f"accuracies of {spread['runs']} runs that differ in the seed alone; mean {percent(spread['mean'])}, "
+            f"standard deviation {points(spread['deviation'])}",
+            f"{spread['runs']} 次只差亂數種子的訓練；平均 {percent(spread['mean'])}，"
+            f"標準差 {100 * spread['deviation']:.1f} 個百分點",
+        )
+        tiles.append(Tile(say("Seeds", "亂數種子"), percents([spread["low"], spread["high"]]), note))
     recalls = {
         shown(name): recall
         for label, name in enumerate(answers.class_names)
