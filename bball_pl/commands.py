@@ -233,12 +233,12 @@ def split(
 
 def fit(words: list[str], /) -> None:
     """Fine-tune a classifier on a folder of photos, and test its best checkpoint."""
-    from bball_pl.model.fit_help import fit_help, fit_words
+    from bball_pl.model.fit.fit_help import fit_help, fit_words
 
     if (help_text := fit_help(words)) is not None:
         print(help_text)
         return
-    from bball_pl.model.seeds import fit_seeds, take_seeds, tell_run
+    from bball_pl.model.fit.seeds import fit_seeds, take_seeds, tell_run
     from bball_pl.processes import as_parent
 
     number, words = take_seeds(words)
@@ -253,9 +253,9 @@ def fit(words: list[str], /) -> None:
         from lightning.pytorch.utilities import rank_zero_only
 
         from bball_pl.evaluate.results import show_results, write_results
-        from bball_pl.model.checkpoints import FitInterrupted, model_checkpoint
         from bball_pl.model.classifier import MoveClassifier
-        from bball_pl.model.fit_cli import FitCLI
+        from bball_pl.model.fit.checkpoints import FitInterrupted, model_checkpoint
+        from bball_pl.model.fit.fit_cli import FitCLI
 
         cli = FitCLI(words)
         data, trainer = cli.datamodule, cli.trainer

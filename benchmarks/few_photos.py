@@ -28,8 +28,8 @@ from bball_pl.data.validation import cross_validation_folds
 from bball_pl.errors import exit_on_error
 from bball_pl.evaluate.metrics import Share, percentile_interval
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.fit.trainer import FitTrainer
 from bball_pl.model.network import MoveNet, load_weights, spec_for
-from bball_pl.model.trainer import FitTrainer
 from bball_pl.photos.decode import decode
 from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.photos.tree import Photo

@@ -17,7 +17,7 @@ from bball_pl import project
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import exit_on_error
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.trainer import FitTrainer
+from bball_pl.model.fit.trainer import FitTrainer
 from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.photos.tree import Photo
 

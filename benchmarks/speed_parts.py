@@ -29,7 +29,7 @@ from torchvision.datasets import ImageFolder
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import BballError
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.fit_cli import FitCLI
+from bball_pl.model.fit.fit_cli import FitCLI
 from bball_pl.model.recipe import apply_policy, parameter_groups
 from bball_pl.moves import MOVES
 

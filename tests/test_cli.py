@@ -18,7 +18,7 @@ from bball_pl.collect_commands import SOURCES
 from bball_pl.commands import COMMANDS
 from bball_pl.errors import ConfigError, exit_on_error
 from bball_pl.export.options import ExportSettings
-from bball_pl.model import fit_help
+from bball_pl.model.fit import fit_help
 from bball_pl.predict.sources import find_sources
 from bball_pl.project import CLONE, next_step
 

@@ -23,7 +23,7 @@ from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.relabelled import labels_before, relabelling
 from bball_pl.evaluate.trained_model import AnsweringModel, TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
-from bball_pl.model.seeds import seed_spread
+from bball_pl.model.fit.seeds import seed_spread
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.decode import decode
 from bball_pl.photos.labels_csv import absolute, moved_photos

@@ -22,8 +22,8 @@ from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import compute_metrics, interval_words, rejection_sentence, write_metrics
 from bball_pl.evaluate.predictions import Answers, write_answers
 from bball_pl.evaluate.relabelled import relabelling_sentence
+from bball_pl.model.fit.seeds import spread_sentence
 from bball_pl.model.outcomes import Outcomes
-from bball_pl.model.seeds import spread_sentence
 from bball_pl.moves import display_name
 from bball_pl.photos.tree import Photo
 from bball_pl.project import next_step

@@ -22,8 +22,8 @@ from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.calibration import Answer, Calibration, DecisionRule, file_sha256, read_calibration
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.court_weights import CAUTION, answering_checkpoint, is_court_checkpoint
+from bball_pl.model.fit.trainer import best_precision
 from bball_pl.model.outcomes import read_checkpoint
-from bball_pl.model.trainer import best_precision
 from bball_pl.photos.decode import decode
 
 Tta = Literal["none", "flip", "scales"]

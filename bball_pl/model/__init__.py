@@ -1,1 +1,1 @@
-"""Batches to logits: backbone and weights, LightningModule, recipe, callbacks and the fit command."""
+"""Batches to logits: backbone and weights, LightningModule and recipe; `fit` is the command."""

@@ -19,7 +19,7 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.data.validation import cross_validation_folds
 from bball_pl.errors import ConfigError
-from bball_pl.model.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
+from bball_pl.model.fit.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
 from bball_pl.model.linear_probe import (
     ClassWeights,
     Features,

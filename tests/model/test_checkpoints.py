@@ -14,14 +14,14 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from bball_pl.errors import RunError
-from bball_pl.model.checkpoints import KeepBest, KeepLast, model_checkpoint, write_checkpoint
+from bball_pl.model.fit.checkpoints import KeepBest, KeepLast, model_checkpoint, write_checkpoint
 from bball_pl.project import CLONE
 
 #: Writes checkpoints in forked processes that are killed at random moments, and prints what is wrong.
 KILLS = """
 import os, pathlib, random, signal, sys, time
 import torch
-from bball_pl.model.checkpoints import write_checkpoint
+from bball_pl.model.fit.checkpoints import write_checkpoint
 folder, kills = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 last, done = folder / "last.ckpt", folder / "done"
 random.seed(15)

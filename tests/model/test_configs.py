@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from bball_pl.cli import main
-from bball_pl.model.fit_cli import FitCLI
+from bball_pl.model.fit.fit_cli import FitCLI
 
 from helpers.fit_runs import ROOT
 

@@ -253,7 +253,7 @@ _INT, _TERM = signal.SIGINT, signal.SIGTERM
         ("model.probe_start.LinearProbe._fit", _TERM, False),
         ("model.classifier.MoveClassifier.training_step", _TERM, True),
         ("model.classifier.MoveClassifier.validation_step", _INT, True),
-        ("model.checkpoints.write_checkpoint", _TERM, True),
+        ("model.fit.checkpoints.write_checkpoint", _TERM, True),
         ("model.probe_start.LinearProbe.on_fit_end", _TERM, True),
         ("model.classifier.MoveClassifier.test_step", _TERM, True),
         ("evaluate.results.write_results", _INT, True),

@@ -21,7 +21,7 @@ from bball_pl.project import CLONE, PACKAGE
 USED = {
     "model/classifier.py": {"fit_loop._combined_loader"},
     "data/sampler.py": {"import _ProcessedTracker"},
-    "model/trainer.py": {"def _get_train_description"},
+    "model/fit/trainer.py": {"def _get_train_description"},
 }
 
 

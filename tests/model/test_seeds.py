@@ -15,7 +15,7 @@ from bball_pl.evaluate.evaluation import evaluate
 from bball_pl.evaluate.report.content import collect
 from bball_pl.evaluate.results import evaluation_summary
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.model.seeds import SEEDS, seed_spread, take_seeds
+from bball_pl.model.fit.seeds import SEEDS, seed_spread, take_seeds
 
 from helpers.fit_runs import fit, tiny
 

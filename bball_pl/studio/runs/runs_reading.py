@@ -359,7 +359,7 @@ def _defaults() -> dict[str, Any]:
 
     from bball_pl.data.datamodule import PhotoDataModule
     from bball_pl.model.classifier import MoveClassifier
-    from bball_pl.model.trainer import FitTrainer
+    from bball_pl.model.fit.trainer import FitTrainer
 
     defaults: dict[str, Any] = {"seed_everything": 7, "pictures": True}
     groups = [("trainer", L.Trainer), ("trainer", FitTrainer), ("model", MoveClassifier), ("data", PhotoDataModule)]

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from torch.distributed import is_torchelastic_launched
 
 from bball_pl.errors import ConfigError
-from bball_pl.model.checkpoints import CheckpointWriter, FitInterrupted
+from bball_pl.model.fit.checkpoints import CheckpointWriter, FitInterrupted
 from bball_pl.model.recipe import SyncBatchNormPlugin
 from bball_pl.project import next_step
 

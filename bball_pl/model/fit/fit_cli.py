@@ -19,7 +19,8 @@ from bball_pl.cli import ErrorsInOneLine, home_path
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.files import atomic_path
-from bball_pl.model.checkpoints import (
+from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.fit.checkpoints import (
     DataRecord,
     FiniteLoss,
     FitInterrupted,
@@ -28,12 +29,9 @@ from bball_pl.model.checkpoints import (
     KeepLast,
     checkpoint_folder,
 )
-from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.epoch_pictures import Pictures
-from bball_pl.model.fit_help import RUN_OPTIONS, load_settings, refuse_repeated_keys
-from bball_pl.model.network import chosen_weights, spec_for
-from bball_pl.model.outcomes import require_resumable
-from bball_pl.model.trainer import (
+from bball_pl.model.fit.epoch_pictures import Pictures
+from bball_pl.model.fit.fit_help import RUN_OPTIONS, load_settings, refuse_repeated_keys
+from bball_pl.model.fit.trainer import (
     EpochLines,
     FitProgressBar,
     FitTrainer,
@@ -42,6 +40,8 @@ from bball_pl.model.trainer import (
     launched_step,
     silence_chatter,
 )
+from bball_pl.model.network import chosen_weights, spec_for
+from bball_pl.model.outcomes import require_resumable
 from bball_pl.moves import MOVES
 
 #: The figures of the last epoch that stand beside the settings.

@@ -1,0 +1,1 @@
+"""A run of fit: command line, trainer, checkpoints, pictures for TensorBoard, several seeds."""
