@@ -51,6 +51,10 @@ fi
 mount -t proc proc "$root/proc" || { echo "ios/test.sh: /proc cannot be mounted in $root" >&2; exit 77; }
 trap 'umount "$root/proc"' EXIT
 trap 'exit 130' INT TERM
+# Where a chroot or its compiler is not allowed to work, that is no fault of the app.
+printf 'print(1)\n' >"$root/tmp/one.swift"
+timeout 300 chroot "$root" swiftc -o /tmp/one /tmp/one.swift >>"$root.log" 2>&1 && chroot "$root" /tmp/one >>"$root.log" 2>&1 ||
+  { echo "ios/test.sh: Swift does not work here: $root.log" >&2; exit 77; }
 rm -rf "$root/ios"
 cp -R "$here" "$root/ios"
 chroot "$root" sh -c "$checks" checks /ios /tmp/build
