@@ -120,7 +120,7 @@ class FitCLI(LightningCLI):
                 "parser_mode": _MODE,
                 "default_config_files": [str(project.CONFIGS / "fit.yaml")],
                 "description": "Fine-tune a classifier on a folder of photos, and test its best checkpoint.",
-                "usage": "%(prog)s [--config NAME] [--resume RUN] [--GROUP.OPTION VALUE ...]",
+                "usage": "%(prog)s [--config NAME] [--seeds N] [--resume RUN] [--GROUP.OPTION VALUE ...]",
             },
             args=args,
             run=False,

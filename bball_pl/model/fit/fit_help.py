@@ -53,7 +53,7 @@ _GROUPS = {
 }
 
 _HELP = """\
-usage: bball fit [--config NAME] [--resume RUN] [--GROUP.OPTION VALUE ...]
+usage: bball fit [--config NAME] [--seeds N] [--resume RUN] [--GROUP.OPTION VALUE ...]
 
 Fine-tune a classifier on a folder of photos, and test its best checkpoint.
 
