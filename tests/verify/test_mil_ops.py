@@ -128,6 +128,10 @@ CASES: dict[str, tuple[Body, Expected]] = {
         lambda x: mb.upsample_bilinear(x=x, scale_factor_height=2.0, scale_factor_width=3.0, align_corners=False),
         enlarged(2, 3, corners=False),
     ),
+    "upsample_nearest_neighbor": (
+        lambda x: mb.upsample_nearest_neighbor(x=x, scale_factor_height=2, scale_factor_width=3),
+        lambda x: x.repeat(2, 2).repeat(3, 3),
+    ),
     # pooling
     "avg_pool, padding counts": (
         lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1]),

@@ -166,6 +166,13 @@ def test_bilinear_upsampling(tmp_path: Path, mode: str, factors: tuple[float, fl
     close(result(tmp_path, build, wanted), wanted)
 
 
+def test_a_copy_is_the_same_blob(tmp_path: Path) -> None:
+    def build(builder: Any) -> None:
+        builder.add_copy("twin", "image", "result")
+
+    close(result(tmp_path, build, X), X)
+
+
 def test_upsampling_by_nearest_neighbours_and_what_is_refused(tmp_path: Path) -> None:
     wanted = X.repeat(2, 2).repeat(3, 3)
     close(result(tmp_path, lambda builder: builder.add_upsample("up", 2, 3, "image", "result"), wanted), wanted)

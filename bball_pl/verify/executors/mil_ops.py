@@ -154,6 +154,14 @@ def _upsample_bilinear(
     return kernels.upsample_bilinear(x, (scale_factor_height, scale_factor_width), align_corners)
 
 
+def _upsample_nearest_neighbor(x: Tensor, scale_factor_height: float, scale_factor_width: float) -> Tensor:
+    factors = scale_factor_height, scale_factor_width
+    if any(factor != int(factor) for factor in factors):
+        # Which pixel is the nearest to a place between two depends on the runtime.
+        raise ValueError(f"factors are {factors[0]} and {factors[1]}; expected whole numbers")
+    return x.repeat_interleave(int(factors[0]), -2).repeat_interleave(int(factors[1]), -1)
+
+
 def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(pad[::2], pad[1::2], strict=True))
 
@@ -279,6 +287,7 @@ OPS: dict[str, Op] = {
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "upsample_bilinear": _upsample_bilinear,
+    "upsample_nearest_neighbor": _upsample_nearest_neighbor,
     "pad": _op(lambda x, pad, mode, value: kernels.pad(x, _pairs(pad), mode, value), "x", "pad mode constant_val"),
     "add": _op(torch.add, "x y"),
     "sub": _op(torch.sub, "x y"),

@@ -257,6 +257,7 @@ LAYERS: dict[str, Callable[[Parameters], Layer]] = {
     "activation": _activation,
     "batchedMatmul": _batched_matmul,
     "clip": _clip,
+    "copy": lambda p: single(lambda x: x),
     "erf": lambda p: single(torch.erf),
     "gelu": _gelu,
     "innerProduct": _inner_product,
