@@ -46,6 +46,7 @@ from bball_pl.files import write_text
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.recipe import parameter_groups
 from bball_pl.moves import MOVES
+from bball_pl.verify.parity import FP16_LIMIT
 from bball_pl.verify.runners import runner_for
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -320,7 +321,10 @@ def _table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
         if row is None:
             return "·"
         if row["outcome"] == "done":
-            return "✓" if row["difference"] is None else f"{row['difference']:.0e} ({row['cpu_seconds']:.0f} s)"
+            if row["difference"] is None:
+                return "✓"
+            text = f"{row['difference']:.0e} ({row['cpu_seconds']:.0f} s)"
+            return text if _holds(row) else f"**{text}**"
         reason = re.sub(r"/\S*/", "", row["reason"]).replace("|", "/").replace(row["backbone"], "NAME")
         text = reason if row["outcome"] == "refused" else f"{row['outcome']}: {reason}"
         return f"[{reasons.setdefault(text, len(reasons) + 1)}]"
@@ -333,13 +337,18 @@ def _table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
     signals = sum(row["outcome"] == "signal" for row in found)
     counts = []
     for column in columns:
-        tried = [rows[name][column]["outcome"] for name in names if column in rows[name]]
-        counts.append(f"{column} {tried.count('done')} of {len(tried)}")
+        tried = [rows[name][column] for name in names if column in rows[name]]
+        counts.append(f"{column} {sum(map(_holds, tried))} of {len(tried)}")
     day = datetime.date.fromtimestamp(max(row["written"] for row in found)).isoformat() if found else ""
     tools = ", ".join(f"{tool} {version(tool)}" for tool in ("torch", "timm", "coremltools", "onnxruntime"))
     head = f"{len(names)} backbones: {', '.join(counts)}. Ended by a signal: {signals}. {day}, {_processor()}; {tools}."
     notes = [f"[{number}] {text}" for text, number in reasons.items()]
     return "\n".join([head, "", *lines, "", "\n\n".join(notes), ""])
+
+
+def _holds(row: dict[str, Any]) -> bool:
+    """Return whether a step was taken, or a file answers as torch does, rounding aside."""
+    return row["outcome"] == "done" and (row["difference"] is None or row["difference"] <= FP16_LIMIT)
 
 
 def _processor() -> str:
