@@ -56,9 +56,9 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 def evaluation_summary(evaluation: Evaluation) -> Group:
     """Return the table of the figures, the effect of the calibration, and the speed."""
     metrics, calibration = evaluation.metrics, evaluation.calibration
+    relabelled = metrics["relabelled"]
+    first = [Text(relabelling_sentence(relabelled), "bold")] if relabelled else []
     lines = []
-    if metrics["relabelled"]:
-        lines.append(f"[bold]{relabelling_sentence(metrics['relabelled'])}[/bold]")
     if metrics["seeds"]:
         lines.append(spread_sentence(metrics["seeds"]))
     if metrics["rejection"]:
@@ -88,7 +88,7 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     lines.append(
         f"{number} photos in {evaluation.seconds:.1f} s, {number / max(evaluation.seconds, 1e-9):.0f} photos/s."
     )
-    return Group(metrics_table(metrics), *map(Text, lines))
+    return Group(metrics_table(metrics), *first, *map(Text, lines))
 
 
 def _origin(calibration: Calibration) -> str:

@@ -278,6 +278,7 @@ def test_photos_that_were_labelled_anew_count_with_their_new_label(evaluated: Ev
         assert "After this model was trained, the label of 1 photo was changed" in words
         assert "1 photo was set aside" in words
         assert "Under the labels before, its accuracy is" in words
+    assert "[bold]" not in done.stdout
 
 
 def checkpoint(path: Path, backbone: str = "test_resnet", always: int | None = None) -> MoveClassifier:
