@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from bball_pl.evaluate.predictions import Answers
+from bball_pl.evaluate.wording import Language, picked
 from bball_pl.files import write_text
 from bball_pl.moves import NO_MOVE
 
@@ -347,16 +348,28 @@ def rejection(answers: Answers) -> dict[str, Any] | None:
     }
 
 
-def rejection_sentence(figures: Mapping[str, Any]) -> str:
+def rejection_sentence(figures: Mapping[str, Any], language: Language = "en") -> str:
     """Return the figures of `rejection` in words."""
-    lost = f'{figures["moves_called_none"]} of {figures["moves"]} photos of a move are answered "none"'
-    if not figures["none"]:
-        return f"{lost}; no photo of this split shows none of the moves, so what it rejects is not measured here."
-    sentence = f'{figures["none_called_none"]} of {figures["none"]} photos without a move are answered "none"'
-    sure = f"{figures['none_sure']} are answered as a move with a confidence of at least {SURE:.0%}"
-    if not figures["moves"]:
-        return f"{sentence}, {sure}."
-    return f"{sentence}, {sure}; {lost} (AUROC {figures['auroc']:.3f})."
+    say = picked(language)
+    moves, moves_lost = figures["moves"], figures["moves_called_none"]
+    none, none_kept, none_sure = (figures[key] for key in ("none", "none_called_none", "none_sure"))
+    lost = say(
+        f'{moves_lost} of {moves} photos of a move are answered "none"',
+        f"{moves} 張有動作的照片裡，{moves_lost} 張被答成「無動作」",
+    )
+    if not none:
+        return lost + say(
+            "; no photo of this split shows none of the moves, so what it rejects is not measured here.",
+            "；這些照片都有動作，所以沒有測到它會不會把別的照片擋下來。",
+        )
+    kept = say(
+        f'{none_kept} of {none} photos without a move are answered "none", '
+        f"{none_sure} are answered as a move with a confidence of at least {SURE:.0%}",
+        f"{none} 張沒有動作的照片裡，{none_kept} 張答成「無動作」，{none_sure} 張以 {SURE:.0%} 以上的信心答成某個動作",
+    )
+    if not moves:
+        return kept + say(".", "。")
+    return say(f"{kept}; {lost} (AUROC {figures['auroc']:.3f}).", f"{kept}；{lost}。")
 
 
 def probability_figures(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, float]:

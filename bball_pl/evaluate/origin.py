@@ -9,6 +9,7 @@ from typing import Any
 
 from bball_pl.court.album import COURTS
 from bball_pl.errors import DatasetError
+from bball_pl.evaluate.wording import Language, picked
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
 
@@ -32,23 +33,46 @@ class Origin:
         """Whether there is no photo of a person among them."""
         return self.trained == self.tested == 1
 
-    @property
-    def lines(self) -> list[str]:
-        """Sentences for the first lines; none for photos that are not known to be rendered."""
+    def lines(self, language: Language = "en") -> list[str]:
+        """Return sentences for the first lines; none for photos that are not known to be rendered."""
+        say = picked(language)
         if self.rendered_only:
             return [
-                "Trained and tested on rendered scenes: this model has seen no real photo of a move, and its figures "
-                "say nothing about real photos."
+                say(
+                    "Trained and tested on rendered scenes: this model has seen no real photo of a move, and its "
+                    "figures say nothing about real photos.",
+                    "訓練和測試用的都是電腦繪製的場景：這個模型沒看過任何真實照片，它的數字不能代表真實照片。",
+                )
             ]
         lines = []
         if self.trained == 1:
-            lines.append("Trained on rendered scenes: no real photo of a move was among the training photos.")
+            lines.append(
+                say(
+                    "Trained on rendered scenes: no real photo of a move was among the training photos.",
+                    "用電腦繪製的場景訓練：訓練照片裡沒有真實照片。",
+                )
+            )
         elif self.trained > 0:
-            lines.append(f"{self.trained:.0%} of the photos of the training dataset are rendered scenes.")
+            lines.append(
+                say(
+                    f"{self.trained:.0%} of the photos of the training dataset are rendered scenes.",
+                    f"訓練用的照片有 {self.trained:.0%} 是電腦繪製的場景。",
+                )
+            )
         if self.tested == 1:
-            lines.append("Tested on rendered scenes: the figures say nothing about real photos.")
+            lines.append(
+                say(
+                    "Tested on rendered scenes: the figures say nothing about real photos.",
+                    "用電腦繪製的場景測試：這些數字不能代表真實照片。",
+                )
+            )
         elif self.tested > 0:
-            lines.append(f"{self.tested:.0%} of the test photos are rendered scenes.")
+            lines.append(
+                say(
+                    f"{self.tested:.0%} of the test photos are rendered scenes.",
+                    f"測試照片有 {self.tested:.0%} 是電腦繪製的場景。",
+                )
+            )
         return lines
 
 

@@ -6,8 +6,8 @@ figures under both labels stand side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bball_pl import project
 from bball_pl.data.validation import read_split_csv
 from bball_pl.evaluate.metrics import Share, table_figures
 from bball_pl.evaluate.predictions import Answers
+from bball_pl.evaluate.wording import Language, counted, picked
 from bball_pl.photos.labels_csv import absolute, moved_photos
 from bball_pl.photos.tree import Photo, canonical_name, split_of
 
@@ -96,12 +97,16 @@ def relabelling(answers: Answers, before: Mapping[str, str], aside: Answers | No
     changed = targets != answers.targets
     if aside is None and not changed.any():
         return None
-    predicted = answers.predicted
+    whole = replace(answers, targets=targets)
     if aside is not None:
-        targets, predicted = np.concatenate([targets, aside.targets]), np.concatenate([predicted, aside.predicted])
-    right = Share(int((targets == predicted).sum()), len(targets))
-    table = np.zeros((1, len(names), len(names)), np.int64)
-    np.add.at(table[0], (targets, predicted), 1)
+        whole = Answers(
+            names,
+            [*answers.paths, *aside.paths],
+            [*answers.groups, *aside.groups],
+            np.concatenate([targets, aside.targets]),
+            np.concatenate([answers.probabilities, aside.probabilities]),
+        )
+    right = Share(int(whole.correct.sum()), len(whole))
     return {
         "changed": int(changed.sum()),
         "agreeing": int((changed & answers.correct).sum()),
@@ -110,24 +115,35 @@ def relabelling(answers: Answers, before: Mapping[str, str], aside: Answers | No
         "n": right.n,
         "accuracy": right.value,
         "accuracy_ci95": right.interval,
-        "macro_f1": float(table_figures(table)["macro_f1"][0]),
+        "macro_f1": float(table_figures(whole.confusion[None])["macro_f1"][0]),
     }
 
 
-def relabelling_sentence(figures: Mapping[str, Any]) -> str:
+def relabelling_sentence(figures: Mapping[str, Any], language: Language = "en") -> str:
     """Return the figures of `relabelling` in words."""
-    parts: Sequence[str] = [
-        f"the label of {_photos(figures['changed'])} was changed, {figures['agreeing']} of them to its own answer",
-        f"{_photos(figures['quarantined'])} {'was' if figures['quarantined'] == 1 else 'were'} set aside, "
-        f"{figures['quarantined_errors']} of them answered otherwise than labelled",
-    ]
-    done = " and ".join(part for part, key in zip(parts, ("changed", "quarantined"), strict=True) if figures[key])
+    say = picked(language)
+    changed, agreeing = figures["changed"], figures["agreeing"]
+    aside, errors = figures["quarantined"], figures["quarantined_errors"]
+    parts = []
+    if changed:
+        parts.append(
+            say(
+                f"the label of {counted(changed, 'photo')} was changed, {agreeing} of them to its own answer",
+                f"改了 {changed} 張照片的標籤（其中 {agreeing} 張改成模型的答案）",
+            )
+        )
+    if aside:
+        parts.append(
+            say(
+                f"{counted(aside, 'photo')} {'was' if aside == 1 else 'were'} set aside, {errors} of them answered "
+                "otherwise than labelled",
+                f"移出 {aside} 張照片（其中 {errors} 張模型的答案與標籤不同）",
+            )
+        )
     low, high = figures["accuracy_ci95"]
-    return (
-        f"After this model was trained, {done}. Under the labels before, its accuracy is {figures['accuracy']:.1%} "
-        f"(95 % interval {low:.1%}–{high:.1%}) of {_photos(figures['n'])}."
+    return say(
+        f"After this model was trained, {' and '.join(parts)}. Under the labels before, its accuracy is "
+        f"{figures['accuracy']:.1%} (95 % interval {low:.1%}–{high:.1%}) of {counted(figures['n'], 'photo')}.",
+        f"模型訓練之後，{'，'.join(parts)}。依修改前的標籤，{figures['n']} 張照片的準確率是 {figures['accuracy']:.1%}"
+        f"（95 % 區間 {low:.1%}–{high:.1%}）。",
     )
-
-
-def _photos(number: int) -> str:
-    return f"{number} photo{'' if number == 1 else 's'}"

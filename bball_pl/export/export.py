@@ -163,7 +163,7 @@ def export_model(
         if export.passed:
             # An app trusts its contract: there is none for files that are not proven.
             write_contract(staging.folder, about, interface, work.files, len(photos))
-        write_readme(staging.folder, about, interface, work.files, origin.lines)
+        write_readme(staging.folder, about, interface, work.files, origin.lines())
         _write_parity(staging.folder, model, settings, export, photos)
         if not export.passed:
             staging.target = target.with_name(target.name + REJECTED)

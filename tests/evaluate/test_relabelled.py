@@ -44,6 +44,7 @@ def test_errors_that_were_set_aside_are_said() -> None:
     # Recalls 1, 1/2 and 1; precisions 1/2, 1 and 1; no photo of either is twice in the table.
     assert figures["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
     assert "changed" not in relabelling_sentence(figures)
+    assert "移出 2 張照片（其中 1 張模型的答案與標籤不同）。" in relabelling_sentence(figures, "zh-Hant")
     assert "2 photos were set aside, 1 of them answered otherwise than labelled." in relabelling_sentence(figures)
 
 

@@ -270,6 +270,6 @@ def test_the_card_says_what_resizing_costs(exported: Exported) -> None:
     ],
 )
 def test_rendered_scenes_are_named(trained: float, tested: float, words: list[str]) -> None:
-    lines = Origin(trained, tested).lines
-    assert len(lines) == len(words)
+    lines = Origin(trained, tested).lines()
+    assert len(lines) == len(words) == len(Origin(trained, tested).lines("zh-Hant"))
     assert all(line.startswith(start) for line, start in zip(lines, words, strict=True))

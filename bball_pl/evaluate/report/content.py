@@ -21,26 +21,22 @@ from bball_pl.evaluate.metrics import (
 from bball_pl.evaluate.origin import origin_of
 from bball_pl.evaluate.predictions import Selection, select
 from bball_pl.evaluate.relabelled import relabelling_sentence
-from bball_pl.evaluate.report import chinese
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
 from bball_pl.evaluate.report.facts import Baseline, Facts, baseline_2018, collect_facts
 from bball_pl.evaluate.report.findings import Findings, Pair, confused_pairs, find
 from bball_pl.evaluate.report.remarks import (
     NONE,
-    Language,
     about_confidence,
     about_learning,
     about_slices,
-    counted,
     decimal_interval,
     decimals,
     percent,
     percents,
-    picked,
     points,
     shown,
-    thousands,
 )
+from bball_pl.evaluate.wording import Language, counted, picked, thousands
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,6 @@ def collect(evaluation: Evaluation, language: Language = "en") -> Content:
         evaluation: the evaluation.
         language: of the coach's page: origin, findings and tiles.
     """
-    say = picked(language)
     answers = evaluation.answers
     selection, groups = select(answers), by_group(answers)
     operating = operating_point(answers, evaluation.calibration)
@@ -143,9 +138,9 @@ def collect(evaluation: Evaluation, language: Language = "en") -> Content:
     origin = origin_of(
         evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
     )
-    first = list(origin.lines if language == "en" else chinese.origin_lines(origin))
+    first = origin.lines(language)
     if relabelled:
-        first.append(say(relabelling_sentence(relabelled), chinese.relabelling_sentence(relabelled)))
+        first.append(relabelling_sentence(relabelled, language))
     return Content(
         evaluation=evaluation,
         title=_title(evaluation),

@@ -18,7 +18,8 @@ from bball_pl import __version__, project
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import Answers
-from bball_pl.evaluate.report.remarks import NONE, counted, percent, percents, shown, thousands
+from bball_pl.evaluate.report.remarks import NONE, percent, percents, shown
+from bball_pl.evaluate.wording import counted, thousands
 from bball_pl.moves import MOVES
 
 #: Confusion matrix of the test of 2018: a row per true move and a column per answer, in the order of `MOVES`.

@@ -13,19 +13,9 @@ from bball_pl.evaluate.calibration import OperatingPoint
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import SURE, Share, Slices, leading_interval, rejection_sentence
 from bball_pl.evaluate.predictions import Answers, Selection
-from bball_pl.evaluate.report import chinese
 from bball_pl.evaluate.report.curves import LearningCurves
-from bball_pl.evaluate.report.remarks import (
-    Language,
-    counted,
-    listed,
-    percent,
-    percents,
-    picked,
-    points,
-    shown,
-    thousands,
-)
+from bball_pl.evaluate.report.remarks import listed, percent, percents, points, shown
+from bball_pl.evaluate.wording import Language, counted, picked, thousands
 from bball_pl.moves import MOVES, NO_MOVE
 
 #: Photos below which an accuracy says next to nothing: with 20 its interval is some 40 points wide.
@@ -227,7 +217,7 @@ def _good(
             )
     rejected = metrics["rejection"]
     if rejected and rejected["none"] >= _ENOUGH and rejected["none_called_none"] >= 0.8 * rejected["none"]:
-        found.append(say(rejection_sentence(rejected), chinese.rejection_sentence(rejected)))
+        found.append(rejection_sentence(rejected, language))
     if believable(metrics):
         low, high = (f"{100 * end:.1f}" for end in metrics["ece_bootstrap95"])
         below = metrics["below_sure"]
@@ -317,7 +307,7 @@ def _wrong(
         )
     rejected = metrics["rejection"]
     if rejected and (not rejected["none"] or rejected["none_called_none"] < 0.8 * rejected["none"]):
-        found.append(say(rejection_sentence(rejected), chinese.rejection_sentence(rejected)))
+        found.append(rejection_sentence(rejected, language))
     if rejected is None and set(names) & {move.name for move in MOVES}:
         found.append(
             say(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from bball_pl import project
 from bball_pl.evaluate.calibration import OperatingPoint
@@ -11,20 +11,13 @@ from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import FEWEST_PHOTOS, Slices
 from bball_pl.evaluate.predictions import DOUBT, Selection
 from bball_pl.evaluate.report.curves import LearningCurves
+from bball_pl.evaluate.wording import Language, counted, thousands
 from bball_pl.moves import display_name
-
-#: Languages of the coach's page; the details behind it are in English.
-Language = Literal["en", "zh-Hant"]
 
 #: No line break between a figure and its unit.
 _SPACE = "\N{NO-BREAK SPACE}"
 #: Text of a figure that does not exist.
 NONE = "–"
-
-
-def picked(language: Language) -> Callable[[str, str], str]:
-    """Return the function that picks a language from a text in English and in Chinese."""
-    return lambda english, chinese: english if language == "en" else chinese
 
 
 def percent(share: float | None) -> str:
@@ -60,16 +53,6 @@ def decimals(value: float | None) -> str:
 def decimal_interval(interval: Sequence[float] | None) -> str:
     """Return an interval as `0.911–0.964`, or a dash for None."""
     return NONE if interval is None else "–".join(f"{value:.3f}" for value in interval)
-
-
-def thousands(number: int) -> str:
-    """Return a number as `10,000`."""
-    return f"{number:,}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 photo`, `300 photos`."""
-    return f"{thousands(number)} {noun}{'s' * (number != 1)}"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ from bball_pl.evaluate.report.figures import (
     risk_chart,
 )
 from bball_pl.evaluate.report.remarks import COACH, DEFINITIONS, NONE, about_left_out, percent, percents
+from bball_pl.evaluate.wording import counted, thousands
 from bball_pl.html_page import finished, page_environment, style_and_script
 from bball_pl.photos.decode import decode
 
@@ -224,9 +225,9 @@ def _shared(content: Content) -> dict[str, Any]:
 @cache
 def _environment() -> jinja2.Environment:
     environment = page_environment(_FOLDER)
-    for name in ("percent", "percents", "points", "decimals", "decimal_interval", "thousands", "signed", "counted"):
+    for name in ("percent", "percents", "points", "decimals", "decimal_interval", "signed"):
         environment.filters[name] = getattr(remarks, name)
-    environment.filters |= {"with_interval": _with_interval, "code": _code}
+    environment.filters |= {"with_interval": _with_interval, "code": _code, "thousands": thousands, "counted": counted}
     return environment
 
 
@@ -289,4 +290,4 @@ def _about_heat(cards: list[Card], heat_maps: Mapping[int, np.ndarray] | None) -
     without = sum(not card.thumb.heat for card in shown)
     if heat_maps is None or without == len(shown):
         return "Without heat maps: Grad-CAM was not computed for this report."
-    return f"{remarks.counted(without, 'photo')} of these have no Grad-CAM." if without else ""
+    return f"{counted(without, 'photo')} of these have no Grad-CAM." if without else ""

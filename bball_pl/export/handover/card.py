@@ -46,7 +46,7 @@ def write_card(
     lines = [
         "# Model card: BasketballMoves",
         "",
-        *(line for sentence in origin.lines for line in (f"**{sentence}**", "")),
+        *(line for sentence in origin.lines() for line in (f"**{sentence}**", "")),
         f"{about.description} Made with bball_pl {about.user_defined()['bball_pl.version']}.",
         "",
         "| | |",

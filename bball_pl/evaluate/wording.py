@@ -1,0 +1,24 @@
+"""Words that the modules of an evaluation share: the language of a sentence, and numbers with their nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+#: Languages of what a coach reads.
+Language = Literal["en", "zh-Hant"]
+
+
+def picked(language: Language) -> Callable[[str, str], str]:
+    """Return the function that picks a language from a text in English and in Chinese."""
+    return lambda english, chinese: english if language == "en" else chinese
+
+
+def thousands(number: int) -> str:
+    """Return a number as `10,000`."""
+    return f"{number:,}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 photo`, `300 photos`."""
+    return f"{thousands(number)} {noun}{'s' * (number != 1)}"
