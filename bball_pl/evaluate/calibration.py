@@ -14,9 +14,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from bball_pl.errors import ConfigError, RunError
-from bball_pl.evaluate.metrics import CALIBRATION_BINS, Share
+from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.files import write_text
+from bball_pl.model.calibration_error import CALIBRATION_BINS
 
 #: Default accuracy that the answers above the threshold should have.
 TARGET_ACCURACY = 0.95

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.wording import Language, picked
 from bball_pl.files import write_text
+from bball_pl.model.calibration_error import CALIBRATION_BINS, calibration_error
 from bball_pl.moves import NO_MOVE
 
 #: Bootstrap resamples: another seed moves the ends of a 95 % interval by 0.06 standard errors (root mean square), about
@@ -215,10 +216,6 @@ def _pooled(shares: Sequence[Share]) -> tuple[Share, int] | None:
     return Share(sum(share.right for share in shares), sum(share.n for share in shares)), len(shares)
 
 
-#: Bins of the expected calibration error, as in arXiv:1706.04599.
-CALIBRATION_BINS = 15
-
-
 def leading_interval(metrics: Mapping[str, Any]) -> tuple[list[float], int]:
     """Return the 95 % interval of the accuracy that stands beside it, and the number of groups it is drawn by.
 
@@ -380,17 +377,11 @@ def probability_figures(probabilities: np.ndarray, targets: np.ndarray) -> dict[
         targets: int64 `[N]`.
     """
     import torch
-    from torchmetrics.functional.classification import multiclass_calibration_error
 
-    classes = probabilities.shape[1]
     # Brier's definition over all classes: 1950, Monthly Weather Review 78.
-    brier = ((probabilities.astype(np.float64) - np.eye(classes)[targets]) ** 2).sum(1).mean()
-    # torchmetrics puts confidences of exactly 1 into a bin above the last one, apart from their neighbours.
-    below_1 = probabilities.astype(np.float32).clip(max=np.nextafter(np.float32(1), np.float32(0)))
-    ece = multiclass_calibration_error(
-        torch.from_numpy(below_1), torch.from_numpy(targets), classes, CALIBRATION_BINS, "l1", validate_args=False
-    )
-    return {"nll": float(losses(probabilities, targets).mean()), "brier": float(brier), "ece": float(ece)}
+    brier = ((probabilities.astype(np.float64) - np.eye(probabilities.shape[1])[targets]) ** 2).sum(1).mean()
+    ece = calibration_error(torch.from_numpy(probabilities), torch.from_numpy(targets))
+    return {"nll": float(losses(probabilities, targets).mean()), "brier": float(brier), "ece": ece}
 
 
 def losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:

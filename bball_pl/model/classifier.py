@@ -17,12 +17,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
-from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score, multiclass_recall
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_recall
 
 from bball_pl import __version__
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
+from bball_pl.model.calibration_error import calibration_error
 from bball_pl.model.linear_probe import ClassWeights
 from bball_pl.model.network import ChannelsLast, MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
@@ -41,8 +42,6 @@ from bball_pl.photos.preprocess import Fit, PreprocessSpec
 
 #: Weight of the auxiliary head's loss: the value of torchvision's reference training of Inception v3.
 _AUXILIARY_WEIGHT = 0.4
-#: Bins of the expected calibration error, as in arXiv:1706.04599.
-_CALIBRATION_BINS = 15
 
 
 class MoveClassifier(L.LightningModule):
@@ -404,8 +403,7 @@ class MoveClassifier(L.LightningModule):
         self.log_dict(figures, prog_bar=split == "val", sync_dist=True)
         if split != "val":
             return
-        classes = len(self.class_names)
-        recalls = multiclass_recall(predicted, outcomes.targets, classes, average="none")
-        ece = multiclass_calibration_error(outcomes.probabilities, outcomes.targets, classes, _CALIBRATION_BINS, "l1")
+        recalls = multiclass_recall(predicted, outcomes.targets, len(self.class_names), average="none")
         details = {f"val_recall/{name}": float(recall) for name, recall in zip(self.class_names, recalls, strict=True)}
-        self.log_dict(details | {"val/ece": float(ece)}, sync_dist=True)
+        details["val/ece"] = calibration_error(outcomes.probabilities, outcomes.targets)
+        self.log_dict(details, sync_dist=True)

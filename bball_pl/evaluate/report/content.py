@@ -9,7 +9,6 @@ from typing import Any
 from bball_pl.evaluate.calibration import Bin, OperatingPoint, operating_point, reliability
 from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import (
-    CALIBRATION_BINS,
     FEW_GROUPS,
     FEWEST_GROUPS,
     Share,
@@ -37,6 +36,7 @@ from bball_pl.evaluate.report.remarks import (
     shown,
 )
 from bball_pl.evaluate.wording import Language, counted, picked, thousands
+from bball_pl.model.calibration_error import CALIBRATION_BINS
 
 
 @dataclass(frozen=True)

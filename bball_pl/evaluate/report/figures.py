@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -205,23 +205,30 @@ def average_precisions(answers: Answers) -> dict[int, float]:
 
 def class_colour(label: int) -> str:
     """Return the name of a class's colour in the page's keys."""
-    return _VARIABLES[_CLASS_COLOURS[label] if label < len(_CLASS_COLOURS) else INK].removeprefix("--")
+    return _VARIABLES[_class_colour(label)].removeprefix("--")
 
 
-def precision_chart(answers: Answers) -> Markup:
-    """Draw precision over recall of each class that `average_precisions` has."""
+def _class_colour(label: int) -> str:
+    return _CLASS_COLOURS[label] if label < len(_CLASS_COLOURS) else INK
+
+
+def precision_chart(answers: Answers, averages: Mapping[int, float]) -> Markup:
+    """Draw precision over recall of each class.
+
+    Args:
+        answers: of the split.
+        averages: from `average_precisions`; its classes are drawn.
+    """
     from sklearn.metrics import precision_recall_curve
 
     with style():
         figure = new_figure(360)
         figure.subplots_adjust(left=_LEFT_NAMED, right=_RIGHT, top=0.95, bottom=0.14)
         axes = figure.add_subplot()
-        averages = average_precisions(answers)
         for label in averages:
             precision, recall, _ = precision_recall_curve(answers.targets == label, answers.probabilities[:, label])
             points = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))
-            colour = _CLASS_COLOURS[label] if label < len(_CLASS_COLOURS) else INK
-            axes.plot(recall[points], precision[points], color=colour)
+            axes.plot(recall[points], precision[points], color=_class_colour(label))
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("recall: share of the class that is found")

@@ -175,6 +175,7 @@ def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) ->
     chosen = content.selection
     answers, root = content.evaluation.answers, content.evaluation.root
     photos = {row: read_photo(root / answers.paths[row]) for row in gallery_rows(answers)}
+    averages = average_precisions(answers)
     errors, right = (_cards(content, rows, photos, heat_maps) for rows in (chosen.errors, chosen.right))
     page = (
         _environment()
@@ -182,15 +183,12 @@ def render_page(content: Content, heat_maps: Mapping[int, np.ndarray] | None) ->
         .render(
             **_shared(content),
             **style_and_script(_FOLDER, "report"),
-            charts=_charts(content),
+            charts=_charts(content, averages),
             errors=errors,
             linked={(card.true, card.predicted) for card in errors},
             right=right,
             doubtful=len(chosen.doubtful),
-            averages=[
-                (content.names[label], class_colour(label), value)
-                for label, value in average_precisions(answers).items()
-            ],
+            averages=[(content.names[label], class_colour(label), value) for label, value in averages.items()],
             heat=_about_heat([*errors, *right], heat_maps),
         )
     )
@@ -250,10 +248,10 @@ def _code(command: str) -> Markup:
     return Markup(f"{fence}sh\n{command}\n{fence}")
 
 
-def _charts(content: Content) -> dict[str, Markup]:
+def _charts(content: Content, averages: Mapping[int, float]) -> dict[str, Markup]:
     answers, curves = content.evaluation.answers, content.curves
     charts = {
-        "precision": precision_chart(answers),
+        "precision": precision_chart(answers, averages),
         "reliability": reliability_chart(content.before, content.after, len(content.names)),
         "risk": risk_chart(risk_coverage(answers.confidence, answers.correct), len(answers), content.operating),
     }
