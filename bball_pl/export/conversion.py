@@ -106,20 +106,22 @@ def mend_coremltools() -> None:
         first, *others = node.inputs
         values = [getattr(context[other], "val", None) if isinstance(other, str) else other for other in others]
         wanted, corners, scales = values
-        result = context[first]
-        # Bicubic resizing of a known size is a product with one matrix for rows and one for columns.
-        for place, side in enumerate(int(side) for side in result.shape[2:]):
-            matrix = torch.ops.aten.upsample_bicubic2d.vec(
+        x = context[first]
+
+        def along(axis: int) -> Any:
+            """Return the matrix `[side before, side after]` that resizes along the height (0) or the width (1)."""
+            side = int(x.shape[2 + axis])
+            resized = torch.ops.aten.upsample_bicubic2d.vec(
                 torch.eye(side).reshape(1, side, side, 1),
-                None if wanted is None else [int(wanted[place]), 1],
+                None if wanted is None else [int(wanted[axis]), 1],
                 bool(corners),
-                None if scales is None else [float(scales[place]), 1.0],
-            ).reshape(side, -1)
-            if place == 0:
-                result = Builder.matmul(x=matrix.T.contiguous().numpy(), y=result)
-            else:
-                result = Builder.matmul(x=result, y=matrix.numpy(), name=node.name)
-        context.add(result, node.name)
+                None if scales is None else [float(scales[axis]), 1.0],
+            )
+            return resized.reshape(side, -1)
+
+        # Bicubic resizing of a known size is a product with one matrix for rows and one for columns.
+        rows = Builder.matmul(x=along(0).T.contiguous().numpy(), y=x)
+        context.add(Builder.matmul(x=rows, y=along(1).numpy(), name=node.name), node.name)
 
     def alias(context: Any, node: Any) -> None:
         context.add(Builder.identity(x=context[node.inputs[0]], name=node.name), node.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bball_pl.evaluate.metrics import leading_interval
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
 from bball_pl.files import folder_name_problem, write_text
 from bball_pl.moves import chinese_name
+from bball_pl.photos.tree import canonical_name
 from bball_pl.verify.parity import FileParity
 
 CONTRACT = "ModelContract.json"
@@ -80,7 +80,7 @@ def check_class_names(class_names: Sequence[str]) -> None:
     for name in class_names:
         if problem := folder_name_problem(name):
             raise ConfigError(f"the class {name!r} cannot name a folder: {problem}. Rename its folder and fit again.")
-        form = unicodedata.normalize("NFC", name)
+        form = canonical_name(name)
         if form in known:
             raise ConfigError(
                 f"the classes {known[form]!a} and {name!a} are one name for the app, whatever their form of Unicode. "

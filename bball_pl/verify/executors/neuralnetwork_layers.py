@@ -127,7 +127,7 @@ def _upsample(p: Parameters) -> Layer:
 def _batchnorm(p: Parameters) -> Layer:
     shape = (int(p.get("channels")), 1, 1)
     epsilon = p.nonzero("epsilon", 1e-5)
-    gamma, beta = (p.weights(name, shape, exact=True).double() for name in ("gamma", "beta"))
+    scale, shift = (p.weights(name, shape, exact=True).double() for name in ("gamma", "beta"))
     of_the_photo = bool(p.get("computeMeanVar") and p.get("instanceNormalization"))
     p.need(
         of_the_photo or not p.get("computeMeanVar"),
@@ -135,25 +135,18 @@ def _batchnorm(p: Parameters) -> Layer:
     )
     if of_the_photo:
         p.skip("mean", "variance")
-        factor, offset = gamma.float(), beta.float()
-
-        def normalise(x: Tensor) -> Tensor:
-            _need_rank(p, x, 3)
-            p.need(x.shape[-3] == shape[0], f"{x.shape[-3]} channels; expected {shape[0]}")
-            return _normalised(x, (-2, -1), epsilon) * factor + offset
-
-        return single(normalise)
-    mean, variance = (p.weights(name, shape, exact=True).double() for name in ("mean", "variance"))
-    scale = gamma / (variance + epsilon).sqrt()
-    shift = (beta - mean * scale).float()
-    scale = scale.float()
-    if p.rounded:
+    else:
+        mean, variance = (p.weights(name, shape, exact=True).double() for name in ("mean", "variance"))
+        scale = scale / (variance + epsilon).sqrt()
+        shift = shift - mean * scale
+    scale, shift = scale.float(), shift.float()
+    if p.rounded and not of_the_photo:
         scale, shift = scale.half().float(), shift.half().float()
 
     def run(x: Tensor) -> Tensor:
         _need_rank(p, x, 3)
         p.need(x.shape[-3] == shape[0], f"{x.shape[-3]} channels; expected {shape[0]}")
-        return x * scale + shift
+        return (_normalised(x, (-2, -1), epsilon) if of_the_photo else x) * scale + shift
 
     return single(run)
 
