@@ -45,7 +45,8 @@ _PHONE_COLUMNS = ("phone_class", "phone_time")
 _LARGEST_PHOTO = 50_000_000
 _LARGEST_TABLE = 50_000_000
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+#: What Python raises for a damaged zip file, or one of a kind that it cannot read.
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 #: Hidden folder of a merge that is under way, in the folder that is merged into, and its list of moves.
 _STAGING = ".corrections"
 _MOVES = "moves.json"
@@ -91,7 +92,7 @@ def is_corrections(archive: zipfile.ZipFile) -> bool:
         with archive.open(PHOTOS_CSV) as table:
             head = table.readline(10_000).decode("utf-8-sig", "replace").strip().split(",")
             return set(_NEEDED) <= set(head)
-    except (KeyError, *_ZIP_DAMAGE):
+    except (KeyError, *ZIP_DAMAGE):
         return False
 
 
@@ -146,7 +147,7 @@ def _require_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as opened:
             if is_corrections(opened):
                 return
-    except _ZIP_DAMAGE:
+    except ZIP_DAMAGE:
         raise CollectError(f"{path} is no ZIP file that can be read. Send it from the phone again.") from None
     raise CollectError(
         f"{path} has no {PHOTOS_CSV} of the app. Name a ZIP file that the app has exported; other photos are taken by "
@@ -284,7 +285,7 @@ def _read(path: Path, author: str, licence: str) -> Iterator[tuple[str, Correcti
                 table = member.read(_LARGEST_TABLE).decode("utf-8-sig")
             for row in csv.DictReader(io.StringIO(table, newline=""), restkey="", restval=""):
                 yield cell(row["path"]), _correction(opened, row, author, licence)
-    except (csv.Error, *_ZIP_DAMAGE):
+    except (csv.Error, *ZIP_DAMAGE):
         raise CollectError(f"{path}: its {PHOTOS_CSV} is damaged. Send the file from the phone again.") from None
 
 
@@ -299,7 +300,7 @@ def _correction(opened: zipfile.ZipFile, row: Row, author: str, licence: str) ->
     try:
         with opened.open(row["path"]) as member:
             content = member.read(_LARGEST_PHOTO + 1)
-    except (KeyError, *_ZIP_DAMAGE):
+    except (KeyError, *ZIP_DAMAGE):
         return "missing or damaged in its ZIP file"
     if len(content) > _LARGEST_PHOTO:
         return f"larger than {_LARGEST_PHOTO / 1e6:.0f} MB"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from bball_pl.collect.app import is_corrections
+from bball_pl.collect.app import ZIP_DAMAGE, is_corrections
 from bball_pl.collect.sanitise import sniff
 from bball_pl.collect.source import Candidate, CollectError, LeftOut, SkippedError
 from bball_pl.collect.zip_names import check_encoding, member_names
@@ -129,7 +128,6 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 # Files that phones and systems put beside photos; not worth a line in left_out.csv.
 _SIDECARS = frozenset({".json", ".aae", ".xmp", ".thm", ".csv", ".txt", ".md", ".html", ".ini", ".db", ".plist"})
 _SIDECAR_NAMES = frozenset({"readme", "licence", "license"})
-_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 
 
 class Local:
@@ -216,7 +214,7 @@ class Local:
                         continue
                     key = f"{file}|{info.filename}|{info.CRC}"
                     yield from self._member(opened, info, key, inside.joinpath(*parts))
-        except _ZIP_DAMAGE as error:
+        except ZIP_DAMAGE as error:
             reason = f"damaged zip file ({type(error).__name__})"
             yield LeftOut(str(file), file.stem, inside.as_posix(), reason, is_source=True)
 
@@ -233,7 +231,7 @@ class Local:
                 # size in the directory may be wrong: the number of bytes read decides.
                 is_photo = sniff(start) is not None
                 content = start + member.read(self._max_bytes + 1 - len(start)) if is_photo else start
-        except _ZIP_DAMAGE:
+        except ZIP_DAMAGE:
             yield LeftOut(key, name.stem, name.as_posix(), "damaged in its zip file")
             return
         yield from self._inspect(key, name, start, functools.partial(_limited, content, self._max_bytes))

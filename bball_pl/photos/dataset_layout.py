@@ -28,6 +28,7 @@ from bball_pl.photos.tree import (
     split_folders,
     split_of,
     unnamed_games,
+    visible_folders,
     walk,
 )
 from bball_pl.project import next_step
@@ -52,7 +53,7 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
     train = split_folders(root).get("train")
     if train is None:
         found = class_folders(root)
-        with_photos = sorted({canonical_name(folder.name) for folder in _folders(root) if _has_image(folder)})
+        with_photos = sorted({canonical_name(folder.name) for folder in visible_folders(root) if _has_image(folder)})
         if len(with_photos) > 1:
             raise DatasetError(
                 f"{root} has no folder 'train'; its folders {_listing(with_photos)} look like classes. Divide them "
@@ -213,10 +214,6 @@ def _table_advice(root: Path, folder: Path) -> str:
 def _class_folder_of(photo: Photo) -> str:
     parts = photo.relative.split("/")
     return canonical_name(parts[1]) if len(parts) > 2 else ""
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not is_litter(entry.name)]
 
 
 def _has_image(folder: Path) -> bool:

@@ -47,11 +47,13 @@ LITTER = frozenset(
 #: Folders, in lower case, that hold photos of all classes: beside a table of labels, no folder names a class.
 _CONTAINERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "pics", "all"})
 
-#: Columns, in lower case without separators, by which a table of labels is known.
-_LABEL_COLUMNS = frozenset(
-    {"label", "labels", "labelname", "labelid", "class", "classes", "classname", "classid"}
-    | {"category", "categoryname", "categoryid", "target", "species", "breed", "move", "action"}
+#: Columns, in lower case without separators, by which a table of labels is known: those of the names of classes, the
+#: likeliest first, and of their numbers.
+LABEL_NAMES = (
+    *("classname", "labelname", "categoryname", "class", "label", "category", "labels", "classes", "target", "species"),
+    *("breed", "move", "action"),
 )
+LABEL_NUMBERS = ("classid", "labelid", "categoryid")
 
 # Files that people leave in photo folders; a remark about each run's README would be noise.
 _QUIET_NAMES = frozenset({"readme", "licence", "license"})
@@ -393,8 +395,7 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 def _beside(root: Path, apart: Collection[Path]) -> list[str]:
     """Return the names of the folders beside the splits of a dataset that have photos, each with a slash."""
-    folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not is_litter(entry.name)]
-    folders = [folder for folder in folders if not split_of(folder.name) and folder not in apart]
+    folders = [folder for folder in visible_folders(root) if not split_of(folder.name) and folder not in apart]
     # A folder that cannot be listed is another one's business.
     return [f"{folder.name}/" for folder in folders if any(map(is_image, walk(folder, apart, links=[])))]
 
@@ -436,7 +437,7 @@ def _names_labels(file: Path) -> bool:
             columns = {re.sub("[^a-z]", "", name.lower()) for name in re.split("[,;\t]", lines.readline())}
     except OSError:
         return False
-    return len(columns) > 1 and not _LABEL_COLUMNS.isdisjoint(columns)
+    return len(columns) > 1 and not columns.isdisjoint({*LABEL_NAMES, *LABEL_NUMBERS})
 
 
 def is_image(path: Path) -> bool:
@@ -496,13 +497,25 @@ def walk(
             yield path
 
 
-def class_folders(folder: Path) -> list[str]:
-    """Return the canonical names of the folders in a folder, sorted; without `unsorted` and litter."""
+def visible_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted by name, without litter.
+
+    Raises:
+        DatasetError: If it cannot be listed.
+    """
     try:
-        entries = [entry.name for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name)]
+        return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not is_litter(entry.name)]
     except OSError as error:
         raise DatasetError(f"{folder} cannot be listed ({error.strerror}). Allow it, or move it away.") from error
-    return sorted({canonical_name(name) for name in entries} - {UNSORTED, ""})
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the canonical names of the folders in a folder, sorted; without `unsorted` and litter.
+
+    Raises:
+        DatasetError: If it cannot be listed.
+    """
+    return sorted({canonical_name(entry.name) for entry in visible_folders(folder)} - {UNSORTED, ""})
 
 
 def _above_unsorted(parts: Sequence[str]) -> Sequence[str]:

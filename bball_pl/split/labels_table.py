@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bball_pl.errors import DatasetError
 from bball_pl.moves import sort_class_names
-from bball_pl.photos.tree import IMAGE_SUFFIXES, Photo, PhotoTree, canonical_name
+from bball_pl.photos.tree import IMAGE_SUFFIXES, LABEL_NAMES, LABEL_NUMBERS, Photo, PhotoTree, canonical_name
 
 #: Names of the column of files and of that of classes, in lower case without separators, the likeliest first. A number
 #: of a class may stand beside its name.
@@ -31,10 +31,7 @@ _FILES = (
     ),
     *("imageid", "photoid", "fileid", "id", "name"),
 )
-_CLASSES = (
-    *("classname", "labelname", "categoryname", "class", "label", "category", "labels", "classes", "target", "species"),
-    *("breed", "move", "action", "type", "tag", "classid", "labelid", "categoryid"),
-)
+_CLASSES = (*LABEL_NAMES, "type", "tag", *LABEL_NUMBERS)
 _GROUPS = ("group", "album", "game", "clip", "groupid")
 _DELIMITERS = ",;\t"
 

@@ -30,7 +30,7 @@ from bball_pl.model.fit.checkpoints import (
     checkpoint_folder,
 )
 from bball_pl.model.fit.epoch_pictures import Pictures
-from bball_pl.model.fit.fit_help import RUN_OPTIONS, load_settings, refuse_repeated_keys
+from bball_pl.model.fit.fit_help import RUN_OPTIONS, SEED, load_settings, refuse_repeated_keys
 from bball_pl.model.fit.trainer import (
     EpochLines,
     FitProgressBar,
@@ -132,7 +132,7 @@ class FitCLI(LightningCLI):
         """Add what belongs to the run as a whole."""
         options: tuple[tuple[str, Any, Any], ...] = (
             ("name", str, "moves"),
-            ("seed_everything", int, 7),
+            ("seed_everything", int, SEED),
             ("ckpt_path", str | None, None),
         )
         for name, kind, default in options:

@@ -22,6 +22,9 @@ from bball_pl.cli import home_path
 from bball_pl.errors import ConfigError
 from bball_pl.project import CONFIGS, PACKAGE, config_file, resumed_run
 
+#: Random seed without another one.
+SEED = 7
+
 #: Options of the run as a whole.
 RUN_OPTIONS = {
     "name": "experiment; the run is lightning_logs/NAME/version_N",

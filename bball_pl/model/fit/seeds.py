@@ -15,6 +15,7 @@ import numpy as np
 from bball_pl import project
 from bball_pl.errors import ConfigError
 from bball_pl.files import write_text
+from bball_pl.model.fit.fit_help import SEED
 from bball_pl.processes import run_child
 from bball_pl.terminal import say
 
@@ -32,15 +33,7 @@ def take_seeds(words: Sequence[str]) -> tuple[int | None, list[str]]:
     Raises:
         ConfigError: if the number is not 2 or more, or `--resume` is given as well.
     """
-    number: str | None = None
-    rest: list[str] = []
-    pending = iter(words)
-    for word in pending:
-        option, equals, value = word.partition("=")
-        if option == _OPTION:
-            number = value if equals else next(pending, "")
-        else:
-            rest.append(word)
+    number, rest = _taken(words, _OPTION)
     if number is None:
         return None, rest
     if not number.isdecimal() or int(number) < 2:
@@ -133,14 +126,23 @@ def _names(run: Path) -> list[str]:
 
 
 def _first_seed(words: Sequence[str]) -> int:
-    pending = iter(words)
-    found = ""
-    for word in pending:
-        option, equals, value = word.partition("=")
-        if option == _SEED:
-            found = value if equals else next(pending, "")
-    if not found:
-        return 7
+    found, _ = _taken(words, _SEED)
+    if found is None:
+        return SEED
     if not found.isdecimal():
         raise ConfigError(f"--seed_everything {found}: expected a whole number, 0 or more, with --seeds")
     return int(found)
+
+
+def _taken(words: Sequence[str], wanted: str) -> tuple[str | None, list[str]]:
+    """Return the last value of an option in a command line, None without it, and the words without the option."""
+    found: str | None = None
+    rest: list[str] = []
+    pending = iter(words)
+    for word in pending:
+        option, equals, value = word.partition("=")
+        if option == wanted:
+            found = value if equals else next(pending, "")
+        else:
+            rest.append(word)
+    return found, rest
