@@ -33,9 +33,20 @@ def end_with(parent: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Do so if the parent has asked for it by `as_parent`."""
-    if os.environ.get(PARENT) == str(os.getppid()):
+    """Do so if the parent has asked for it by `as_parent`; at once if it is gone by now."""
+    parent = os.environ.get(PARENT, "")
+    if not parent.isdecimal() or not hasattr(os, "getppid"):
+        return
+    if parent == str(os.getppid()):
         end_with(os.getppid())
+        return
+    try:
+        # A process further up, as long as it exists.
+        os.kill(int(parent), 0)
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGKILL)
+    except OSError:
+        pass
 
 
 def as_parent() -> None:

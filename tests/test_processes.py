@@ -114,6 +114,15 @@ def test_a_child_command_saves_and_ends_first(signum: signal.Signals, tmp_path: 
         assert (tmp_path / "saved").read_text() == saved[signum]
 
 
+def test_a_child_whose_parent_was_killed_before_it_could_look_ends_at_once(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    words = [sys.executable, "-c", _CHILD, str(tmp_path)]
+    ended = subprocess.run(words, env=environment() | {"BBALL_PARENT": str(gone.pid)}, timeout=300, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not (tmp_path / "begun").exists()
+
+
 def test_loaders_and_other_devices_end_with_a_killed_run(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
     root = make_dataset({"train": 8, "val": 2}, size=(24, 20))
     options = [*tiny(root, tmp_path / "out", epochs=5000), "--model.patience=0", "--pictures=false"]
