@@ -33,6 +33,7 @@ from bball_pl.studio.review import review_routes
 from bball_pl.studio.runs import runs_routes
 from bball_pl.studio.sort import sort_routes
 from bball_pl.studio.state import TOKEN_VARIABLE, Context, CurrentContext, Settings
+from bball_pl.studio.steps import steps_routes
 from bball_pl.studio.try_ import try_routes
 
 router = APIRouter()
@@ -68,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     context = Context(settings)
     app = FastAPI(title="bball_pl studio", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.context = context
-    for routes in (sort_routes, games_routes, review_routes, try_routes, runs_routes):
+    for routes in (steps_routes, sort_routes, games_routes, review_routes, try_routes, runs_routes):
         app.include_router(routes.router)
     app.include_router(router)
     _add_error_handlers(app, context)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CLASSES = ("shoot", "dribble", "layup")
-VIEWS = ("sort", "games", "review", "try", "runs")
+VIEWS = ("steps", "sort", "games", "review", "try", "runs")
 
 _SHOWN = "[...document.querySelectorAll('main button, main select, main input')].filter((own) => own.checkVisibility())"
 _NAMELESS = f"""() => {_SHOWN}

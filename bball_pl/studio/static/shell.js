@@ -4,7 +4,7 @@ import { el, meter, svg } from "./dom.js";
 import { makeApi, session } from "./net.js";
 import { firstLanguage, remember, shellStrings, speaker } from "./words.js";
 
-const VIEWS = ["sort", "games", "review", "try", "runs"];
+const VIEWS = ["steps", "sort", "games", "review", "try", "runs"];
 
 const bar = document.getElementById("bar");
 const main = document.getElementById("main");
@@ -84,6 +84,8 @@ function appFor(strings) {
       return say("percent", { n: share < 1 && text.startsWith("100") ? ">99" : text.replace(/\.0$/, "") });
     },
     checkpoint: about.checkpoint,
+    /** Load the style sheet of a view whose parts are shown in another one. */
+    style: link,
     go: (hash) => { location.hash = hash; },
   };
 }

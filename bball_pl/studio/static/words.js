@@ -5,7 +5,7 @@ export const LANGUAGES = ["en", "zh-Hant"];
 export const shellStrings = {
   en: {
     title: "Studio", skip: "Skip to the content", views: "Views",
-    sort: "Sort", games: "Games", review: "Review", try: "Try", runs: "Runs",
+    steps: "Steps", sort: "Sort", games: "Games", review: "Review", try: "Try", runs: "Runs",
     language_other: "繁體中文", language_label: "以繁體中文顯示",
     loading: "Loading …", model: "Model: {name}", no_model: "no model yet",
     view_failed: "This view could not be loaded.", again: "Try again",
@@ -18,7 +18,7 @@ export const shellStrings = {
   },
   "zh-Hant": {
     title: "工作室", skip: "跳到內容", views: "頁面",
-    sort: "分類", games: "比賽", review: "檢查", try: "試用", runs: "訓練紀錄",
+    steps: "步驟", sort: "分類", games: "比賽", review: "檢查", try: "試用", runs: "訓練紀錄",
     language_other: "English", language_label: "Show in English",
     loading: "載入中 …", model: "模型：{name}", no_model: "還沒有模型",
     view_failed: "無法載入這個頁面。", again: "再試一次",

@@ -105,7 +105,7 @@ function links(app, run, address, others) {
 }
 
 /** Accuracy and loss: validation, training without augmentation, the gap between, and the kept epoch. */
-function charts(app, found, training) {
+export function charts(app, found, training) {
   const { el, t } = app;
   if (!found) return el("p", { class: "soft" }, t(training ? "no_curves_yet" : "no_curves"));
   const stands = found.kept_epoch ? [{ epoch: found.kept_epoch, label: t("kept") }] : [];
