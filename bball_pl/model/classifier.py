@@ -131,7 +131,8 @@ class MoveClassifier(L.LightningModule):
                 f"the linear probe needs a linear head, and {backbone} ends in {type(self.network.head).__name__}; "
                 "pass --model.probe false, or another --model.backbone"
             )
-        load_weights(self.network, backbone, weights, class_names)
+        #: Whether the head came with the weights, before any photo.
+        self.has_known_head = load_weights(self.network, backbone, weights, class_names)
         freeze_lowest(self.network.net, frozen)
         self.outcomes: dict[str, Outcomes] = {}
         self._collectors: dict[str, OutcomeCollector] = {}

@@ -22,6 +22,9 @@ ClassWeights = Literal["balanced", "none"]
 
 #: Inverse regularisation strengths to choose from, strong penalty to weak, two per decade.
 STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(-5, 1.01, 0.5))
+#: Deviation of a known head's answers as inputs beside features of deviation 1: at this size the penalty on them is
+#: next to nothing. 3, 10, 30 and 100 were looked at (docs/training.md).
+_KNOWN_DEVIATION = 30.0
 #: Lower bound of a feature's deviation as a share of the median one. Up to a tenth no accuracy changed by more than
 #: chance, while the largest weight of an inception_v3 fell from 1,000 to 43.
 _LEAST_DEVIATION = 0.03
@@ -82,6 +85,7 @@ def fit_regressions(
     classes: int,
     class_weights: ClassWeights = "none",
     strengths: Sequence[float] = STRENGTHS,
+    known: Regression | None = None,
 ) -> list[Regression]:
     """Fit one regression per strength to standardised features, expressed in terms of the raw features.
 
@@ -91,9 +95,13 @@ def fit_regressions(
         classes: number of classes.
         class_weights: `balanced` weights each photo by the inverse frequency of its class.
         strengths: values of scikit-learn's C, ascending.
+        known: a head for these classes that came with the weights. Its answers are inputs beside the features, almost
+            without penalty: the photos decide how far it is right, and the features add what it lacks.
     """
     mean, deviation = _standards(features)
-    inputs, basis = _in_span((features.double() - mean) / deviation)
+    inputs = (features.double() - mean) / deviation
+    answers = None if known is None else _known_answers(known, inputs, deviation)
+    inputs, basis = _in_span(inputs if answers is None else torch.cat([inputs, linear(inputs, answers)], 1))
     regressions = []
     # From strong to weak penalty, each from the previous solution: a few iterations instead of a fresh start.
     solver = LogisticRegression(
@@ -108,7 +116,11 @@ def fit_regressions(
         if classes == 2:
             # scikit-learn gives one row for two classes: the log-odds, half of it for each logit.
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        weight = (weight if basis is None else weight @ basis) / deviation
+        weight = weight if basis is None else weight @ basis
+        if answers is not None:
+            # What is linear in linear functions of the features is linear in the features: one layer, as before.
+            weight = weight[:, : len(deviation)] + weight[:, len(deviation) :] @ answers
+        weight = weight / deviation
         regressions.append(Regression(weight.float(), (bias - weight @ mean).float()))
     return regressions
 
@@ -124,6 +136,13 @@ def _standards(features: Tensor) -> tuple[Tensor, Tensor]:
     if alive.any():
         deviation = deviation.clamp_min(_LEAST_DEVIATION * float(deviation[alive].median()))
     return mean, torch.where(alive, deviation, 1.0)
+
+
+def _known_answers(known: Regression, inputs: Tensor, deviation: Tensor) -> Tensor:
+    """Return the rows of a head as functions of standardised inputs, scaled to `_KNOWN_DEVIATION`, `[classes, F]`."""
+    # Only differences of logits say anything.
+    rows = (known.weight - known.weight.mean(0)).double() * deviation
+    return rows * (_KNOWN_DEVIATION / linear(inputs, rows).std(correction=0).clamp_min(1e-6))
 
 
 def _in_span(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -144,6 +163,7 @@ def choose_probe(
     folds: Sequence[tuple[Sequence[int], Sequence[int]]],
     classes: int,
     weightings: Sequence[ClassWeights] = ("balanced", "none"),
+    known: Regression | None = None,
 ) -> ProbeChoice:
     """Choose image size, class weighting and regularisation by the mean loss on held-out photos.
 
@@ -157,6 +177,7 @@ def choose_probe(
             judged twice.
         classes: number of classes.
         weightings: class weightings to choose from.
+        known: a head for these classes that came with the weights, as in `fit_regressions`.
 
     Example:
         >>> choice = choose_probe({224: features}, targets, folds, classes=3)
@@ -170,7 +191,7 @@ def choose_probe(
         answers: list[list[Tensor]] = [[] for _ in STRENGTHS]
         for learned, judged in folds:
             positions = torch.tensor(learned)
-            regressions = fit_regressions(fitted[positions], targets[positions], classes, weighting)
+            regressions = fit_regressions(fitted[positions], targets[positions], classes, weighting, known=known)
             for row, regression in zip(answers, regressions, strict=True):
                 row.append(regression.logits(plain[torch.tensor(judged)]))
         for strength, row in zip(STRENGTHS, answers, strict=True):

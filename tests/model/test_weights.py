@@ -73,7 +73,7 @@ def test_a_file_with_our_classes_fills_the_whole_network(
 ) -> None:
     state = donor()
     network = MoveNet(TINY, 3, 32)
-    load_weights(network, TINY, str(save(state, tmp_path / "weights.pt")))
+    assert load_weights(network, TINY, str(save(state, tmp_path / "weights.pt")))  # with its head
     assert_same(network.net.state_dict(), state)
 
 
@@ -82,7 +82,7 @@ def test_another_number_of_classes_fills_the_body_and_leaves_the_head(classes: i
     state = donor(classes)
     network = MoveNet(TINY, 3, 32)
     head = {name: value.clone() for name, value in network.net.state_dict().items() if name.startswith("fc.")}
-    load_weights(network, TINY, str(save_pth(state, tmp_path / "weights")))
+    assert not load_weights(network, TINY, str(save_pth(state, tmp_path / "weights")))
     assert_same(body(network.net.state_dict()), body(state))
     assert_same({name: value for name, value in network.net.state_dict().items() if name.startswith("fc.")}, head)
 
