@@ -38,6 +38,7 @@ from bball_pl.model.recipe import (
     mix,
     parameter_groups,
 )
+from bball_pl.model.twin import TWIN
 from bball_pl.photos.preprocess import Fit, PreprocessSpec
 
 #: Weight of the auxiliary head's loss: the value of torchvision's reference training of Inception v3.
@@ -61,6 +62,9 @@ class MoveClassifier(L.LightningModule):
         auxiliary: trains Inception v3's auxiliary head as well; predictions do not use it.
         probe: starts the head from a logistic regression on frozen features, and keeps that if fine-tuning does not
             beat it on validation.
+        twin: lets up to 600 photos choose a second body with ImageNet's weights beside weights court: twice the size
+            and time on a phone, where held-out photos are clearly better answered. Always: backbone
+            tf_efficientnet_lite0_twin.
         class_weights: balanced gives every class the same total weight in probe and loss, none every photo; auto takes
             what suits the probe on held-out photos, and balanced without a probe.
         head_epochs: epochs in which only the head is trained, before everything is.
@@ -100,6 +104,7 @@ class MoveClassifier(L.LightningModule):
         std: list[float] | None = None,
         auxiliary: bool = False,
         probe: bool = True,
+        twin: bool = True,
         class_weights: Literal["auto", "balanced", "none"] = "auto",
         head_epochs: int = 0,
         lr: float = 3e-4,
@@ -125,7 +130,7 @@ class MoveClassifier(L.LightningModule):
         self.save_hyperparameters()
         self.class_names = list(class_names)
         self.spec = spec_for(backbone, image_size, fit, mean, std)
-        self.network = MoveNet(backbone, len(class_names), self.spec.size, dropout, auxiliary, channels_last)
+        self.network = self._network(backbone)
         if probe and not isinstance(self.network.head, torch.nn.Linear):
             raise ConfigError(
                 f"the linear probe needs a linear head, and {backbone} ends in {type(self.network.head).__name__}; "
@@ -133,11 +138,38 @@ class MoveClassifier(L.LightningModule):
             )
         #: Whether the head came with the weights, before any photo.
         self.has_known_head = load_weights(self.network, backbone, weights, class_names)
-        freeze_lowest(self.network.net, frozen)
         self.outcomes: dict[str, Outcomes] = {}
         self._collectors: dict[str, OutcomeCollector] = {}
         self._policy_epoch = -1
         self._class_weights: Tensor | None = None
+
+    def _network(self, backbone: str) -> MoveNet:
+        recipe = self.hparams
+        network = MoveNet(
+            backbone,
+            len(self.class_names),
+            self.spec.size,
+            recipe["dropout"],
+            recipe["auxiliary"],
+            recipe["channels_last"],
+        )
+        freeze_lowest(network.net, recipe["frozen"])
+        return network
+
+    def widened(self, weights: str = "court") -> MoveNet:
+        """Return a twin of the backbone: a second body with ImageNet's weights beside one that has seen the court.
+
+        Args:
+            weights: court, or none for one that a checkpoint will fill.
+        """
+        network = self._network(TWIN)
+        load_weights(network, TWIN, weights, self.class_names)
+        return network
+
+    def use(self, network: MoveNet, backbone: str) -> None:
+        """Answer with another network, before the optimiser is built; checkpoints then name its backbone."""
+        self.network = network
+        self.hparams["backbone"] = backbone
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits: images `[B, 3, S, S]`, normalised as `spec` says → float `[B, classes]`."""

@@ -41,6 +41,10 @@ class Features(NamedTuple):
     fitted: Tensor
     plain: Tensor
 
+    def of_first(self, count: int) -> Features:
+        """Return the first `count` features of each photo."""
+        return Features(self.fitted[:, :count], self.plain[:, :count])
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -52,6 +56,10 @@ class Regression:
     def logits(self, features: Tensor) -> Tensor:
         """Return logits `[N, classes]` of features `[N, features]`."""
         return linear(features.float(), self.weight, self.bias)
+
+    def split(self, groups: list[int]) -> list[Regression]:
+        """Return what the answers take from each group of features; the biases are whole in each."""
+        return [Regression(weight, self.bias) for weight in self.weight.split(groups, 1)]
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,12 @@ def fit_regressions(
     class_weights: ClassWeights = "none",
     strengths: Sequence[float] = STRENGTHS,
     known: Regression | None = None,
+    groups: Sequence[int] = (),
 ) -> list[Regression]:
     """Fit one regression per strength to standardised features, expressed in terms of the raw features.
+
+    With several groups of features each gets a regression of its own, and the answer is the mean of their logits, which
+    is one linear layer again. Fitted together, the stronger group would leave the other nothing to correct.
 
     Args:
         features: float `[N, features]`.
@@ -97,7 +109,31 @@ def fit_regressions(
         strengths: values of scikit-learn's C, ascending.
         known: a head for these classes that came with the weights. Its answers are inputs beside the features, almost
             without penalty: the photos decide how far it is right, and the features add what it lacks.
+        groups: numbers of features that came from different networks, in order; one group by default.
     """
+    parts = features.split(list(groups) or features.shape[1], 1)
+    heads = [None] * len(parts) if known is None else known.split([part.shape[1] for part in parts])
+    fitted = [
+        _fit_group(part, targets, classes, class_weights, strengths, head)
+        for part, head in zip(parts, heads, strict=True)
+    ]
+    return [
+        Regression(
+            torch.cat([one.weight for one in answers], 1) / len(parts),
+            torch.stack([one.bias for one in answers]).mean(0),
+        )
+        for answers in zip(*fitted, strict=True)
+    ]
+
+
+def _fit_group(
+    features: Tensor,
+    targets: Tensor,
+    classes: int,
+    class_weights: ClassWeights,
+    strengths: Sequence[float],
+    known: Regression | None,
+) -> list[Regression]:
     mean, deviation = _standards(features)
     inputs = (features.double() - mean) / deviation
     answers = None if known is None else _known_answers(known, inputs, deviation)
@@ -164,6 +200,7 @@ def choose_probe(
     classes: int,
     weightings: Sequence[ClassWeights] = ("balanced", "none"),
     known: Regression | None = None,
+    groups: Sequence[int] = (),
 ) -> ProbeChoice:
     """Choose image size, class weighting and regularisation by the mean loss on held-out photos.
 
@@ -178,6 +215,7 @@ def choose_probe(
         classes: number of classes.
         weightings: class weightings to choose from.
         known: a head for these classes that came with the weights, as in `fit_regressions`.
+        groups: numbers of features that came from different networks, as in `fit_regressions`.
 
     Example:
         >>> choice = choose_probe({224: features}, targets, folds, classes=3)
@@ -191,7 +229,9 @@ def choose_probe(
         answers: list[list[Tensor]] = [[] for _ in STRENGTHS]
         for learned, judged in folds:
             positions = torch.tensor(learned)
-            regressions = fit_regressions(fitted[positions], targets[positions], classes, weighting, known=known)
+            regressions = fit_regressions(
+                fitted[positions], targets[positions], classes, weighting, known=known, groups=groups
+            )
             for row, regression in zip(answers, regressions, strict=True):
                 row.append(regression.logits(plain[torch.tensor(judged)]))
         for strength, row in zip(STRENGTHS, answers, strict=True):

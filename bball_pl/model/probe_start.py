@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning as L
 import torch
@@ -32,8 +32,9 @@ from bball_pl.model.linear_probe import (
     raised,
     with_none,
 )
-from bball_pl.model.network import image_sizes
+from bball_pl.model.network import chosen_weights, image_sizes, is_twin
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
+from bball_pl.model.twin import HALF, TWIN
 from bball_pl.photos.tree import Photo
 
 if TYPE_CHECKING:
@@ -84,35 +85,42 @@ class LinearProbe(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, PhotoDataModule):
             raise ConfigError("the linear probe needs a PhotoDataModule; pass --model.probe false to do without it")
-        photos = sorted(data.photos["train"] + data.photos["val"], key=lambda photo: photo.relative)
-        positions = {photo.relative: position for position, photo in enumerate(photos)}
-        train, val = ([positions[photo.relative] for photo in data.photos[split]] for split in ("train", "val"))
-        folds = cross_validation_folds(photos, _FOLDS, data.seed) if len(photos) <= SMALL_SET else []
+        photos, train, val, folds = _divided(data)
         sizes = image_sizes(classifier.hparams["backbone"], classifier.hparams["image_size"])
         if not folds:
             folds, sizes = [(train, val)], sizes[:1]
         elif classifier.hparams["auxiliary"]:
             sizes = sizes[:1]
         sizes = _accepted_sizes(classifier, sizes)
+        targets = torch.tensor([photo.target for photo in photos])
+        # Rendered scenes add a class to what the photos of moves have chosen, and change nothing among the moves.
+        classes = len(classifier.class_names) - bool(data.scenes)
+        single = classifier.network
+        if widens := len(folds) > 1 and _may_widen(classifier):
+            classifier.use(classifier.widened(), TWIN)
         rank_zero_info(
             f"linear probe: frozen {classifier.hparams['backbone']} features at {', '.join(map(str, sizes))} px …"
         )
         # Every process fits the same regressions to the same gathered features: nothing has to be exchanged.
         features = {size: _features(trainer, classifier, data, photos, size) for size in sizes}
-        targets = torch.tensor([photo.target for photo in photos])
-        # Rendered scenes add a class to what the photos of moves have chosen, and change nothing among the moves.
-        classes = len(classifier.class_names) - bool(data.scenes)
-        weights: ClassWeights | str = classifier.hparams["class_weights"]
-        weightings: list[ClassWeights] = ["balanced", "none"] if weights == "auto" else [weights]  # type: ignore[list-item]
         known = _known_head(classifier, classes) if classifier.has_known_head else None
-        choice = choose_probe(features, targets, folds, classes, weightings, known)
+        groups = classifier.network.feature_groups
+        weightings = _weightings(classifier)
+        choice = choose_probe(features, targets, folds, classes, weightings, known, groups)
+        if widens:
+            alone = {size: one.of_first(groups[0]) for size, one in features.items()}
+            first = None if known is None else known.split(groups)[0]
+            narrow = choose_probe(alone, targets, folds, classes, weightings, first, groups[:1])
+            if not _beats(choice, narrow):
+                classifier.use(single, HALF)
+                features, known, groups, choice = alone, first, groups[:1], narrow
         classifier.adopt(choice.size, choice.class_weights)
         fitted, plain = features[choice.size]
         scenes = _features(trainer, classifier, data, data.scenes, choice.size).fitted if data.scenes else None
 
         def fit(chosen: list[int]) -> Regression:
             (regression,) = fit_regressions(
-                fitted[chosen], targets[chosen], classes, choice.class_weights, [choice.strength], known
+                fitted[chosen], targets[chosen], classes, choice.class_weights, [choice.strength], known, groups
             )
             return regression if scenes is None else with_none(regression, fitted[chosen], scenes)
 
@@ -231,6 +239,15 @@ class LinearProbe(Callback):
         return None if folder is None else folder / project.PROBE
 
 
+def _divided(data: PhotoDataModule) -> tuple[list[Photo], list[int], list[int], list[tuple[list[int], list[int]]]]:
+    """Return the photos for training and validation, the positions of each, and the folds of a small set."""
+    photos = sorted(data.photos["train"] + data.photos["val"], key=lambda photo: photo.relative)
+    positions = {photo.relative: position for position, photo in enumerate(photos)}
+    train, val = ([positions[photo.relative] for photo in data.photos[split]] for split in ("train", "val"))
+    folds = cross_validation_folds(photos, _FOLDS, data.seed) if len(photos) <= SMALL_SET else []
+    return photos, train, val, folds
+
+
 def _accepted_sizes(classifier: MoveClassifier, sizes: list[int]) -> list[int]:
     """Return the sizes that the backbone takes.
 
@@ -301,6 +318,31 @@ def _answers(
             collector.add(indices, targets, answer(images))
     classifier.train(was_training)
     return collector.gather()
+
+
+def _may_widen(classifier: MoveClassifier) -> bool:
+    settings = classifier.hparams
+    backbone = str(settings["backbone"])
+    weights = chosen_weights(backbone, settings["weights"], classifier.class_names)
+    return bool(settings["twin"]) and weights == "court" and not is_twin(backbone)
+
+
+def _beats(twin: ProbeChoice, single: ProbeChoice) -> bool:
+    """Say and return whether the twin's held-out answers are clearly better: it is twice the size and time."""
+    wide = clearly_better(twin.losses, single.losses)
+    figures = f"held-out loss {float(twin.losses.mean()):.4g} against {float(single.losses.mean()):.4g}"
+    rank_zero_info(
+        f"linear probe: ImageNet's weights beside court's are clearly better ({figures}): {TWIN}, twice as large on a "
+        "phone; --model.twin false does without"
+        if wide
+        else f"linear probe: ImageNet's weights beside court's are not clearly better ({figures}): {HALF}"
+    )
+    return wide
+
+
+def _weightings(classifier: MoveClassifier) -> list[ClassWeights]:
+    weights: ClassWeights | Literal["auto"] = classifier.hparams["class_weights"]
+    return ["balanced", "none"] if weights == "auto" else [weights]
 
 
 def _known_head(classifier: MoveClassifier, classes: int) -> Regression:

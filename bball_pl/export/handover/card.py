@@ -15,6 +15,7 @@ from bball_pl.export.handover.readme import unsure_below
 from bball_pl.export.handover.resizing import FilterCost
 from bball_pl.export.metadata import CROP_POLICY, About, Interface
 from bball_pl.files import write_text
+from bball_pl.model.twin import HALF, TWIN
 from bball_pl.moves import NO_MOVE, display_name
 from bball_pl.photos.photos_csv import read_photos_csv
 from bball_pl.verify.parity import FileParity
@@ -54,7 +55,7 @@ def write_card(
         f"| author | {_cell(about.author)} |",
         f"| licence | {_cell(about.licence)} |",
         f"| trained | {about.trained} |",
-        f"| network | {about.backbone} (timm), temperature {about.temperature:.3f} |",
+        f"| network | {_network(about.backbone)}, temperature {about.temperature:.3f} |",
         f"| answers | {', '.join(map(_cell, interface.labels))} |",
         f"| input `{interface.image}` | RGB photo, {spec.size} × {spec.size}, 0–255 |",
         f"| outputs | `{interface.label}`, `{interface.probabilities}` |",
@@ -243,6 +244,10 @@ def _data(data: dict[str, Any], origin: Origin) -> list[str]:
     else:
         lines += ["Origin and licences of the photos are not recorded (no photos.csv).", ""]
     return lines
+
+
+def _network(backbone: str) -> str:
+    return f"two {HALF} (timm) before one head" if backbone == TWIN else f"{backbone} (timm)"
 
 
 def _cell(text: str) -> str:
