@@ -1,5 +1,5 @@
 """`python -m bball_pl COMMAND …`, for where there is no `bball` on the path."""
 
-from bball_pl.cli import main
+from bball_pl.cli import program
 
-main()
+program()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import gc
 import inspect
 import os
 import re
@@ -32,7 +33,7 @@ from docstring_parser import parse
 
 from bball_pl import __version__
 from bball_pl.errors import ConfigError, exit_on_error
-from bball_pl.processes import end_with_parent
+from bball_pl.processes import end_process, end_with_parent
 
 #: A command, or commands one level down by their names.
 Command = Callable[..., Any] | Mapping[str, Callable[..., Any]]
@@ -96,6 +97,19 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         if action.nargs != argparse.ONE_OR_MORE:
             return super()._format_args(action, default_metavar)
         return f"{self._metavar_formatter(action, default_metavar)(1)[0]} ..."
+
+
+def program() -> NoReturn:
+    """Be the program `bball`: run the command line of this process, and end it."""
+    # Imports make objects by the hundred thousand and hardly any garbage; by default every 700 are searched for some.
+    gc.set_threshold(10_000)
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code is not None and not isinstance(ended.code, int):
+            raise
+        end_process(ended.code or 0)
+    end_process(0)
 
 
 def main(script: str = "", words: Sequence[str] | None = None) -> None:

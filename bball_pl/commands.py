@@ -6,6 +6,7 @@ imported inside, because the help of every command imports this module.
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -257,6 +258,8 @@ def fit(words: list[str], /) -> None:
         from bball_pl.model.fit.checkpoints import FitInterrupted, model_checkpoint
         from bball_pl.model.fit.fit_cli import FitCLI
 
+        # Training may hold tensors in cycles: the collector looks for them as often as by default again.
+        gc.set_threshold(700)
         cli = FitCLI(words)
         data, trainer = cli.datamodule, cli.trainer
         # Before the trainer starts anything: whatever is wrong with the photos ends the run here.

@@ -15,6 +15,7 @@ import pytest
 from bball_pl.project import CLONE
 
 from helpers.fit_runs import command, environment, tiny
+from helpers.forked import run_python, start_python
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
@@ -43,15 +44,13 @@ def until(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
-def end(words: Sequence[str], begun: Callable[[int], object], signum: int, group: bool = False) -> tuple[int, str]:
+def end(words: Sequence[object], begun: Callable[[int], object], signum: int, group: bool = False) -> tuple[int, str]:
     """Start a command, send it (or all its group) a signal once it has begun, and expect no process in its session.
 
     Returns:
         Its exit status and what it wrote to standard error.
     """
-    running = subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    running = start_python(words, env=environment(), group=True)
     try:
         assert until(lambda: begun(running.pid) or running.poll() is not None, 240)
         assert running.poll() is None, running.communicate()[1]
@@ -59,7 +58,7 @@ def end(words: Sequence[str], begun: Callable[[int], object], signum: int, group
         # The pipe ends with the last process that holds it.
         _, errors = running.communicate(timeout=900)
         assert until(lambda: not session(running.pid), 60), "it left processes behind"
-        return running.returncode, errors
+        return running.wait(), errors
     finally:
         for process in session(running.pid):
             os.kill(process, signal.SIGKILL)
@@ -69,7 +68,7 @@ def end(words: Sequence[str], begun: Callable[[int], object], signum: int, group
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_the_workers_of_a_demo_end_with_it(signum: signal.Signals, group: bool, tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    words = [sys.executable, str(CLONE / "scripts" / "demo.py"), "--out", str(out), "--workers", "2", "--train", "900"]
+    words = [CLONE / "scripts" / "demo.py", "--out", out, "--workers", "2", "--train", "900"]
 
     def rendering(_: int) -> bool:
         return len(list(tmp_path.glob(".demo.*/*/*/*.jpg"))) > 2
@@ -106,7 +105,7 @@ with exit_on_error():
 
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_child_command_saves_and_ends_first(signum: signal.Signals, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", _PARENT, _CHILD, str(tmp_path)]
+    words = ["-c", _PARENT, _CHILD, tmp_path]
     status, _ = end(words, lambda _: (tmp_path / "begun").exists(), signum)
     saved = {signal.SIGINT: "KeyboardInterrupt", signal.SIGTERM: "Terminated"}
     assert status == (128 + signum if signum in saved else -signum)
@@ -128,4 +127,29 @@ def test_loaders_and_other_devices_end_with_a_killed_run(make_dataset: Callable[
     options = [*tiny(root, tmp_path / "out", epochs=5000), "--model.patience=0", "--pictures=false"]
     options += ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.num_workers=1", "--data.batch_size=4"]
     last = tmp_path / "out" / "lightning_logs" / "moves" / "version_0" / "checkpoints" / "last.ckpt"
-    end([sys.executable, *command(options)], lambda pid: last.is_file() and len(session(pid)) > 3, signal.SIGKILL)
+    end(command(options), lambda pid: last.is_file() and len(session(pid)) > 3, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("thread", [False, True], ids=["alone", "with a thread"])
+def test_a_process_ends_with_everything_written(thread: bool) -> None:
+    program = (
+        "import atexit, threading, time\nfrom bball_pl.processes import end_process\n"
+        "atexit.register(print, 'tidied')\n"
+        "def work():\n    time.sleep(0.2)\n    print('worked')\n"
+        f"threading.Thread(target=work).start() if {thread} else work()\n"
+        "print('said', end='')\nend_process(3)"
+    )
+    done = run_python(["-c", program], env=environment())
+    expected = "saidworked\ntidied\n" if thread else "worked\nsaidtidied\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, expected, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["--version"], 0), (["no-command"], 2), (["predict", "nowhere.jpg"], 2)]
+)
+def test_the_program_ends_with_the_status_of_its_command(words: list[str], status: int, tmp_path: Path) -> None:
+    done = run_python(["-m", "bball_pl", *words], env=environment(), cwd=tmp_path)
+    assert done.returncode == status
+    assert done.stdout.startswith("bball_pl ") == (status == 0)
+    assert done.stderr.startswith("error: ") == (status == 2)
+    assert "Traceback" not in done.stderr

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -38,6 +36,7 @@ from helpers.audit_albums import (
     table,
     write_table,
 )
+from helpers.forked import start_python
 from planted_faults import plant
 
 
@@ -311,8 +310,8 @@ def test_wrong_labels_end_to_end(tmp_path: Path, cache: Path) -> None:
 
 def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(tmp_path: Path) -> None:
     root, own = dataset(tmp_path / "d", {"train": 30, "test": 10}), tmp_path / "cache"
-    arguments = [sys.executable, str(SCRIPT), str(root), "--no-labels", "--cache_dir", str(own)]
-    started = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = [SCRIPT, root, "--no-labels", "--cache_dir", own]
+    started = start_python(words, env=os.environ)
     deadline = time.monotonic() + 600
     while not any(own.glob("*.sqlite")) and time.monotonic() < deadline and started.poll() is None:
         time.sleep(0.02)

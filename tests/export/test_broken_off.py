@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,19 +24,15 @@ from bball_pl.model.court_weights import court_checkpoint
 
 from helpers.export_files import Exported
 from helpers.fit_runs import ROOT, environment
+from helpers.forked import start_python
 
 
 @pytest.mark.parametrize(("signum", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "")])
 def test_a_signal_leaves_nothing(exported: Exported, tmp_path: Path, signum: int, status: int, word: str) -> None:
     out, temporary = tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
-    started = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "export.py"), "--run", str(exported.run), "--out", str(out)],
-        env=environment() | {"TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = [ROOT / "scripts" / "export.py", "--run", exported.run, "--out", out]
+    started = start_python(words, env=environment() | {"TMPDIR": str(temporary)})
     until = time.monotonic() + 600
     while not list(out.glob(".*.partial/*.mlpackage")) and time.monotonic() < until and started.poll() is None:
         time.sleep(0.02)

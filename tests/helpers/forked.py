@@ -1,22 +1,28 @@
 """Python programs in processes of their own, forked from one that has imported the large libraries already.
 
-Torch, Lightning, timm and coremltools take seconds to import, and the tests start more than a hundred processes. A fork
-of a process that has only imported them is like a new one: arguments, folder, environment, streams and exit are its
-own, signals have their defaults, and no module of this project is loaded before.
+Torch, Lightning, timm and coremltools take seconds to import, and the tests start hundreds of processes. A fork of a
+process that has only imported them is like a new one: arguments, folder, environment, streams and exit are its own,
+signals have their defaults, and no module of this project is loaded before. It ends without tidying up its memory,
+which takes longer than most programs of the tests.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Imported before the forks. None of them starts a thread, which a fork would lose; onnxruntime does.
@@ -24,7 +30,7 @@ _LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning", "lightning.pytorch.cli", "torchmetrics.classification"),
     *("torch.utils.tensorboard", "albumentations", "jsonargparse", "rich.progress", "jinja2", "cv2", "PIL.ImageCms"),
     *("scipy.stats", "scipy.cluster.hierarchy", "sklearn.linear_model", "sklearn.metrics", "captum.attr"),
-    *("onnx", "coremltools", "yaml", "filelock"),
+    *("onnx", "coremltools", "yaml", "filelock", "fastapi", "uvicorn", "httpx2", "torch.onnx", "onnxscript"),
 )
 
 
@@ -34,7 +40,7 @@ def run_python(
     """Run a Python program to its end, as `subprocess.run([sys.executable, *words], capture_output=True)` would.
 
     Args:
-        words: a script, or -c and a program, with arguments.
+        words: a script, -m and a module, or -c and a program, with arguments.
         env: its environment, whole.
         cwd: its folder. Default: this one.
         timeout: seconds until it is killed.
@@ -43,37 +49,175 @@ def run_python(
         subprocess.TimeoutExpired: if it was killed.
     """
     given = [str(word) for word in words]
-    if any(path and not Path(path).is_relative_to(_ROOT) for path in env.get("PYTHONPATH", "").split(os.pathsep)):
-        # A folder elsewhere may have a stand-in for a library that the server has imported.
+    if _has_stand_ins(env):
         return subprocess.run(
             [sys.executable, *given], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
         )
-    with tempfile.TemporaryDirectory() as folder:
-        streams = {name: str(Path(folder, name)) for name in ("stdout", "stderr")}
-        request = {"words": given, "cwd": str(cwd or Path.cwd()), "env": dict(env), **streams, "timeout": timeout}
-        server = _server()
-        requests, answers = cast(IO[str], server.stdin), cast(IO[str], server.stdout)
-        requests.write(json.dumps(request) + "\n")
-        requests.flush()
-        status = json.loads(answers.readline())
-        out, err = (Path(path).read_text(encoding="utf-8", errors="replace") for path in streams.values())
-    if status is None:
-        raise subprocess.TimeoutExpired(given, timeout, out, err)
-    return subprocess.CompletedProcess([sys.executable, *given], status, out, err)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = Forked(given, env, cwd, out.fileno(), err.fileno())
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+    return subprocess.CompletedProcess([sys.executable, *given], process.wait(), *texts)
+
+
+def run_forked(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Do what `bball_pl.processes.run_child` does, in its place, for a command that starts with the interpreter."""
+    done = run_python(command[1:], env=environment)
+    print(done.stdout)
+    print(done.stderr, file=sys.stderr)
+    return done.returncode
+
+
+def start_python(
+    words: Sequence[object],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    group: bool = False,
+    merge: bool = False,
+) -> Forked:
+    """Start a Python program with pipes, as `subprocess.Popen([sys.executable, *words], …, text=True)` would.
+
+    Args:
+        words: as in `run_python`.
+        env: its environment, whole.
+        cwd: its folder. Default: this one.
+        group: starts a session of its own, as a terminal does; its process group has the process's number.
+        merge: writes its errors to the pipe of its output.
+    """
+    (out, child_out), (err, child_err) = os.pipe(), os.pipe()
+    given = [str(word) for word in words]
+    try:
+        process = Forked(given, env, cwd, child_out, child_out if merge else child_err, group)
+    finally:
+        os.close(child_out)
+        os.close(child_err)
+    process.stdout, process.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+    return process
+
+
+class Forked:
+    """A running program, with the methods of `subprocess.Popen` that the tests need.
+
+    Args:
+        words: a script, -m and a module, or -c and a program, with arguments.
+        env: its environment, whole.
+        cwd: its folder. Default: this one.
+        stdout: number of an open file.
+        stderr: likewise.
+        group: as in `start_python`.
+    """
+
+    stdout: IO[str]
+    stderr: IO[str]
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path | None,
+        stdout: int,
+        stderr: int,
+        group: bool = False,
+    ) -> None:
+        request = {"words": list(words), "cwd": str(cwd or Path.cwd()), "env": dict(env), "group": group}
+        self.words = words
+        self.pid = int(_ask(request, stdout, stderr))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status as `subprocess` counts it, or None while the program runs."""
+        if self.returncode is None:
+            self.returncode = _ask({"wait": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the program and return its status.
+
+        Raises:
+            subprocess.TimeoutExpired: if it still runs after `timeout` seconds.
+        """
+        until, pause = time.monotonic() + (900 if timeout is None else timeout), 0.001
+        while (status := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(list(self.words), timeout or 900)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        return status
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Read both pipes to their ends, which is when the last process that holds them has ended, and wait.
+
+        Raises:
+            subprocess.TimeoutExpired: if the program still runs after `timeout` seconds.
+        """
+        said: dict[str, str] = {}
+        readers = [
+            threading.Thread(target=lambda name=name: said.update({name: getattr(self, name).read()}), daemon=True)
+            for name in ("stdout", "stderr")
+        ]
+        for reader in readers:
+            reader.start()
+        until = time.monotonic() + (900 if timeout is None else timeout)
+        for reader in readers:
+            reader.join(max(0.0, until - time.monotonic()))
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(list(self.words), timeout or 900)
+        self.wait(timeout)
+        return said["stdout"], said["stderr"]
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal, unless the program is known to have ended."""
+        if self.returncode is None:
+            os.kill(self.pid, signum)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _has_stand_ins(env: Mapping[str, str]) -> bool:
+    """Return whether a folder elsewhere may have a stand-in for a library that the server has imported."""
+    return any(path and not Path(path).is_relative_to(_ROOT) for path in env.get("PYTHONPATH", "").split(os.pathsep))
+
+
+_LOCK = threading.Lock()
+
+
+def _ask(request: dict[str, Any], *files: int) -> Any:
+    """Send the server a request with open files, and return its answer."""
+    with _LOCK:
+        connection = _server()
+        text = json.dumps(request).encode()
+        socket.send_fds(connection, [len(text).to_bytes(8, "big")], list(files))
+        connection.sendall(text)
+        answer = connection.recv(64)
+    assert answer, "the process that is forked has ended"
+    return json.loads(answer)
 
 
 @cache
-def _server() -> subprocess.Popen[str]:
-    """Start the process that is forked; it ends with the one that holds its standard input."""
+def _server() -> socket.socket:
+    """Start the process that is forked; it ends with the one that holds the other end of its socket."""
+    here, there = socket.socketpair()
     own = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
-    return subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own
-    )
+    subprocess.Popen([sys.executable, __file__, str(there.fileno())], pass_fds=[there.fileno()], env=own)
+    there.close()
+    return here
 
 
-def _serve() -> dict[str, Any]:
-    """Fork for each request and answer with the exit status; returns in the child, with its request."""
+def _serve(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork for each program, and answer; returns in the child, with its request and its files."""
     import contextlib
+    import gc
     import importlib
     import warnings
 
@@ -82,36 +226,35 @@ def _serve() -> dict[str, Any]:
         for name in _LIBRARIES:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-    requests, answers = os.fdopen(os.dup(0), encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
-    for line in iter(requests.readline, ""):
-        request: dict[str, Any] = json.loads(line)
-        child = os.fork()
-        if not child:
-            requests.close()
-            answers.close()
-            return request
-        answers.write(json.dumps(_status(child, request["timeout"])) + "\n")
-        answers.flush()
-    os._exit(0)
+    # What is frozen is never looked at by the collector again: a child neither copies it nor searches it.
+    gc.collect()
+    gc.freeze()
+    while True:
+        size, files, _, _ = socket.recv_fds(connection, 8, 2)
+        if not size:
+            os._exit(0)
+        request: dict[str, Any] = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+        if "wait" in request:
+            child, status = os.waitpid(request["wait"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if child else None
+        else:
+            ready, begun = os.pipe()
+            answer = os.fork()
+            if not answer:
+                connection.close()
+                if request["group"]:
+                    os.setsid()
+                os.close(begun)
+                os.close(ready)
+                return request, files
+            os.close(begun)
+            os.read(ready, 1)  # ends when the child has its session
+            for number in (ready, *files):
+                os.close(number)
+        connection.sendall(json.dumps(answer).encode())
 
 
-def _status(child: int, timeout: float) -> int | None:
-    """Wait for a child; return its status as `subprocess` counts it, or None if it had to be killed."""
-    late = False
-
-    def kill(*_: object) -> None:
-        nonlocal late
-        late = True
-        os.kill(child, signal.SIGKILL)
-
-    signal.signal(signal.SIGALRM, kill)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
-    _, status = os.waitpid(child, 0)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    return None if late else os.waitstatus_to_exitcode(status)
-
-
-def _become(request: dict[str, Any]) -> None:
+def _become(request: dict[str, Any], files: list[int]) -> None:
     """Make this process the program of a request."""
     import runpy
 
@@ -119,25 +262,64 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     tempfile.tempdir = None  # TMPDIR may be another one
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, path, mode in ((0, os.devnull, os.O_RDONLY), (1, request["stdout"], 0), (2, request["stderr"], 0)):
-        opened = os.open(path, mode or os.O_WRONLY | os.O_CREAT, 0o600)
+    for number, opened in enumerate((os.open(os.devnull, os.O_RDONLY), *files)):
         os.dup2(opened, number)
         os.close(opened)
-    program, *sys.argv = request["words"] if request["words"][0] == "-c" else ["", *request["words"]]
+    through = bool(request["env"].get("PYTHONUNBUFFERED"))
+    # New ones: a stream remembers whether its file is a pipe.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    for name, errors, lines in (("stdout", "strict", False), ("stderr", "backslashreplace", True)):
+        binary = open(1 if name == "stdout" else 2, "wb", closefd=False)  # noqa: SIM115
+        stream = io.TextIOWrapper(binary, "utf-8", errors, line_buffering=lines, write_through=through)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    words: list[str] = request["words"]
     first = request["env"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, first), *(path for path in sys.path[1:] if path not in first)]
-    if program:
-        code, *rest = sys.argv
-        sys.argv = ["-c", *rest]
+    if words[0] == "-c":
+        sys.argv = ["-c", *words[2:]]
         sys.path.insert(0, "")
-        names = sys.modules["__main__"].__dict__
-        exec(compile(code, "<string>", "exec"), names)
+        exec(compile(words[1], "<string>", "exec"), sys.modules["__main__"].__dict__)
+    elif words[0] == "-m":
+        sys.argv = words[1:]
+        sys.path.insert(0, request["cwd"])
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
-        sys.path.insert(0, str(Path(sys.argv[0]).parent))
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.argv = words
+        sys.path.insert(0, str(Path(words[0]).parent))
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def _end(status: int) -> NoReturn:
+    """End as the interpreter does, but for its memory."""
+    import atexit
+
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for the threads that are no daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
+
+
+def _main(number: str) -> NoReturn:
+    try:
+        _become(*_serve(socket.socket(fileno=int(number))))
+    except SystemExit as ended:
+        if ended.code is not None and not isinstance(ended.code, int):
+            print(ended.code, file=sys.stderr)
+            _end(1)
+        _end(ended.code or 0)
+    except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        _end(1)
+    _end(0)
 
 
 if __name__ == "__main__":
-    _become(_serve())
+    _main(sys.argv[1])

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from helpers.forked import start_python
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIO = ROOT / "scripts" / "studio.py"
@@ -65,14 +66,11 @@ class Studio:
         options.append(f"--port={self.port}")
         (self.folder / "data").mkdir(exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("BBALL_STUDIO")}
-        self.process = subprocess.Popen(
-            [sys.executable, str(STUDIO), *options, "--no-suggest", *self.options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        self.process = start_python(
+            [STUDIO, *options, "--no-suggest", *self.options],
             env=environment | {"OMP_NUM_THREADS": "1"} | dict(self.variables),
+            merge=True,
         )
-        assert self.process.stdout is not None
         for line in self.process.stdout:
             self.said.append(line)
             if match := re.search(r"http://(?:[^/\s:]+|\[[^]]+\]):(\d+)/", line):

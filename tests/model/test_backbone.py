@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.network import ChannelsLast, MoveNet, spec_for, suits_channels_last
 
 from helpers.fit_runs import environment
+from helpers.forked import run_python
 
 NAMES = ["shoot", "dribble", "layup"]
 
@@ -189,13 +188,6 @@ for backbone in sys.argv[1:]:
 def test_a_step_of_networks_with_a_strided_stem_ends_without_a_signal() -> None:
     """In a process of its own: in channels_last these end in "double free" or SIGSEGV on AVX2 and AVX-512."""
     names = ["fastvit_t8", "mobileone_s0", "repvgg_a0"]
-    done = subprocess.run(
-        [sys.executable, "-c", _STEPS, *names],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    done = run_python(["-c", _STEPS, *names], env=environment())
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-500:]}"
     assert done.stdout.split() == [word for name in names for word in (name, "True")]

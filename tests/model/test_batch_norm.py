@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ import torch
 import torch.distributed as dist
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
 from bball_pl.model.network import MoveNet
 from bball_pl.model.recipe import (
@@ -19,6 +19,9 @@ from bball_pl.model.recipe import (
     apply_policy,
     batch_norm_layers,
 )
+
+from helpers.fit_runs import ROOT, environment
+from helpers.forked import start_python
 
 
 def example() -> nn.Sequential:
@@ -71,7 +74,13 @@ def _one_of_two(rank: int, folder: str) -> None:
 
 
 def test_two_processes_answer_as_one_with_the_joined_batch(tmp_path: Path) -> None:
-    spawn(_one_of_two, (str(tmp_path),), nprocs=2)
+    program = "import runpy, sys; runpy.run_path(sys.argv[1])['_one_of_two'](int(sys.argv[2]), sys.argv[3])"
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+    words = ["-c", program, __file__]
+    ranks = [start_python([*words, rank, tmp_path], env=environment() | paths) for rank in (0, 1)]
+    for process in ranks:
+        _, errors = process.communicate(timeout=900)
+        assert process.returncode == 0, errors
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     plain = example()
     whole = pass_through(plain, photos())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import lightning as L
@@ -16,6 +14,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from bball_pl.errors import RunError
 from bball_pl.model.fit.checkpoints import KeepBest, KeepLast, model_checkpoint, write_checkpoint
 from bball_pl.project import CLONE
+
+from helpers.forked import run_python
 
 #: Writes checkpoints in forked processes that are killed at random moments, and prints what is wrong.
 KILLS = """
@@ -56,9 +56,8 @@ def test_a_killed_writer_leaves_the_last_epoch_or_the_one_before(tmp_path: Path)
     environment = os.environ | {"PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1"}
     if Path("/dev/shm").is_dir():
         environment["TMPDIR"] = "/dev/shm"
-    done = subprocess.run(
-        [sys.executable, "-c", KILLS, str(tmp_path), "24"], env=environment, capture_output=True, text=True, check=True
-    )
+    done = run_python(["-c", KILLS, tmp_path, "24"], env=environment)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("24 kills, "), done.stdout
 
 

@@ -27,6 +27,8 @@ from bball_pl.model.court_weights import (
 from bball_pl.model.network import MoveNet, load_weights
 from bball_pl.model.outcomes import read_checkpoint
 
+from helpers.forked import run_forked
+
 TINY = "test_resnet"
 
 
@@ -151,12 +153,13 @@ def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: py
         "scenes": 34, "backbone": TINY, "weights": "none", "sizes": (32, 40), "epochs": (1, 1),
         "data": tmp_path / "scenes", "out": out, "workers": 1, "options": options,
     }  # fmt: skip
+    monkeypatch.setattr(court_weights, "run_child", run_forked)
     assert court_weights.pretrain(**arguments) == out
     about = read_checkpoint(out)["bball_pl"]
     assert about["spec"]["size"] == 40
     assert len(about["court"]["commands"]) == 2
     written = out.read_bytes()
     # What is finished is taken as it is.
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a stage was run again"))
+    monkeypatch.setattr(court_weights, "run_child", lambda *_: pytest.fail("a stage was run again"))
     court_weights.pretrain(**arguments)
     assert out.read_bytes() == written

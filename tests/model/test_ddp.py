@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from bball_pl.model.fit.trainer import launched_step
 from bball_pl.model.outcomes import read_checkpoint
 
 from helpers.fit_runs import FIT, command, environment, fit, only_run, tiny
+from helpers.forked import Forked, start_python
 
 MakeDataset = Callable[..., Path]
 
@@ -105,23 +105,16 @@ def test_bad_photos_end_all_processes(uneven: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def started(uneven: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def started(uneven: Path, tmp_path: Path) -> Iterator[Forked]:
     """A run of two processes in a process group of its own, as a terminal makes one."""
     options = [*tiny(uneven, tmp_path / "out", epochs=5000), *TWO, "--model.patience=0", "--pictures=false"]
-    run = subprocess.Popen(
-        [sys.executable, *command(options)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    )
+    run = start_python(command(options), env=environment(), group=True)
     yield run
     if run.poll() is None:
         os.killpg(run.pid, signal.SIGKILL)
 
 
-def test_ctrl_c_reaches_the_group_saves_once_and_ends_all(started: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_ctrl_c_reaches_the_group_saves_once_and_ends_all(started: Forked, tmp_path: Path) -> None:
     last = tmp_path / "out" / "lightning_logs" / "moves" / "version_0" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 600  # as long as a machine that does other work may need
     while not last.is_file() and started.poll() is None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from bball_pl.model.classifier import MoveClassifier
 from bball_pl.photos.decode import decode
 from bball_pl.predict import output
 
+from helpers.forked import start_python
 from helpers.painting import COLOURS
 from helpers.predict_runs import NAMES, PREDICT, calibrated, colour_checkpoint, environment, predict, rows_of
 
@@ -199,18 +198,11 @@ def test_a_reader_that_goes_away_is_no_error(checkpoint: Path, paint: Paint, tmp
     for number in range(40):
         paint(tmp_path / "many" / f"{number:03d}.png", seed=number)
     options = [str(tmp_path / "many"), "--ckpt", str(checkpoint), "--batch_size", "2", "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, str(PREDICT), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        cwd=tmp_path,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline().startswith(b"path,answer,predicted,confidence,prob_shoot")
+    process = start_python([PREDICT, *options], env=environment(), cwd=tmp_path)
+    first = process.stdout.readline()
+    assert first.startswith("path,answer,predicted,confidence,prob_shoot"), process.stderr.read()
     process.stdout.close()
-    said = process.stderr.read().decode()
+    said = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=900) == 141
     assert [line for line in said.splitlines() if not line.startswith(("note:", "model:"))] == []
