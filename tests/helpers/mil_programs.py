@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bball_pl.export.conversion import mend_coremltools
 from bball_pl.export.onnx import DeployModel
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.verify.executors.mil_program import MilProgram
@@ -23,6 +24,8 @@ logging.getLogger("coremltools").setLevel(logging.CRITICAL)
 
 import coremltools as ct  # noqa: E402
 from coremltools.converters.mil import Builder as mb  # noqa: E402, N813
+
+mend_coremltools()
 
 NAMES = ["shoot", "dribble", "layup"]
 
@@ -112,7 +115,7 @@ def save_network(
 @lru_cache(maxsize=1)
 def _traced(model: DeployModel) -> Any:
     with torch.no_grad():
-        return torch.jit.trace(model, model.example)
+        return torch.jit.trace(model, model.example, check_trace=False)
 
 
 @torch.no_grad()

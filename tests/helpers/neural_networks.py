@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bball_pl.export.conversion import mend_coremltools
 from bball_pl.export.onnx import DeployModel
 from bball_pl.verify.executors.neuralnetwork import NeuralNetwork
 from bball_pl.verify.runners import quietly
@@ -20,6 +21,8 @@ import coremltools as ct  # noqa: E402
 import torch  # noqa: E402
 from coremltools.models import datatypes  # noqa: E402
 from coremltools.models.neural_network import NeuralNetworkBuilder  # noqa: E402
+
+mend_coremltools()
 
 NAMES = ["shoot", "dribble", "layup"]
 #: Height and width: different, and neither a multiple of the strides in the tests.
@@ -93,7 +96,7 @@ def convert(model: DeployModel, path: Path, target: str = "iOS14") -> Path:
     """Convert a network as an export does."""
     with quietly(), torch.no_grad():
         ct.convert(
-            torch.jit.trace(model, model.example),
+            torch.jit.trace(model, model.example, check_trace=False),
             inputs=[ct.ImageType("image", shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
             classifier_config=ct.ClassifierConfig(list(NAMES)),
             convert_to="neuralnetwork",

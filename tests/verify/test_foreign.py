@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bball_pl.export.conversion import mend_coremltools
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.verify.foreign import runs_here, stated_labels
 from bball_pl.verify.runners import quietly
@@ -19,6 +21,8 @@ from bball_pl.verify.runners import quietly
 from helpers.painting import COLOURS, paint_photo
 from helpers.predict_runs import NAMES, calibrated, colour_checkpoint
 from helpers.verify_calls import verified
+
+mend_coremltools()
 
 #: The order of the other program, and one of its labels as an app shows it.
 ORDER = ["layup", "shoot", "dribble"]
@@ -65,7 +69,7 @@ def network(checkpoint: Path, **options: Any) -> Elsewhere:
 def onnx_file(model: nn.Module, path: Path, labels: Sequence[str] | None = LABELS) -> Path:
     """An ONNX file as Ultralytics writes it: `names` is a Python dictionary, one photo at a time."""
     with quietly():
-        torch.onnx.export(model, (torch.zeros(1, 3, 32, 32),), path, input_names=["images"], dynamo=True)
+        torch.onnx.export(model, (torch.zeros(1, 3, 32, 32),), path, input_names=["images"], dynamo=False)
     message = onnx.load(path)
     fields = {"task": "classify", "imgsz": "[32, 32]"}
     onnx.helper.set_model_props(message, fields | ({"names": str(dict(enumerate(labels)))} if labels else {}))
@@ -82,7 +86,7 @@ def core_ml_file(model: nn.Module, path: Path, labels: Sequence[str] | None = LA
         form = {"minimum_deployment_target": ct.target.iOS16}
     with quietly(), torch.no_grad():
         converted = ct.convert(
-            torch.jit.trace(model, torch.zeros(shape)),
+            torch.jit.trace(model, torch.zeros(shape), check_trace=False),
             inputs=[given],
             classifier_config=ct.ClassifierConfig(list(labels)) if labels and photo else None,
             skip_model_load=True,
@@ -104,29 +108,44 @@ def write(model: nn.Module, folder: Path, kind: str, labels: Sequence[str] | Non
 KINDS = ["onnx", "mlpackage", "mlmodel", "mlpackage array", "mlmodel array"]
 
 
+@pytest.fixture(scope="module")
+def right(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Path]:
+    """Return a function that writes a right file of a kind, with logits or probabilities, or takes the written one."""
+
+    @cache
+    def file(kind: str, logits: bool) -> Path:
+        return write(network(checkpoint, logits=logits), tmp_path_factory.mktemp("right"), kind)
+
+    return file
+
+
 @pytest.mark.parametrize("logits", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_right_file_holds_and_a_spoiled_one_does_not(
-    checkpoint: Path, photos: Path, tmp_path: Path, kind: str, logits: bool, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path,
+    photos: Path,
+    right: Callable[[str, bool], Path],
+    tmp_path: Path,
+    kind: str,
+    logits: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    right = write(network(checkpoint, logits=logits), tmp_path, kind)
     options = ["--ckpt", checkpoint, "--photos", photos]
-    said, _ = verified([right, *options, "--verbose"], 0, capsys)
+    said, _ = verified([right(kind, logits), *options, "--verbose"], 0, capsys)
     array = kind == "onnx" or kind.endswith("array")
     assert f"input {'0–1' if array else '0–255'}, {'logits' if logits else 'probabilities'}, temperature 1" in said
     assert "same answers, near-ties aside: 0 changed" in said
     assert "conditions hold" in said
-    (tmp_path / "wrong").mkdir()
-    wrong = write(network(checkpoint, logits=logits, shift=0.4), tmp_path / "wrong", kind)
+    wrong = write(network(checkpoint, logits=logits, shift=0.4), tmp_path, kind)
     said, _ = verified([wrong, *options], 3, capsys)
     assert "largest difference: found" in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_is_described_without_a_checkpoint(
-    checkpoint: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+    right: Callable[[str, bool], Path], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said, _ = verified([write(network(checkpoint), tmp_path, kind)], 0, capsys)
+    said, _ = verified([right(kind, False)], 0, capsys)
     for words in (
         "onnxruntime" if kind == "onnx" else "executor",
         "32 × 32 → 3 values",

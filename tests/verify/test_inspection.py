@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -47,15 +48,29 @@ Change = Callable[[Any], object]
 class Right:
     """A small network, its facts, and a right file of it in each format."""
 
+    network: DeployModel
     about: About
     files: dict[str, Path]
+
+    def model(self) -> DeployModel:
+        """Return the network, to be changed."""
+        return copy.deepcopy(self.network)
 
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
     folder = tmp_path_factory.mktemp("right")
     model = sane_network("test_resnet", SIZE)
-    return Right(ABOUT, {form: write(folder / f"right{suffix}", model, ABOUT) for suffix, form in FORMS.items()})
+    # A smaller one in its place: each file takes a conversion, whose time grows with the layers.
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for channels in (3, 8, 8, 8):
+        layers += [nn.Conv2d(channels, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    network: Any = nn.Sequential(
+        *layers[:3], nn.MaxPool2d(2), *layers[3:], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    model.network = network.eval()
+    return Right(model, ABOUT, {form: write(folder / f"right{suffix}", model, ABOUT) for suffix, form in FORMS.items()})
 
 
 def write(path: Path, model: DeployModel, about: About) -> Path:
@@ -181,7 +196,7 @@ class Attention(nn.Module):
 
 def test_what_only_looks_like_training_passes(right: Right, tmp_path: Path, suffix: str) -> None:
     torch.manual_seed(0)
-    model = sane_network("test_resnet", SIZE)
+    model = right.model()
     network: Any = nn.Sequential(
         nn.Conv2d(3, 8, 5, stride=4),
         nn.BatchNorm2d(8),
@@ -411,13 +426,13 @@ class Logarithms(DeployModel):
     ],
 )
 def test_a_wrong_graph(right: Right, tmp_path: Path, suffix: str, kind: type[DeployModel], check: str) -> None:
-    model = sane_network("test_resnet", SIZE)
+    model = right.model()
     model.__class__ = kind
     assert failed(inspect(write(tmp_path / f"wrong{suffix}", model, right.about))) == [check]
 
 
 def test_a_trace_in_training_mode(right: Right, tmp_path: Path, form: str) -> None:
-    model = sane_network("test_resnet", SIZE)
+    model = right.model()
     model.network.train()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -431,13 +446,13 @@ def test_a_trace_in_training_mode(right: Right, tmp_path: Path, form: str) -> No
 
 
 def test_batch_norm_that_was_not_folded(right: Right, tmp_path: Path, form: Any) -> None:
-    model = sane_network("test_resnet", SIZE)
+    model = right.model()
     pipeline = ct.PassPipeline.DEFAULT
     pipeline.remove_passes({"common::fuse_conv_batchnorm"})
     (suffix,) = (suffix for suffix, name in FORMS.items() if name == form)
     with quietly(), torch.no_grad():
         converted = ct.convert(
-            torch.jit.trace(model, model.example),
+            torch.jit.trace(model, model.example, check_trace=False),
             inputs=[ct.ImageType("image", shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
             classifier_config=ct.ClassifierConfig(list(NAMES), predicted_feature_name="classLabel"),
             convert_to=form,
