@@ -142,9 +142,10 @@ def _fit(setting: Setting, train: list[Photo], test: list[Photo]) -> dict[str, n
     data.prepare_data()
     trainer = FitTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False)
     trainer.test(probe, data, verbose=False)
-    rows = {
-        photo.sha256: row for photo, row in zip(data.photos["test"], probe.outcomes["test"].probabilities, strict=True)
-    }
+    # Scenes without a move may have added a class that no photo has.
+    columns = [probe.class_names.index(name) for name in setting.class_names]
+    probabilities = probe.outcomes["test"].probabilities[:, columns]
+    rows = {photo.sha256: row for photo, row in zip(data.photos["test"], probabilities, strict=True)}
     return {
         "its linear probe": np.stack([rows[photo.sha256].numpy() for photo in test]),
         "`fit`": _predictions(run, test, setting.class_names),
