@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from bball_pl.errors import PhotoError
-from bball_pl.photos.decode import decode, iso_kind
+from bball_pl.photos import decode as decode_module
+from bball_pl.photos.decode import decode, decode_reduced, iso_kind, megapixels_of
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 
@@ -213,3 +214,41 @@ def test_decompression_bombs_are_refused_by_their_header(side: int) -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + block(b"IHDR", header) + block(b"IDAT", zlib.compress(b"\x00"))
     with pytest.raises(PhotoError, match="megapixels"):
         decode(bomb)
+
+
+def test_a_large_photo_is_converted_in_strips_without_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    swapped = swapped.replace(b"sRGB", b"swap").replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+    wide = values[..., :2].astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    photos = [
+        encode(Image.fromarray(values), "PNG"),
+        encode(Image.fromarray(values[..., :3]), "PNG", icc_profile=swapped),
+        encode(Image.fromarray(values[..., :3]), "TIFF", exif=exif),
+        encode(Image.fromarray(values[..., :3]).convert("P"), "GIF", transparency=4),
+        encode(Image.fromarray(wide[..., 0] * 200), "PNG"),
+        encode(Image.fromarray(values).convert("CMYK"), "JPEG"),
+    ]
+    whole = [decode(content) for content in photos]
+    monkeypatch.setattr(decode_module, "_STRIP_PIXELS", 100)
+    for content, pixels in zip(photos, whole, strict=True):
+        assert np.array_equal(decode(content), pixels)
+
+
+def test_a_reduced_photo_is_smaller_but_not_too_small() -> None:
+    image = Image.new("RGB", (2000, 1500), WHITE)
+    image.paste(RED, (0, 0, 1000, 1500))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encode(image, "JPEG", exif=exif)
+    assert decode(content).shape == (2000, 1500, 3)
+    assert decode_reduced(content, 500).shape == (500, 375, 3)
+    assert decode_reduced(content, 501).shape == (1000, 750, 3)
+    assert decode_reduced(content, 5000).shape == (2000, 1500, 3)
+    assert np.abs(decode_reduced(content, 500)[10, 10].astype(int) - RED).max() < 35
+    assert decode_reduced(encode(image, "PNG"), 500).shape == (1500, 2000, 3)
+    assert megapixels_of(content) == 3
+    assert megapixels_of(b"no photo") == 0

@@ -21,6 +21,7 @@ from bball_pl.studio.sort.suggestions import FeatureIndex
 from bball_pl.studio.state import Context, Models, Settings, printable
 
 from helpers.predict_runs import colour_checkpoint
+from helpers.studio_server import Studio
 
 
 def opened(content: bytes) -> Image.Image:
@@ -191,3 +192,25 @@ def test_only_runs_below_the_logs_are_found(name: str, tmp_path: Path) -> None:
     assert caught.value.status_code == 404
     assert context.safe_run("a/version_0") == tmp_path / "logs/a/version_0"
     context.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process as Linux tells it")
+def test_large_photos_leave_no_memory_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "data/inbox/league/unsorted/game 1"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        Image.new("1", (6000 + number, 4000)).save(folder / f"{number}.png")
+
+    def held() -> float:
+        """Megabytes in memory."""
+        text = Path(f"/proc/{studio.process.pid}/status").read_text(encoding="ascii", errors="replace")
+        return float(text.split("VmRSS:")[1].split()[0]) / 1e3
+
+    with Studio(tmp_path) as studio:
+        photos = studio.post("/api/sort/next", {"tab": "a", "count": 1})["photos"]
+        studio.ask("GET", f"/api/photos/{photos[0]['id']}/display")
+        before = held()
+        photos = studio.post("/api/sort/next", {"tab": "a", "count": 4})["photos"]
+        for photo in photos:
+            assert studio.ask("GET", f"/api/photos/{photo['id']}/display").status == 200
+        assert held() - before < 40, "one of these photos takes 168 MB while it is decoded"

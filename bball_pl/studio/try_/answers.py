@@ -17,7 +17,8 @@ from fastapi import HTTPException
 from bball_pl.errors import BballError
 from bball_pl.evaluate.calibration import UNSURE, Answer
 from bball_pl.evaluate.explain import grad_cam
-from bball_pl.studio.pictures import decode_upload, shrink
+from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.studio.pictures import decode_upload, room_for, shrink
 from bball_pl.studio.state import Context
 from bball_pl.studio.try_.engines import Engine, EngineCache, TimedAnswer, largest_difference
 from bball_pl.studio.try_.try_routes import ExportedFile
@@ -94,6 +95,29 @@ class Responder:
         """
         # The checkpoint first, so that the decoded photo is not in memory while it loads.
         reference = self._engines.checkpoint(checkpoint)
+        # In a method of its own, so that the decoded photo is freed before its memory is given back.
+        with room_for(content):
+            return self._answer(content, reference, files, pictures)
+
+    def explain(self, content: bytes, checkpoint: Path, class_name: str) -> dict[str, Any]:
+        """Return the heat map of a class in a photo, as an overlay; the predicted class for an empty name.
+
+        Raises:
+            HTTPException: 404 if the checkpoint has no such class; 422 if the bytes are not a photo.
+            RunError: if the checkpoint cannot be read.
+            ConfigError: if the backbone has no feature maps.
+        """
+        model = self._context.models.load(checkpoint)
+        names = model.class_names
+        if class_name and class_name not in names:
+            raise HTTPException(404, f"this model has no class {class_name}")
+        with room_for(content):
+            name, heat, duration = _heat(model, content, class_name)
+        return {"class": name, "nothing": not bool(heat.any()), "overlay": heat_overlay(heat), "ms": duration}
+
+    def _answer(
+        self, content: bytes, reference: Engine, files: Sequence[ExportedFile], pictures: bool
+    ) -> dict[str, Any]:
         started = time.perf_counter()
         photo = decode_upload(content)
         decode_ms = 1e3 * (time.perf_counter() - started)
@@ -117,24 +141,14 @@ class Responder:
             "pictures": {"photo": preview(photo), "input": network_input(spec.resize(photo))} if pictures else None,
         }
 
-    def explain(self, content: bytes, checkpoint: Path, class_name: str) -> dict[str, Any]:
-        """Return the heat map of a class in a photo, as an overlay; the predicted class for an empty name.
 
-        Raises:
-            HTTPException: 404 if the checkpoint has no such class; 422 if the bytes are not a photo.
-            RunError: if the checkpoint cannot be read.
-            ConfigError: if the backbone has no feature maps.
-        """
-        model = self._context.models.load(checkpoint)
-        names = model.class_names
-        if class_name and class_name not in names:
-            raise HTTPException(404, f"this model has no class {class_name}")
-        photo = decode_upload(content)
-        name = class_name or next(model.predict(photo)).predicted
-        started = time.perf_counter()
-        (heat,) = grad_cam(model.classifier, [photo], [names.index(name)])
-        duration = 1e3 * (time.perf_counter() - started)
-        return {"class": name, "nothing": not bool(heat.any()), "overlay": heat_overlay(heat), "ms": duration}
+def _heat(model: TrainedModel, content: bytes, class_name: str) -> tuple[str, np.ndarray, float]:
+    """Return the explained class, its heat map, and the time of computing it in ms; arguments as in `explain`."""
+    photo = decode_upload(content)
+    name = class_name or next(model.predict(photo)).predicted
+    started = time.perf_counter()
+    (heat,) = grad_cam(model.classifier, [photo], [model.class_names.index(name)])
+    return name, heat, 1e3 * (time.perf_counter() - started)
 
 
 def _answer_json(name: str, engine: Engine, timed: TimedAnswer, reference: Engine, expected: Answer) -> dict[str, Any]:
