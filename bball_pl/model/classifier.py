@@ -433,7 +433,8 @@ class MoveClassifier(L.LightningModule):
             f"{split}/acc": float(outcomes.correct.float().mean()),
             f"{split}/f1": float(f1),
         }
-        self.log_dict(figures, prog_bar=split == "val", sync_dist=True)
+        # The figures of the test photos have no curve: TensorBoard has them beside the settings.
+        self.log_dict(figures, prog_bar=split == "val", logger=split == "val", sync_dist=True)
         if split != "val":
             return
         recalls = multiclass_recall(predicted, outcomes.targets, len(self.class_names), average="none")

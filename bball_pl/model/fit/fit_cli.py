@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
 
 from bball_pl import project
 from bball_pl.cli import ErrorsInOneLine, home_path
@@ -252,20 +253,23 @@ class FitCLI(LightningCLI):
         """Put the settings beside the final figures in TensorBoard's HPARAMS page.
 
         Args:
-            final: the figures of the last epoch, by their names in TensorBoard.
+            final: the figures of the last epoch, by their names in TensorBoard. The page takes them from the curves.
             metrics: the test figures of `compute_metrics`, or None if there were no test photos.
         """
-        figures = {name: float(value) for name, value in final.items() if name in _FINAL}
-        if metrics is not None:
-            figures |= {"test/acc": metrics["accuracy"], "test/f1": metrics["macro_f1"], "test/loss": metrics["nll"]}
-        # Under separate names: TensorBoard writes them as points at step 0, which no curve should have.
-        figures = {f"final/{name}": value for name, value in figures.items()}
+        curves = {name: float(value) for name, value in final.items() if name in _FINAL}
         settings = {f"model/{name}": value for name, value in self.config["model"].items()}
         settings |= {f"data/{name}": self.config["data"][name] for name in ("augment", "batch_size", "root")}
         settings["max_epochs"] = self.config["trainer"]["max_epochs"]
+        columns: dict[str, str | float] = {name: str(value) for name, value in settings.items()}
+        if metrics is not None:
+            # As columns and not as metrics of that page, which TensorBoard draws as curves of one point each.
+            columns |= {"test/acc": metrics["accuracy"], "test/f1": metrics["macro_f1"], "test/loss": metrics["nll"]}
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams({name: str(value) for name, value in settings.items()}, figures)
+                logger.log_hyperparams(columns)
+                writer = logger.experiment._get_file_writer()
+                for summary in hparams(columns, curves):
+                    writer.add_summary(summary)
                 logger.finalize("success")
 
 
