@@ -245,6 +245,7 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         page.keyboard.press("3")
         visit.saved()
         assert studio.get(URL)["changed"] == 0, "who has seen the prediction does not decide"
+        assert "decided before their prediction is seen" in page.locator(".review-view .feedback").inner_text()
         assert page.locator(".review-view .answer:disabled").count() == 3
         page.get_by_role("button", name="Check labels").click()
         page.wait_for_function("() => document.querySelectorAll('.list li').length === 8")
@@ -254,6 +255,11 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         visit.saved()
         assert (home / "data/photos/test" / other / Path(path).name).is_file()
         assert page.locator(".review-view .file").inner_text() != path, "the next one is there"
+        feedback = page.locator(".review-view .feedback")
+        moved = f"test/{other}/{Path(path).name}"
+        assert feedback.inner_text().split("\n")[0] == key
+        assert f"{path} → {other}" in feedback.inner_text()
+        assert moved in feedback.inner_text(), "where the photo went"
         page.keyboard.press("c")
         visit.saved()
         page.locator(".stale").wait_for()
@@ -263,6 +269,8 @@ def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, s
         page.keyboard.press("z")
         visit.saved()
         assert (home / "data/photos" / path).is_file()
+        assert page.locator(".review-view .file").inner_text() == path, "the photo that is back is shown"
+        assert f"Undone: {path} is {path.split('/')[1]}" in feedback.inner_text()
         assert studio.get(URL)["changed"] == 0
         page.locator("#show").select_option("audit")
         page.wait_for_selector("text=The audit suggests shoot 投籃.")
@@ -328,5 +336,5 @@ def test_undo_touches_only_photos_of_the_page(studio: Studio, home: Path) -> Non
     change = {"path": studio.get(f"{URL}/photos")["photos"][0]["path"], "action": "quarantine"}
     number = studio.post(f"{URL}/change", change)["number"]
     assert "another folder" in studio.post("/api/sort/undo", {"tab": "a", "number": number}, 409)["message"]
-    assert studio.post("/api/sort/undo", {"tab": "a"})["photo"]["id"] == shown["id"]
+    assert studio.post("/api/sort/undo", {"tab": "a"})["photos"][0]["id"] == shown["id"]
     assert photo.is_file()

@@ -184,6 +184,7 @@ def _photo_json(
     return {
         "id": "" if photo is None else photo.id,
         "path": printable(item.path),
+        "place": context.clean(table.place(item, photo)),
         "label": item.label,
         "predicted": table.class_names[answers.predicted[row]] if answered else ("" if hidden else item.suggested),
         "probabilities": answers.probabilities[row].tolist() if answered else None,

@@ -219,6 +219,13 @@ class ReviewTable:
         index = class_folder_index(PurePosixPath(item.path).parts, item.label)
         return parts[index] if index is not None and index < len(parts) else item.label
 
+    def place(self, item: ReviewItem, photo: TrackedPhoto | None) -> str:
+        """Return where a photo lies now, below the dataset's root, or below the home for a quarantined one."""
+        if photo is None:
+            return item.path
+        path = self.history.home / photo.path
+        return path.relative_to(self.root if path.is_relative_to(self.root) else self.history.home).as_posix()
+
     def path_for(self, item: ReviewItem, class_name: str) -> Path:
         """Return the path of a photo in another class of the same split.
 

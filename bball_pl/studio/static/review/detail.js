@@ -31,6 +31,7 @@ export function drawDetail(review, photo) {
   return [
     drawStage(review, photo),
     drawCaption(review, photo),
+    review.feedback,
     photo.hidden ? el("p", { class: "small audit" }, t("hidden")) : "",
     photo.id && closed ? el("p", { class: "small audit" }, t("decide_blind"), " ",
       el("button", { class: "plain small", on: { click: () => review.refilter({ show: "blind" }) } }, t("to_blind"))) : "",

@@ -24,5 +24,5 @@ export function drawMatrix(app, names, matrix, label, pieces, chosen, choose) {
       el("td", {}, whole(name, "", rows[row], t("all_of", { name: label(name), n: rows[row] })))))),
     el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "Σ"),
       names.map((predicted, column) => el("td", {}, whole("", predicted, columns[column], t("all_as", { name: label(predicted), n: columns[column] })))),
-      el("td", {}, whole("", "", rows.reduce((a, b) => a + b, 0), t("clear")))))));
+      el("td", {}, whole("", "", rows.reduce((a, b) => a + b, 0), `${t("clear")}: ${rows.reduce((a, b) => a + b, 0)}`))))));
 }

@@ -108,6 +108,7 @@ class Review {
     this.list = el("ul", { class: "list" });
     this.moreButton = el("button", { class: "more", on: { click: () => this.load(false) } }, t("more"));
     this.count = el("p", { class: "small soft count" });
+    this.feedback = el("p", { class: "feedback small" });
     this.detail = el("section", { class: "detail", "aria-label": t("detail") });
     this.listPane = el("section", { class: "list-pane", "aria-label": t("photos") }, this.chosen, this.count, this.list, this.moreButton);
     this.desk = el("div", { class: "desk" },
@@ -272,7 +273,7 @@ class Review {
     const { t } = this.app;
     const photo = this.photo;
     if (!photo?.id) return;
-    if (!this.mayDecide(photo)) return this.app.announce(t("decide_blind"));
+    if (!this.mayDecide(photo)) return this.say("", t("decide_blind"));
     const state = action === "label" ? this.name(className) : t(action === "confirm" ? "confirmed" : "quarantined");
     if (action === "label" && className === photo.now) return this.change("confirm");
     if (action === "confirm" && photo.confirmed) return this.go(this.index + 1);
@@ -280,7 +281,8 @@ class Review {
     const index = this.index;
     const url = this.url;
     if (index < this.photos.length - 1) this.go(index + 1);
-    this.app.announce(t("decided", { name: photo.path, state }));
+    const key = action === "label" ? this.keys.find((one) => one.name === className)?.key : { confirm: "c", quarantine: "x" }[action];
+    this.say(key, t("decided", { name: photo.path, state }));
     return this.after(async () => {
       // The version after the latest response: an earlier change may just have been saved.
       const seen = (this.photos.find((one) => one.path === photo.path) ?? photo).seen;
@@ -288,8 +290,10 @@ class Review {
         const answer = await this.app.api(`${url}/change`, { json: { path: photo.path, action, class_name: className ?? "", seen } });
         this.changes.push({ number: answer.number, url });
         this.keep(answer.photo);
+        if (answer.photo.place !== photo.path) this.say(key, t("decided", { name: photo.path, state }), answer.photo.place);
         if (this.pending === 1) await this.recount();
       } catch (problem) {
+        this.say("", "");
         if (problem.state) this.keep(problem.state);
         this.showNotice(problem.code === "conflict" ? t("elsewhere", { name: photo.path }) : t("not_saved", { name: photo.path, state, message: problem.message }));
         if (problem.code !== "conflict") this.go(this.photos.findIndex((one) => one.path === photo.path));
@@ -305,17 +309,25 @@ class Review {
       try {
         const answer = await this.app.api(`${this.url}/undo`, { json: { number: last >= 0 ? this.changes[last].number : 0 } });
         if (last >= 0) this.changes.splice(last, 1);
-        if (!answer.photo) return this.app.announce(t("undo_none"));
+        if (!answer.photo) return this.say("z", t("undo_none"));
         this.keep(answer.photo);
         const index = this.photos.findIndex((one) => one.path === answer.photo.path);
         if (index >= 0) this.go(index);
-        this.app.announce(t("undone", { name: answer.photo.path }));
+        this.say("z", t("undone", { name: answer.photo.path, state: this.stateName(answer.photo.now) }), answer.photo.place);
         if (this.pending === 1) await this.recount();
       } catch (problem) {
         if (problem.code === "conflict" && last >= 0) this.changes.splice(last, 1);
         this.showNotice(problem.message);
       }
     });
+  }
+
+  /** Show and announce what a key did, and where the photo lies now. */
+  say(key, text, place = "") {
+    const { el } = this.app;
+    this.feedback.replaceChildren(key ? el("kbd", {}, key) : "", el("span", { class: "what" }, text), place ? el("span", { class: "soft" }, place) : "");
+    if (text && text !== this.said) this.app.announce(text);
+    this.said = text;
   }
 
   keep(photo) {
