@@ -723,8 +723,8 @@ def studio(
 
     Args:
         inbox: folder of the photos to sort, <source>/unsorted/<album>/ or any other (default: data/inbox).
-        run: folder of a run, whose best checkpoint suggests and answers (default: the newest finished run, if there is
-            one).
+        run: folder of a run, whose best checkpoint suggests and answers (default: the newest finished run; before there
+            is one, the model in the package, which has seen no real photo).
         ckpt: a checkpoint file instead of a run.
         logs: folder of the runs.
         data: folder of the datasets.
@@ -736,7 +736,8 @@ def studio(
         suggest: run the model over the inbox in the background, for suggestions and similar photos.
         open: open the page in the browser.
     """
-    from bball_pl.moves import MOVES
+    from bball_pl.model.court_weights import court_checkpoint
+    from bball_pl.moves import MOVES, is_moves
     from bball_pl.studio.guard import new_token
     from bball_pl.studio.server import serve
     from bball_pl.studio.state import TOKEN_VARIABLE, Settings, is_loopback
@@ -745,13 +746,19 @@ def studio(
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port is {port}; expected 0 to 65535")
     try:
-        checkpoint = project.chosen_checkpoint(run, ckpt, logs)
+        checkpoint: Path | None = project.chosen_checkpoint(run, ckpt, logs)
     except RunError:
         if run is not None or ckpt is not None:
             raise
-        checkpoint = None  # sorting comes before the first run
+        # Sorting comes before the first run; the model in the package knows the three moves from rendered scenes.
+        checkpoint = court_checkpoint() if is_moves(class_names or [move.name for move in MOVES]) else None
     if suggest:
-        log.print(f"model: {checkpoint or 'none before the first run'}", soft_wrap=True, highlight=False, markup=False)
+        log.print(
+            f"model: {checkpoint or 'none for these classes before the first run'}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     given = os.environ.get(TOKEN_VARIABLE, "")
     settings = Settings(
         inbox=(inbox or data / "inbox").absolute(),

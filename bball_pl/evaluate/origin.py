@@ -9,8 +9,9 @@ from typing import Any
 
 from bball_pl.court.album import COURTS
 from bball_pl.errors import DatasetError
-from bball_pl.evaluate.wording import Language, picked
+from bball_pl.evaluate.wording import Language, counted, picked, thousands
 from bball_pl.model.court_weights import is_court_checkpoint
+from bball_pl.moves import display_name
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
 
 _RENDERED = frozenset(court.source for court in COURTS.values())
@@ -48,8 +49,8 @@ class Origin:
         if self.trained == 1:
             lines.append(
                 say(
-                    "Trained on rendered scenes: no real photo of a move was among the training photos.",
-                    "用電腦繪製的場景訓練：訓練照片裡沒有真實照片。",
+                    "Trained on rendered scenes: this model has seen no real photo of a move.",
+                    "用電腦繪製的場景訓練：這個模型沒看過任何真實照片。",
                 )
             )
         elif self.trained > 0:
@@ -105,6 +106,43 @@ def origin_of(checkpoint: Path, data: Mapping[str, Any], tested: Collection[str]
         except DatasetError:
             trained = ()
     return Origin(_rendered_share(trained), _rendered_share(tested))
+
+
+def seen_photos(checkpoint: Path, data: Mapping[str, Any], trained: str) -> dict[Language, dict[str, str]]:
+    """Return what a model was trained on, by language: `training`, date and counts, and `origin`, rendered or not.
+
+    Args:
+        checkpoint: the model.
+        data: the training dataset, as in `TrainedModel`; may be empty.
+        trained: date of the training, ISO 8601; may be empty.
+
+    Returns:
+        Sentences; an empty text for what is not known.
+    """
+    origin = origin_of(checkpoint, data, ())
+    languages: tuple[Language, ...] = ("en", "zh-Hant")
+    return {
+        language: {"training": _training(data, trained, language), "origin": " ".join(origin.lines(language))}
+        for language in languages
+    }
+
+
+def _training(data: Mapping[str, Any], trained: str, language: Language) -> str:
+    counts = {name: count for name, count in data.get("counts", {}).get("train", {}).items() if count}
+    if not counts:
+        return ""
+    say, number, root = picked(language), sum(counts.values()), Path(str(data.get("root", ""))).name
+    classes = [f"{display_name(name)} {thousands(count)}" for name, count in counts.items()]
+    scenes = data.get("scenes", 0)
+    more = own_more = ""
+    if scenes:
+        more = f", and with {counted(scenes, 'rendered scene')} without a move"
+        own_more = f"，另有 {thousands(scenes)} 張電腦繪製的無動作場景"
+    day, own_day = (f" on {trained[:10]}", f"{trained[:10]} ") if trained else ("", "")
+    return say(
+        f"Trained{day} with {counted(number, 'photo')} of {root} ({', '.join(classes)}){more}.",
+        f"{own_day}用 {root} 的 {thousands(number)} 張照片訓練（{'、'.join(classes)}）{own_more}。",
+    )
 
 
 def _rendered_share(sources: Collection[str]) -> float:

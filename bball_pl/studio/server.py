@@ -25,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bball_pl import __version__
 from bball_pl.errors import BballError, ConfigError, PhotoError
+from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.moves import chinese_name
 from bball_pl.studio.games import games_routes
 from bball_pl.studio.guard import Guard
@@ -95,6 +96,8 @@ def session(context: CurrentContext) -> dict[str, Any]:
             {"name": name, "chinese": chinese_name(name), "key": key} for name, key in settings.sort_classes.items()
         ],
         "checkpoint": context.clean(context.checkpoint_run()),
+        # The model in the package, before the first run.
+        "shipped": settings.checkpoint is not None and is_court_checkpoint(settings.checkpoint),
     }
 
 

@@ -8,7 +8,7 @@ import os
 import runpy
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,20 +28,22 @@ PREDICT = ROOT / "scripts" / "predict.py"
 NAMES = list(COLOURS)
 
 
-def colour_checkpoint(path: Path, margin: float = 5.0) -> Path:
-    """Write a checkpoint whose head is solved, not trained, for the three colours of the painted photos.
+def colour_checkpoint(path: Path, margin: float = 5.0, colours: Mapping[str, tuple[int, int, int]] = COLOURS) -> Path:
+    """Write a checkpoint whose head is solved, not trained, for the colours of the painted photos.
 
     The right class is `margin` above the others, in logits, on a photo of the pure colour.
     """
     torch.manual_seed(0)
-    classifier = MoveClassifier(class_names=NAMES, backbone="test_resnet", weights="none", image_size=32).eval()
-    photos = np.stack([np.full((32, 32, 3), colour, np.uint8) for colour in COLOURS.values()])
+    classifier = MoveClassifier(class_names=list(colours), backbone="test_resnet", weights="none", image_size=32).eval()
+    photos = np.stack([np.full((32, 32, 3), colour, np.uint8) for colour in colours.values()])
     with torch.no_grad():
         features = classifier.network.features(
             classifier.spec.normalise(torch.from_numpy(photos).permute(0, 3, 1, 2))
         ).double()
         middle = features.mean(0)
-        weight = margin * (torch.linalg.pinv(features - middle) @ (torch.eye(3) - 1 / 3).double()).T
+        weight = (
+            margin * (torch.linalg.pinv(features - middle) @ (torch.eye(len(colours)) - 1 / len(colours)).double()).T
+        )
         head = classifier.network.head
         head.weight.copy_(weight)  # type: ignore[operator]
         head.bias.copy_(-weight @ middle)  # type: ignore[operator]

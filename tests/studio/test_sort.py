@@ -107,12 +107,12 @@ def test_decisions_are_counted_and_taken_back_also_after_a_restart(tmp_path: Pat
     assert again.progress() == own
     assert [photo.id for photo in again.skipped()] == [photos[3].id], "ids outlive a restart"
     states = []
-    while (undone := again.undo()) is not None:
+    while undone := again.undo().photos:
         states.append(again.state(undone[0].id))
     assert states == ["shoot", "", "", "", ""], "the newest first"
     assert again.progress().left == 5
     assert all(path.is_file() for path in paths)
-    assert again.undo() is None
+    assert again.undo().photos == []
 
 
 def test_a_change_that_was_made_elsewhere_is_not_made_twice(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_other_programs_may_work_on_the_same_photos(tmp_path: Path) -> None:
         queue.decide(by_name["p0000.jpg"], "label", "shoot", 0)
     with pytest.raises(ConflictError, match="no longer exists"):
         queue.decide(by_name["p0001.jpg"], "label", "shoot", 0)
-    assert queue.undo() is None, "what the audit did is not the studio's to take back"
+    assert queue.undo().photos == [], "what the audit did is not the studio's to take back"
     with Journal(tmp_path / "data", "audit") as journal:
         journal.undo(away.number)
     queue.rescan()
@@ -225,7 +225,7 @@ def test_no_name_is_too_odd(tmp_path: Path) -> None:
     sorted_to = tmp_path / "data/inbox/<b>odd</b>/dribble/al'bum\n1"
     assert {path.name for path in sorted_to.iterdir()} == set(HOSTILE)
     again = queue_of(tmp_path)
-    while again.undo() is not None:
+    while again.undo().photos:
         pass
     assert {path.name for path in odd.iterdir()} == set(HOSTILE)
     with Studio(tmp_path) as studio:
@@ -268,8 +268,8 @@ def test_a_kill_loses_no_photo_and_at_most_the_last_key(tmp_path: Path) -> None:
         sorted_now = sum(done["counts"].values())
         assert len(answered) <= sorted_now <= len(answered) + 3, "one key a kill may have been on its way"
         for _ in range(sorted_now):
-            assert studio.post("/api/sort/undo", {"tab": "t"})["photo"]
-        assert studio.post("/api/sort/undo", {"tab": "t"})["photo"] is None
+            assert studio.post("/api/sort/undo", {"tab": "t"})["photos"]
+        assert studio.post("/api/sort/undo", {"tab": "t"})["photos"] == []
         assert all(path.is_file() for path in originals)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from bball_pl.errors import DatasetError
 from bball_pl.photos.labels_csv import Entry
 from bball_pl.photos.tree import PhotoTree
 from bball_pl.studio.history import ConflictError, History, TrackedPhoto
@@ -37,6 +39,23 @@ class Progress:
     skipped: int
     quarantined: int
     counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Result of a decision about several photos, or of undoing one.
+
+    Attributes:
+        photos: changed photos, in the order of the changes.
+        numbers: numbers of the changes.
+        conflicts: names of the photos that were changed elsewhere in the meantime and stay as they are.
+        problem: reason why the rest was not changed; empty if there is no rest.
+    """
+
+    photos: list[TrackedPhoto]
+    numbers: list[int]
+    conflicts: list[str]
+    problem: str = ""
 
 
 class SortQueue:
@@ -69,6 +88,8 @@ class SortQueue:
         self._order: dict[str, int] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._counts: Counter[str] = Counter()
+        # Changes that were made with one confirmation, by the number of each of them.
+        self._batches: dict[int, list[int]] = {}
         history.on_change(self._on_change)
         self.rescan()
 
@@ -128,6 +149,18 @@ class SortQueue:
                 self._leases[photo_id] = tab, now + _LEASE_SECONDS
             return [photo for photo_id in chosen if (photo := self.history.by_id(photo_id)) is not None]
 
+    def lease(self, tab: str, photo_ids: Iterable[str], count: int) -> list[TrackedPhoto]:
+        """Lease the first `count` of these photos that have no decision and that no other tab shows."""
+        with self.history.lock:
+            self.history.sync()
+            now = self._clock()
+            self._leases = {photo: lease for photo, lease in self._leases.items() if lease[1] > now}
+            free = (name for name in photo_ids if name in self._unsorted and self._is_free(name, tab))
+            chosen = list(islice(free, count))
+            for photo_id in chosen:
+                self._leases[photo_id] = tab, now + _LEASE_SECONDS
+            return [photo for photo_id in chosen if (photo := self.history.by_id(photo_id)) is not None]
+
     def hold(self, tab: str, photo_id: str) -> None:
         """Lease a photo to the tab that shows it."""
         with self.history.lock:
@@ -162,20 +195,69 @@ class SortQueue:
             self._leases.pop(photo_id, None)
             return photo, entry
 
-    def undo(self, number: int = 0) -> tuple[TrackedPhoto, Entry] | None:
-        """Undo a change of this inbox by its number, or the studio's latest one; None if there is none.
+    def decide_all(self, photos: Iterable[tuple[str, int]], class_name: str) -> Batch:
+        """Sort several photos into one class, each as `decide` does it; `undo` takes them back together.
+
+        A kill leaves some photos sorted and the others as they were.
+
+        Args:
+            photos: id of each photo and the version that the user saw.
+            class_name: class of all of them.
+        """
+        batch = Batch([], [], [])
+        for photo_id, seen in photos:
+            try:
+                photo, entry = self.decide(photo_id, "label", class_name, seen)
+            except ConflictError as error:
+                batch.conflicts.append(photo_id if error.photo is None else error.photo.path.rpartition("/")[2])
+            except DatasetError as error:
+                batch = replace(batch, problem=str(error))
+                break
+            else:
+                batch.photos.append(photo)
+                batch.numbers.append(entry.number)
+        with self.history.lock:
+            self._batches.update(dict.fromkeys(batch.numbers, batch.numbers))
+        return batch
+
+    def undo(self, number: int = 0) -> Batch:
+        """Undo a change of this inbox, with those that one confirmation made with it.
+
+        Args:
+            number: number of one of the changes. Default: the studio's latest change.
+
+        Returns:
+            The photos in their new states; those that were changed again since are conflicts and stay as they are.
 
         Raises:
-            ConflictError: as in `History.undo`.
-            DatasetError: as in `History.undo`.
+            ConflictError: as in `History.undo`, for a change that stands alone.
+            DatasetError: as in `History.undo`, if nothing was undone.
         """
         with self.history.lock:
             if not number:
                 entry = self.history.last_change(self.inbox)
                 if entry is None:
-                    return None
+                    return Batch([], [], [])
                 number = entry.number
-            return self.history.undo(number, self.inbox)
+            numbers = self._batches.get(number, [number])
+        batch = Batch([], [], [])
+        for one in reversed(numbers):
+            try:
+                photo, _ = self.history.undo(one, self.inbox)
+            except ConflictError as error:
+                if len(numbers) == 1:
+                    raise
+                if error.photo is not None:
+                    batch.conflicts.append(error.photo.path.rpartition("/")[2])
+            except DatasetError as error:
+                if not batch.photos:
+                    raise
+                batch = replace(batch, problem=str(error))
+                break
+            else:
+                batch.photos.append(photo)
+                batch.numbers.append(one)
+        return batch
 
     def state(self, photo_id: str) -> str:
         """Return a photo's class, `quarantine` or `skip`; empty without a decision."""
@@ -211,6 +293,16 @@ class SortQueue:
     def album(self, photo: TrackedPhoto) -> str:
         """Return the source and album of a photo for display."""
         return self._tree.album_of(self._parts(photo))
+
+    def folder(self, photo: TrackedPhoto) -> str:
+        """Return the folder of a photo below the inbox, or below the home for a quarantined one."""
+        path = (self.history.home / photo.path).parent
+        return path.relative_to(self.inbox if path.is_relative_to(self.inbox) else self.history.home).as_posix()
+
+    def undecided(self, photo_ids: Iterable[str]) -> int:
+        """Return how many of these photos have no decision."""
+        with self.history.lock:
+            return sum(photo_id in self._unsorted for photo_id in photo_ids)
 
     def _is_free(self, photo_id: str, tab: str) -> bool:
         return self._leases.get(photo_id, (tab, 0.0))[0] == tab

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
-from bball_pl.moves import read_definitions
+from bball_pl.moves import NO_MOVE, read_definitions
 from bball_pl.studio.history import ConflictError, TrackedPhoto
-from bball_pl.studio.sort.queue import Order, SortQueue
+from bball_pl.studio.sort.queue import Batch, Order, SortQueue
 from bball_pl.studio.sort.suggestions import Scorer
 from bball_pl.studio.state import Context, CurrentContext
 
@@ -21,6 +21,9 @@ router = APIRouter(prefix="/api/sort")
 #: Similar photos shown beside one.
 _SIMILAR = 6
 _MAX_PHOTOS = 24
+#: Photos without a move on one page of the grid, and photos that a tab can leave out of it.
+ASIDE_PAGE = 48
+_MAX_KEPT = 20_000
 #: The unsorted photos are scored in this many passes, so that the first pass has photos of all albums.
 _PASSES = 16
 
@@ -45,10 +48,31 @@ class Decision(BaseModel):
 
 
 class Undo(BaseModel):
-    """The number of a change to undo; 0 for the latest one."""
+    """The number of a change to undo; 0 for the latest one. Changes of one confirmation are undone together."""
 
     tab: Name
     number: int = 0
+
+
+class Aside(BaseModel):
+    """A tab's request for photos that the model answers with `none`, without those that a person kept."""
+
+    tab: Name
+    kept: Annotated[list[Name], Field(max_length=_MAX_KEPT)] = []
+
+
+class Seen(BaseModel):
+    """A photo, and its last version in the tab."""
+
+    photo: Name
+    seen: int = 0
+
+
+class SetAside(BaseModel):
+    """The photos of a grid that a person confirmed to show no move."""
+
+    tab: Name
+    photos: Annotated[list[Seen], Field(min_length=1, max_length=ASIDE_PAGE)]
 
 
 class Leave(BaseModel):
@@ -88,7 +112,13 @@ class SortView:
         """Return the progress of sorting and scoring."""
         scorer = self.scorer
         problem = self._context.clean(scorer.problem)
-        return {**asdict(self.queue.progress()), "scoring": scorer.pending(), "problem": problem}
+        return {
+            **asdict(self.queue.progress()),
+            "scoring": scorer.pending(),
+            "problem": problem,
+            "seen": scorer.seen,
+            "aside": self.queue.undecided(list(scorer.none)) if NO_MOVE.name in self.queue.class_names else 0,
+        }
 
     def photo_json(self, photo: TrackedPhoto) -> dict[str, Any]:
         """Return a photo as the page needs it."""
@@ -96,11 +126,24 @@ class SortView:
         return {
             "id": photo.id,
             "name": self._context.clean(photo.path.rpartition("/")[2]),
+            "folder": self._context.clean(self.queue.folder(photo)),
             "album": self._context.clean(self.queue.album(photo)),
             "seen": photo.version,
             "state": self.queue.state(photo.id),
             "exists": self._context.photos.path(photo.id) is not None,
             "probabilities": None if suggestion is None else suggestion.probabilities,
+        }
+
+    def batch_json(self, batch: Batch) -> dict[str, Any]:
+        """Return several changes as the page needs them, and the progress."""
+        clean = self._context.clean
+        return {
+            "photos": [self.photo_json(photo) for photo in batch.photos],
+            "numbers": batch.numbers,
+            "conflicts": [clean(name) for name in batch.conflicts],
+            # Not `problem`, which is the scorer's.
+            "unsaved": clean(batch.problem),
+            **self.progress(),
         }
 
     def conflict(self, error: ConflictError) -> HTTPException:
@@ -193,13 +236,29 @@ def undo(request: Undo, view: View) -> dict[str, Any]:
         undone = view.queue.undo(request.number)
     except ConflictError as error:
         raise view.conflict(error) from None
-    if undone is None:
-        return {"photo": None, **view.progress()}
-    photo, entry = undone
-    # The tab that undid the change shows the photo; no other tab gets it.
-    view.queue.hold(request.tab, photo.id)
-    change = {"number": entry.number, "action": entry.action, "class": entry.class_name}
-    return {"photo": view.photo_json(photo), "undone": change, **view.progress()}
+    # The tab that undid the changes shows the photos; no other tab gets them.
+    for photo in undone.photos:
+        view.queue.hold(request.tab, photo.id)
+    return view.batch_json(undone)
+
+
+@router.post("/aside")
+def aside(request: Aside, view: View, context: CurrentContext) -> dict[str, Any]:
+    """A page of the photos that the model answers with `none`, the surest first; other tabs do not get them."""
+    kept = set(request.kept)
+    wanted = [photo_id for photo_id in view.scorer.without_move() if photo_id not in kept]
+    found = view.queue.lease(request.tab, wanted, ASIDE_PAGE)
+    for photo in found:
+        context.pictures.picture(photo.id, "thumb")
+    return {"photos": [view.photo_json(photo) for photo in found], "of": view.queue.undecided(wanted)}
+
+
+@router.post("/set-aside")
+def set_aside(request: SetAside, view: View) -> dict[str, Any]:
+    """Sort photos as `none`, with one undo for all."""
+    if NO_MOVE.name not in view.queue.class_names:
+        raise HTTPException(422, "there is no such class")
+    return view.batch_json(view.queue.decide_all([(one.photo, one.seen) for one in request.photos], NO_MOVE.name))
 
 
 @router.get("/definitions")

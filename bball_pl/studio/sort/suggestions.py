@@ -20,13 +20,15 @@ from bball_pl.moves import NO_MOVE
 from bball_pl.photos.decode import decode, read_photo
 from bball_pl.photos.measurements import SHORT_SIDE, squashed
 from bball_pl.photos.store import PhotoStore
-from bball_pl.studio.pictures import PhotoIds
+from bball_pl.studio.pictures import PhotoIds, room_for
 from bball_pl.studio.sort.queue import Order, SortQueue
 
 if TYPE_CHECKING:
     import torch
 
+    from bball_pl.evaluate.calibration import Answer
     from bball_pl.evaluate.trained_model import TrainedModel
+    from bball_pl.evaluate.wording import Language
     from bball_pl.studio.state import Models
 
 _BATCH = 16
@@ -57,10 +59,12 @@ class Suggestion:
     Attributes:
         probabilities: Probability by class, 0–1.
         margin: Difference between the two highest probabilities, 0–1; a low one is informative.
+        label: Answer by the model's decision rule: a class, or "unsure" below its threshold.
     """
 
     probabilities: dict[str, float]
     margin: float
+    label: str
 
 
 class FeatureIndex:
@@ -102,16 +106,18 @@ class Network(Protocol):
     Attributes:
         name: Key of its results in the store; changes with its weights.
         answers: Whether it gives logits, not features alone.
+        seen: What it was trained on, as sentences by language; empty for a network without an answer.
     """
 
     name: str
     answers: bool
+    seen: dict[Language, dict[str, str]]
 
     def score(self, paths: Sequence[Path]) -> list[tuple[str, Score]]:
         """Return SHA-256 and score of every photo; the SHA-256 is empty for an unreadable file."""
 
-    def probabilities(self, logits: np.ndarray) -> dict[str, float]:
-        """Return probabilities by class; empty without an answer."""
+    def answer(self, logits: np.ndarray) -> Answer | None:
+        """Return the answer of logits `[classes]`; None for a network that knows other classes, or none."""
 
 
 class RunNetwork:
@@ -123,7 +129,10 @@ class RunNetwork:
     """
 
     def __init__(self, model: TrainedModel, class_names: Sequence[str]) -> None:
+        from bball_pl.evaluate.origin import seen_photos
+
         self.name, self.answers = model.sha256, True
+        self.seen = seen_photos(model.checkpoint, model.data, model.trained)
         self._model = model
         # Models of the three moves exist with and without the class `none`.
         self._same_classes = {*model.class_names, NO_MOVE.name} == {*class_names, NO_MOVE.name}
@@ -138,7 +147,9 @@ class RunNetwork:
         def load(path: Path) -> np.ndarray:
             content = read_photo(path)
             sha256s[path] = hashlib.sha256(content).hexdigest()
-            return decode(content)
+            with room_for(content):
+                # Resized here, while no other large photo is in memory; to do it again changes nothing.
+                return self._model.spec.resize(decode(content))
 
         head = self._model.classifier.network.head
         hook = head.register_forward_pre_hook(
@@ -157,12 +168,11 @@ class RunNetwork:
             for path, answer in answers
         ]
 
-    def probabilities(self, logits: np.ndarray) -> dict[str, float]:
-        """Return calibrated probabilities by class; empty for a classifier of other classes."""
+    def answer(self, logits: np.ndarray) -> Answer | None:
+        """Return the calibrated answer; None for a classifier of other classes."""
         if not self._same_classes or len(logits) != len(self._model.class_names):
-            return {}
-        shares = self._model.rule.probabilities(logits)
-        return dict(zip(self._model.class_names, map(float, shares), strict=True))
+            return None
+        return self._model.rule.answer(self._model.rule.probabilities(logits))
 
 
 class FrozenNetwork:
@@ -172,6 +182,7 @@ class FrozenNetwork:
         from bball_pl.audit.measure import FrozenFeatures, short_network
 
         self.name, self.answers = short_network(), False
+        self.seen: dict[Language, dict[str, str]] = {}
         self._features = FrozenFeatures(SHORT_SIDE)
 
     def score(self, paths: Sequence[Path]) -> list[tuple[str, Score]]:
@@ -183,16 +194,17 @@ class FrozenNetwork:
             try:
                 content = read_photo(path)
                 sha256 = hashlib.sha256(content).hexdigest()
-                small.append(squashed(decode(content), SHORT_SIDE))
+                with room_for(content):
+                    small.append(squashed(decode(content), SHORT_SIDE))
             except PhotoError as error:
                 problem = str(error)
             found.append((sha256, problem))
         rows = iter(self._features.short(np.stack(small)) if small else ())
         return [(sha256, Score(problem) if problem else Score("", features=next(rows))) for sha256, problem in found]
 
-    def probabilities(self, logits: np.ndarray) -> dict[str, float]:
+    def answer(self, logits: np.ndarray) -> Answer | None:
         """Return nothing: the network knows no moves."""
-        return {}
+        return None
 
 
 def open_network(models: Models, class_names: Sequence[str]) -> Network | None:
@@ -217,6 +229,8 @@ class Scorer:
 
     Attributes:
         ranks: By order, a number for each photo with a suggestion, by id; the lowest is shown first.
+        none: Probability of `none`, 0–1, by id, of the photos that the model answers with it.
+        seen: What the model was trained on, as sentences by language; empty until it is open, or without one.
         problem: Reason why scoring stopped; empty while it works.
     """
 
@@ -228,6 +242,8 @@ class Scorer:
         self._scores: dict[str, Score] = {}
         self._suggestions: dict[str, Suggestion] = {}
         self.ranks: dict[Order, dict[str, float]] = {"doubt": {}, "none": {}, "album": {}}
+        self.seen: dict[Language, dict[str, str]] = {}
+        self.none: dict[str, float] = {}
         self._index = FeatureIndex()
         self._todo: OrderedDict[str, None] = OrderedDict()
         self._wake = threading.Condition()
@@ -255,6 +271,11 @@ class Scorer:
     def suggestion(self, photo_id: str) -> Suggestion | None:
         """Return the prediction for a photo; None if there is none, or none yet."""
         return self._suggestions.get(photo_id)
+
+    def without_move(self) -> list[str]:
+        """Return the ids of the photos that the model answers with `none`, the surest first, sorted ones included."""
+        shares = self.none.copy()
+        return sorted(shares, key=shares.__getitem__, reverse=True)
 
     def pending(self) -> int:
         """Return the number of photos that are still to be scored."""
@@ -284,6 +305,7 @@ class Scorer:
             if network is None:
                 self.problem = "no network"
                 return
+            self.seen = network.seen
             self._recall(network, store)
             while (batch := self._batch()) is not None:
                 self._score(network, store, batch)
@@ -344,11 +366,14 @@ class Scorer:
         self._scores[photo_id] = score
         if not score.problem:
             self._index.add(photo_id, score.features)
-        shares = network.probabilities(score.logits) if len(score.logits) else {}
-        if shares:
+        answer = network.answer(score.logits) if len(score.logits) else None
+        if answer is not None:
+            shares = answer.probabilities
             best, second = sorted(shares.values(), reverse=True)[:2]
-            self._suggestions[photo_id] = Suggestion(shares, best - second)
+            self._suggestions[photo_id] = Suggestion(shares, best - second, answer.label)
             self.ranks["doubt"][photo_id] = best - second
+            if answer.label == NO_MOVE.name:
+                self.none[photo_id] = shares[NO_MOVE.name]
             if NO_MOVE.name in shares:
                 self.ranks["none"][photo_id] = 1 - shares[NO_MOVE.name]
         with self._wake:

@@ -2,6 +2,7 @@
 
 import { el, meter, svg } from "./dom.js";
 import { makeApi, session } from "./net.js";
+import { keepReachable } from "./reachable.js";
 import { firstLanguage, remember, shellStrings, speaker } from "./words.js";
 
 const VIEWS = ["steps", "sort", "games", "review", "try", "runs"];
@@ -9,7 +10,7 @@ const VIEWS = ["steps", "sort", "games", "review", "try", "runs"];
 const bar = document.getElementById("bar");
 const main = document.getElementById("main");
 const announcer = document.getElementById("announcer");
-let about = { classes: [], checkpoint: "", language: "" };
+let about = { classes: [], checkpoint: "", shipped: false, language: "" };
 let language = "en";
 let t = speaker(language, shellStrings);
 let unmount = null;
@@ -39,10 +40,15 @@ function drawBar() {
       el("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null }, t(name)))))),
     el("div", { class: "side" },
       el("span", { class: "model", title: about.checkpoint },
-        about.checkpoint ? t("model", { name: about.checkpoint }) : t("no_model")),
+        about.checkpoint ? t("model", { name: modelName(t) }) : t("no_model")),
       el("button", { class: "language", lang: other, "aria-label": t("language_label"), on: { click: () => speak(other) } },
         t("language_other"))),
   );
+}
+
+/** Name of the current model: its run, or its file. */
+function modelName(say) {
+  return about.shipped ? say("shipped") : about.checkpoint;
 }
 
 function speak(chosen) {
@@ -83,9 +89,10 @@ function appFor(strings) {
       const text = (100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 1 : 0);
       return say("percent", { n: share < 1 && text.startsWith("100") ? ">99" : text.replace(/\.0$/, "") });
     },
-    checkpoint: about.checkpoint,
     /** Load the style sheet of a view whose parts are shown in another one. */
     style: link,
+    checkpoint: modelName(say),
+    shipped: about.shipped,
     go: (hash) => { location.hash = hash; },
   };
 }
@@ -120,11 +127,12 @@ async function show(keepFocus = false) {
   } catch (error) {
     if (current !== turn) return;
     console.warn(error);
-    main.replaceChildren(el("div", { class: "empty" }, el("p", { class: "notice bad" }, t("view_failed"), " ", error.message),
+    main.replaceChildren(el("div", { class: "empty" }, el("h1", {}, t(name)), el("p", { class: "notice bad" }, t("view_failed"), " ", error.message),
       el("button", { on: { click: () => show() } }, t("again"))));
   }
 }
 
+keepReachable();
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
@@ -145,5 +153,5 @@ try {
 }
 language = firstLanguage(about.language);
 t = speaker(language, shellStrings);
-if (about.problem) main.replaceChildren(el("p", { class: "notice bad" }, about.problem));
+if (about.problem) main.replaceChildren(el("h1", {}, t("title")), el("p", { class: "notice bad" }, about.problem));
 else await show(true);

@@ -16,6 +16,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from bball_pl import project
 from bball_pl.errors import BballError, RunError
 from bball_pl.evaluate.calibration import file_sha256
+from bball_pl.evaluate.wording import Language
 from bball_pl.studio.pictures import read_upload
 from bball_pl.studio.runs.runs_reading import run_folders, run_summary, short_path
 from bball_pl.studio.state import Context, CurrentContext, printable
@@ -80,6 +81,12 @@ def engines(context: CurrentContext, model: str = "") -> dict[str, Any]:
     return {"engines": [_engine_json(file, sha256) for file in files], "export": command}
 
 
+@router.get("/seen")
+async def seen(context: CurrentContext, model: str = "") -> dict[Language, dict[str, str]]:
+    """What a model was trained on, as sentences by language."""
+    return await context.computed(_seen, context, _checkpoint(context, model))
+
+
 @router.post("/answer")
 async def answer(
     request: Request,
@@ -112,6 +119,14 @@ def _responder(context: Context) -> Responder:
     from bball_pl.studio.try_.answers import Responder
 
     return context.shared(Responder)
+
+
+def _seen(context: Context, checkpoint: Path) -> dict[Language, dict[str, str]]:
+    # Imported here like the engines: in the compute thread.
+    from bball_pl.evaluate.origin import seen_photos
+
+    opened = context.models.load(checkpoint)
+    return seen_photos(opened.checkpoint, opened.data, opened.trained)
 
 
 def _prepare(context: Context, checkpoint: Path) -> None:

@@ -20,6 +20,10 @@ export class Flow {
     this.failed = [];
     this.filling = null;
     this.ended = false;
+    /** Photos in the grid of photos without a move, and those that a person has kept out of it. */
+    this.grid = [];
+    this.kept = new Set();
+    this.batches = 0;
   }
 
   get current() {
@@ -73,7 +77,7 @@ export class Flow {
 
   /** Renew the leases of this tab's photos, and fetch the progress of other tabs. */
   async beat() {
-    const have = this.ahead.map((photo) => photo.id);
+    const have = [...new Set([...this.ahead, ...this.grid].map((photo) => photo.id))];
     try {
       const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: 0 } });
       if (!this.queue.length) this.progress = answer;
@@ -124,7 +128,7 @@ export class Flow {
     this.put({
       kind: "decide", photo, state, takes: before === "" ? 1 : 0,
       run: () => this.api("/api/sort/decide", { json: { tab: this.tab, photo: photo.id, action, class_name: className ?? "", seen: photo.seen } }),
-      done: (answer) => { item.number = answer.number; photo.seen = answer.number; },
+      done: (answer) => { item.number = answer.number; photo.seen = answer.number; photo.folder = answer.photo?.folder ?? photo.folder; },
       back: () => {
         photo.state = before;
         this.behind.splice(this.behind.indexOf(item), 1);
@@ -150,17 +154,17 @@ export class Flow {
         kind: "undo", photo: null, takes: 0,
         run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: 0 } }),
         done: (answer) => {
-          if (!answer.photo) return this.listener.message("undo_none", {});
-          const photo = this.take(answer.photo);
-          if (photo.state === "" || photo.state === "skip") {
-            this.ahead = [photo, ...this.ahead.filter((one) => one !== photo)];
-          }
-          this.listener.message("undone", { name: photo.name });
+          if (!answer.photos.length) return this.listener.message("undo_none", {});
+          const photos = answer.photos.map((photo) => this.take(photo));
+          const open = photos.filter((photo) => photo.state === "" || photo.state === "skip").slice(0, AHEAD);
+          this.ahead = [...open, ...this.ahead.filter((one) => !open.includes(one))];
+          this.undone(photos, answer);
         },
         back: () => {}, again: () => this.undo(), conflict: () => {},
       });
       return;
     }
+    if (item.batch) return this.undoBatch(item);
     const { photo, state } = item;
     const earlier = this.behind.findLastIndex((one) => one.photo === photo);
     const before = earlier >= 0 ? this.behind[earlier].state : "";
@@ -170,7 +174,7 @@ export class Flow {
     this.put({
       kind: "undo", photo, takes: earlier >= 0 ? 0 : -1,
       run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: item.number } }),
-      done: (answer) => { this.take(answer.photo); this.listener.message("undone", { name: photo.name }); },
+      done: (answer) => this.undone(answer.photos.map((one) => this.take(one)), answer),
       back: () => {
         photo.state = state;
         this.looking = -1;
@@ -183,6 +187,55 @@ export class Flow {
         if (photo.state !== "" && photo.state !== "skip") this.ahead = this.ahead.filter((one) => one !== photo);
       },
     });
+  }
+
+  /** Undo what one confirmation in the grid has done. */
+  undoBatch(item) {
+    const items = [...this.behind.filter((one) => one.batch === item.batch), item];
+    const photos = items.map((one) => one.photo);
+    this.behind = this.behind.filter((one) => one.batch !== item.batch);
+    for (const photo of photos) photo.state = "";
+    this.ahead = [...photos.slice(0, AHEAD), ...this.ahead];
+    this.put({
+      kind: "undo", photo: item.photo, takes: -items.length,
+      run: () => this.api("/api/sort/undo", { json: { tab: this.tab, number: item.number } }),
+      done: (answer) => {
+        const undone = answer.photos.map((one) => this.take(one));
+        for (const photo of photos) if (!undone.includes(photo)) photo.state = item.state;
+        this.ahead = this.ahead.filter((photo) => photo.state === "");
+        this.undone(undone, answer);
+      },
+      back: () => {
+        for (const photo of photos) photo.state = item.state;
+        this.ahead = this.ahead.filter((one) => !photos.includes(one));
+        this.behind.push(...items);
+      },
+      again: () => this.undo(),
+      conflict: () => {
+        for (const photo of photos) photo.state = item.state;
+        this.ahead = this.ahead.filter((one) => !photos.includes(one));
+      },
+    });
+  }
+
+  undone(photos, answer) {
+    this.listener.message("undone", { photos, name: photos[0]?.name ?? "", n: photos.length, left_over: answer.conflicts });
+  }
+
+  /** Sort several photos as none, with one undo; returns the answer of the server once they are on disk. */
+  async setAside(photos) {
+    while (this.queue.length && !this.failed.length) await new Promise((done) => setTimeout(done, 30));
+    const json = { tab: this.tab, photos: photos.map((photo) => ({ photo: photo.id, seen: photo.seen })) };
+    const answer = await this.api("/api/sort/set-aside", { json });
+    const done = answer.photos.map((photo) => this.take(photo));
+    const batch = ++this.batches;
+    this.looking = -1;
+    this.ahead = this.ahead.filter((photo) => !done.includes(photo));
+    this.behind.push(...done.map((photo, index) => ({ photo, state: photo.state, number: answer.numbers[index], batch })));
+    this.progress = { ...this.progress, ...answer, photos: undefined };
+    this.listener.changed();
+    this.fill();
+    return answer;
   }
 
   put(op) {
@@ -201,7 +254,7 @@ export class Flow {
       try {
         const answer = await op.run();
         this.queue.shift();
-        this.progress = { ...this.progress, ...answer, photo: undefined };
+        this.progress = { ...this.progress, ...answer, photo: undefined, photos: undefined };
         op.done(answer);
       } catch (problem) {
         if (problem.code === "conflict") {

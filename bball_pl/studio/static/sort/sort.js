@@ -1,5 +1,6 @@
 // Sort: one photo at a time, a key for each class.
 
+import { showAside } from "./aside.js";
 import { showDefinitions } from "../definitions.js";
 import { onKeys } from "../keys.js";
 import { Pictures } from "../pictures.js";
@@ -78,8 +79,15 @@ class SortView {
         el("span", { class: "top" }, el("kbd", {}, item.key), el("span", { class: "name" }, app.classPieces(item.name)), share), meter);
       return { name: item.name, key: item.key, button, meter: meter.querySelector(".fill"), share };
     });
-    const action = (key, text, act) => el("button", { class: "act", "aria-keyshortcuts": key, on: { click: act } }, el("kbd", {}, key), t(text));
+    this.acts = {};
+    const action = (key, text, act) => {
+      this.acts[key] = el("button", { class: "act", "aria-keyshortcuts": key, on: { click: act } }, el("kbd", {}, key), t(text));
+      return this.acts[key];
+    };
     this.undoButton = action("z", "undo", () => this.undo());
+    this.feedback = el("p", { class: "feedback small" });
+    this.seen = el("p", { class: "seen small soft", hidden: true });
+    this.asideButton = el("button", { class: "small help aside-open", hidden: true, "aria-keyshortcuts": "n", on: { click: () => this.aside() } });
     this.similar = el("ul", { class: "similar" });
     this.similarNote = el("p", { class: "soft small" });
     this.counts = el("dl", { class: "probability counts" });
@@ -88,10 +96,12 @@ class SortView {
         el("div", { class: "row options" },
           start.suggests ? el("label", { class: "small row", for: "order" }, t("order"), this.order) : null,
           start.suggests ? el("label", { class: "small check", for: "suggestions" }, this.suggestBox, t("suggestions")) : null,
-          el("button", { class: "small help", "aria-keyshortcuts": "?", on: { click: () => this.help() } }, el("kbd", {}, "?"), el("span", {}, t("help"))))),
+          this.asideButton,
+          el("button", { class: "small help", "aria-keyshortcuts": "?", on: { click: () => this.help() } }, el("kbd", {}, "?"), el("span", {}, t("help")))),
+        this.seen),
       this.line,
       el("div", { class: "desk" },
-        el("div", { class: "middle" }, this.stage, this.caption, this.looking,
+        el("div", { class: "middle" }, this.stage, this.caption, this.looking, this.feedback,
           el("div", { class: "answers", role: "group", "aria-label": t("classes") }, this.keys.map((key) => key.button)),
           el("div", { class: "acts", role: "group", "aria-label": t("more") },
             action("x", "not_usable", () => this.decide("quarantine")),
@@ -115,6 +125,7 @@ class SortView {
     else if (key === "s") this.decide("skip");
     else if (key === "z") this.undo();
     else if (key === "?" || key === "d") this.help();
+    else if (key === "n") this.aside();
     else if (key === "ArrowLeft") this.flow.look(-1);
     else if (key === "ArrowRight") this.flow.look(1);
     else return false;
@@ -132,6 +143,10 @@ class SortView {
     if (!this.flow.current || this.halted()) return;
     this.notice.hidden = true;
     this.pace.step();
+    const chosen = this.keys.find((one) => action === "label" && one.name === name);
+    const key = chosen?.key ?? (action === "skip" ? "s" : "x");
+    this.last = { key, photo: this.flow.current, text: "went", state: action === "label" ? name : action };
+    this.press(chosen?.button ?? this.acts[key]);
     this.flow.decide(action, name);
     this.app.announce(this.app.t("decided", { state: this.stateName(action === "label" ? name : action), left: this.flow.left }));
   }
@@ -147,7 +162,34 @@ class SortView {
     if (this.halted()) return;
     this.notice.hidden = true;
     this.pace.back();
+    this.press(this.acts.z);
     this.flow.undo();
+  }
+
+  /** Show for a moment which button a key has pressed. */
+  press(button) {
+    button.classList.remove("pressed");
+    // The animation begins again only if the style was computed without it.
+    button.getBoundingClientRect();
+    button.classList.add("pressed");
+  }
+
+  /** The grid of the photos that the model answers with none. */
+  async aside() {
+    if (this.dialog?.open || this.halted() || !this.flow.progress.aside) return;
+    const undone = () => new Promise((done) => {
+      this.undo();
+      const look = () => (this.flow.unsaved ? setTimeout(look, 30) : done());
+      look();
+    });
+    this.dialog = await showAside(this.app, this.flow, {
+      undo: undone,
+      changed: (answer) => {
+        if (answer.photos.length) this.last = { key: "n", text: "went_many", n: answer.photos.length, state: "none" };
+        this.app.announce(this.app.t("aside_done", { n: answer.photos.length, name: this.app.className("none") }));
+        this.draw();
+      },
+    }).catch((problem) => { this.fail(problem, []); return null; });
   }
 
   async help() {
@@ -172,6 +214,12 @@ class SortView {
   showMessage(key, values) {
     const text = this.app.t(key, { ...values, state: values.state === undefined ? "" : this.stateName(values.state) });
     this.app.announce(text);
+    if (key === "undo_none") this.last = { key: "z", text: "undo_none" };
+    if (key === "undone") {
+      const [photo] = values.photos;
+      this.last = values.n === 1 ? { key: "z", text: "back_again", photo, state: photo.state } : { key: "z", text: "back_many", n: values.n };
+      if (values.left_over?.length) this.last.more = this.app.t("aside_elsewhere", { names: values.left_over.join(", ") });
+    }
     if (key === "elsewhere" || key === "missing") {
       this.notice.replaceChildren(this.app.el("p", {}, text));
       this.notice.hidden = false;
@@ -179,6 +227,7 @@ class SortView {
   }
 
   fail(problem, unsaved) {
+    this.last = null;
     const retry = () => {
       this.notice.hidden = true;
       if (unsaved.length) this.flow.retry();
@@ -210,11 +259,44 @@ class SortView {
     const scoring = flow.progress.scoring;
     this.order.options[0].textContent = scoring > 0 ? t("order_doubt_wait", { n: scoring }) : t("order_doubt");
     this.undoButton.disabled = false;
+    this.drawSeen();
+    this.drawFeedback();
     this.work.hidden = this.done;
     this.page.hidden = !this.done;
-    if (this.done) this.drawPage(sorted);
-    else if (photo) this.drawPhoto(photo);
+    if (this.done) {
+      this.drawPage(sorted);
+      this.page.prepend(this.feedback);
+    } else {
+      if (this.feedback.previousSibling !== this.looking) this.looking.after(this.feedback);
+      if (photo) this.drawPhoto(photo);
+    }
     for (const next of [...flow.ahead.slice(0, 7), ...flow.behind.slice(-2).map((item) => item.photo)]) this.pictures.load(next.id);
+  }
+
+  /** Which model suggests, and what it was trained on. */
+  drawSeen() {
+    const { el, t, language, checkpoint } = this.app;
+    const { aside, seen } = this.flow.progress;
+    const shown = this.suggests && this.start.suggests && seen?.[language];
+    this.seen.hidden = !shown;
+    if (shown) {
+      this.seen.replaceChildren(t("suggested_by", { name: checkpoint }), " ", el("strong", {}, shown.origin), " ",
+        el("span", { class: "training" }, shown.training));
+    }
+    this.asideButton.hidden = !(aside && this.suggests);
+    this.asideButton.replaceChildren(el("kbd", {}, "n"), el("span", {}, t("aside", { n: aside })));
+  }
+
+  /** What the last key did, and where the photo went. */
+  drawFeedback() {
+    const { el, t } = this.app;
+    const { last } = this;
+    if (!last) return this.feedback.replaceChildren();
+    const saved = !this.flow.queue.some((op) => op.photo === last.photo);
+    const folder = last.photo && saved ? last.photo.folder : "";
+    this.feedback.replaceChildren(el("kbd", {}, last.key), " ",
+      el("span", { class: "what" }, t(last.text, { name: last.photo?.name ?? "", n: last.n ?? "", state: this.stateName(last.state ?? "") })),
+      folder ? el("span", { class: "soft folder" }, folder) : "", last.more ? el("span", {}, last.more) : "");
   }
 
   drawPhoto(photo) {

@@ -16,12 +16,13 @@ export function makeEngines(app, found, changed) {
 
   const figure = (model) => (model.accuracy === null ? t("no_figure") : t("accuracy", { n: (100 * model.accuracy).toFixed(1) }));
   const select = el("select", { id: "try-model", on: { change: choose } },
-    found.file ? el("option", { value: "" }, t("checkpoint_file", { name: found.file })) : null,
+    found.file ? el("option", { value: "" }, app.shipped ? app.checkpoint : t("checkpoint_file", { name: found.file })) : null,
     found.models.map((model) => el("option", { value: model.id }, [model.id, model.backbone, figure(model)].filter(Boolean).join(" · "))));
   select.value = chosen.model;
   const boxes = el("div", { class: "ticks" });
+  const seen = el("p", { class: "soft small seen" });
   const element = el("div", { class: "card choose" },
-    el("div", { class: "field" }, el("label", { for: "try-model" }, t("model")), select),
+    el("div", { class: "field" }, el("label", { for: "try-model" }, t("model")), select, seen),
     el("fieldset", {}, el("legend", {}, t("engines")), boxes, el("p", { class: "soft small hint" }, t("engines_hint"))));
 
   async function choose() {
@@ -30,8 +31,20 @@ export function makeEngines(app, found, changed) {
     changed();
   }
 
+  /** What the model was trained on; it is opened for this, so the answer takes a moment. */
+  async function tell() {
+    const model = chosen.model;
+    seen.replaceChildren();
+    const found = await app.api(`/api/try/seen?model=${encodeURIComponent(model)}`).catch(() => null);
+    // A checkpoint that cannot be read is reported with the first answer.
+    if (!found || model !== chosen.model) return;
+    const { origin, training } = found[app.language];
+    seen.replaceChildren(origin ? el("strong", {}, origin) : "", " ", training);
+  }
+
   async function load() {
     let command = "";
+    tell();
     try {
       ({ engines: files, export: command } = await app.api(`/api/try/engines?model=${encodeURIComponent(chosen.model)}`));
     } catch (problem) {
