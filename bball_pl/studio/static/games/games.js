@@ -11,11 +11,11 @@ function card(app, proposal) {
   const buttons = el("div", { class: "acts" });
   const game = el("input", { type: "text", maxlength: 80, list: "games", placeholder: proposal.name });
   const named = el("label", { class: "game" }, t("game"), game);
-  const photos = el("ul", { class: "photos" }, proposal.photos.map((photo) => {
-    const tick = el("input", { type: "checkbox", checked: true, "aria-label": t("belongs", { name: photo.name }) });
+  const photos = el("ul", { class: "photos", "aria-label": t("belongs") }, proposal.photos.map((photo) => {
+    const tick = el("input", { type: "checkbox", checked: true });
     ticks.set(photo.id, tick);
     return el("li", {}, el("label", {},
-      el("img", { src: `/api/photos/${photo.id}/thumb`, alt: photo.name, loading: "lazy" }),
+      el("img", { src: `/api/photos/${photo.id}/thumb`, alt: photo.class ? photo.name : "", loading: "lazy" }),
       el("span", { class: "line" }, tick, photo.class ? app.className(photo.class) : photo.name)));
   }));
 

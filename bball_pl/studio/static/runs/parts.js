@@ -55,7 +55,7 @@ export function command(app, purpose, text, more = null) {
 export function table(app, heads, rows, className = "", caption = null) {
   const { el } = app;
   return el("div", { class: "scroll" }, el("table", { class: className }, caption && el("caption", {}, caption),
-    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("thead", {}, el("tr", {}, heads.map((head) => (head ? el("th", { scope: "col" }, head) : el("td", {}))))),
     el("tbody", {}, rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((cell) => el("td", {}, cell)))))));
 }
 

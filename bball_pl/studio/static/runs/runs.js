@@ -37,7 +37,7 @@ export async function mount(root, app) {
       else next = await mountTable(shown, app);
     } catch (problem) {
       next = {};
-      shown.replaceChildren(app.el("p", {}, app.el("a", { href: "#/runs" }, "← ", app.t("all"))),
+      shown.replaceChildren(app.el("h1", {}, app.t("runs")), app.el("p", {}, app.el("a", { href: "#/runs" }, "← ", app.t("all"))),
         app.el("p", { class: "notice bad" }, problem.message));
     }
     if (request !== turn) { next.leave?.(); return; }
