@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,11 +52,17 @@ def sorted_source(
     table.close()
 
 
+@cache
+def _store() -> PhotoStore:
+    # The tests paint the same pictures, and features take most of the time of a split.
+    return PhotoStore(None)
+
+
 def split(root: Path, out: Path, near: bool = False, by_folder: bool = False, **settings: Any) -> Split:
-    """Split without a store: 60 % train, 20 % val, 20 % test."""
+    """Split with a store in memory, one for all tests: 60 % train, 20 % val, 20 % test."""
     groups: Literal["folder", "table"] = "folder" if by_folder else "table"
     shares = {"val": 0.2, "test": 0.2} | settings
-    return make_split(SplitSettings(root, out, near_duplicates=near, groups=groups, **shares), PhotoStore(None))
+    return make_split(SplitSettings(root, out, near_duplicates=near, groups=groups, **shares), _store())
 
 
 def divided_games(out: Path) -> dict[str, set[str]]:
