@@ -42,6 +42,7 @@ _MAX_MODELS = 3
 Stamp = tuple[tuple[str, int, int], ...]
 
 _T = TypeVar("_T")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _RUN = re.compile(r"[^/\\\0]+/version_[0-9]+")
 #: The folders of an absolute path; the match leaves the file's name.
 _ABSOLUTE = re.compile(r"(?<![\w.:/<])/(?:[^\s/:'\"]+/)+(?=[^\s/])")
@@ -274,5 +275,5 @@ def stamp(*paths: Path) -> Stamp:
 
 
 def printable(text: str) -> str:
-    """Return a text that JSON can hold: undecodable bytes become the replacement character."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return a text that JSON can hold: undecodable bytes and halves of signs become the replacement character."""
+    return _SURROGATES.sub("\ufffd", text)

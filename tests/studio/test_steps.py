@@ -223,6 +223,10 @@ def test_requests_that_mean_harm(studio: Studio) -> None:
         ("POST", "/api/steps/start", b"[]", as_json),
         ("POST", "/api/steps/start", b'{"step": 1, "options": []}', as_json),
         ("POST", "/api/steps/start", b'{"step": "train", "options": {"epochs": NaN}}', as_json),
+        ("POST", "/api/steps/start", b'{"step": "collect", "options": {"author": "\\ud800"}}', as_json),
+        ("POST", "/api/steps/start", b'{"step": "train", "options": {"name": "\\ud800"}}', as_json),
+        ("POST", "/api/steps/start", b'{"step": "\\udc80", "options": {}}', as_json),
+        ("POST", "/api/steps/start", b'{"step": "audit", "options": {"%s\\ud800": 1}}' % (b"k" * 300), as_json),
         ("POST", "/api/steps/stop", b'{"job": "../1"}', as_json),
         ("POST", "/api/steps/stop", b'{"job": "999"}', as_json),
         ("POST", "/api/steps/uploads", b'{"name": 3}', as_json),
@@ -300,6 +304,9 @@ def test_a_damaged_job_and_a_full_disk_are_sentences(studio: Studio) -> None:
     (job / "job.json").write_text("{")
     assert studio.get("/api/steps")["jobs"][0]["state"] == "damaged"
     assert job_of(studio, "7000")["log"] == []
+    for record in ('{"words": ["audit"], "options": {"a": NaN}}', '{"words": ["\\ud800"], "step": "audit"}'):
+        (job / "job.json").write_text(record)
+        assert studio.get("/api/steps")["jobs"][0]["state"] == "damaged"
     uploads = studio.folder / "data" / "uploads"
     if uploads.exists():
         uploads.rmdir()

@@ -271,6 +271,8 @@ def _read(path: Path) -> dict[str, Any]:
     """Return a JSON object; an empty one if the file is missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        # Python reads more than a browser: NaN, and halves of signs.
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

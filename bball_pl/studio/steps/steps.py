@@ -74,7 +74,7 @@ class Field:
         elif self.kind == "choice":
             good = isinstance(given, str) and given in self.choices
         else:
-            good = isinstance(given, str) and len(given) <= _MAX_TEXT and not has_control(given)
+            good = isinstance(given, str) and len(given) <= _MAX_TEXT and not has_control(given) and _is_text(given)
             given = given.strip() if good else given
             if good and self.kind == "name":
                 problem = folder_name_problem(given) or ("it begins with a dash" if given[0] == "-" else "")
@@ -96,6 +96,11 @@ class Field:
             known = ", ".join(self.choices) or "nothing that is there yet"
             return f"{'one' if self.kind == 'choice' else 'some'} of {known}"
         return "yes or no" if self.kind == "flag" else f"text on one line, {_MAX_TEXT} characters at most"
+
+
+def _is_text(given: str) -> bool:
+    """Return whether a text from JSON can be written: a half of a sign cannot."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in given)
 
 
 class Steps:

@@ -96,10 +96,11 @@ class Uploads:
         """Return the uploads that are whole, oldest first."""
         found = []
         for folder in sorted(self._numbered(), key=lambda folder: int(folder.name)):
-            for collection in sorted(path for path in folder.iterdir() if path.is_dir()):
-                files = [path for path in collection.rglob("*") if path.is_file()]
-                found.append(Upload(folder.name, collection, len(files), sum(path.stat().st_size for path in files)))
-                break
+            # A job that has collected it may be removing it at this moment.
+            with suppress(OSError):
+                for collection in sorted(path for path in folder.iterdir() if path.is_dir())[:1]:
+                    files, size = folder_size(collection)
+                    found.append(Upload(folder.name, collection, files, size))
         return found
 
     def next_number(self) -> str:
@@ -246,13 +247,22 @@ class Uploads:
         return [path for path in self._entries() if path.name.isascii() and path.name.isdecimal() and path.is_dir()]
 
     def _remove_abandoned(self) -> None:
-        mine = {upload.folder.parent for upload in self._open.values()}
         for path in self._entries():
             with suppress(OSError):
-                # Another studio of this project may be receiving it.
-                old = time.time() - path.stat().st_mtime > _ABANDONED
-                if path.name.endswith(_PARTIAL) and path not in mine and old:
+                # Not at once: this studio or another one of the project may be receiving it.
+                if path.name.endswith(_PARTIAL) and time.time() - path.stat().st_mtime > _ABANDONED:
+                    self._open.pop(path.name.removeprefix(".").removesuffix(_PARTIAL), None)
                     shutil.rmtree(path, ignore_errors=True)
+
+
+def folder_size(folder: Path) -> tuple[int, int]:
+    """Return the number of files in a folder, at any depth, and their bytes.
+
+    Raises:
+        OSError: if it is removed meanwhile.
+    """
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
 
 
 def _limit(name: str) -> int:

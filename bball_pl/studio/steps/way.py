@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from bball_pl.studio.runs.runs_reading import run_folders, run_summary
 from bball_pl.studio.state import Settings, printable
 from bball_pl.studio.steps.job_process import UPLOADS
 from bball_pl.studio.steps.jobs import Job
+from bball_pl.studio.steps.uploads import folder_size
 from bball_pl.studio.try_.try_routes import exported_files
 
 #: Folders below the data that are not datasets.
@@ -74,19 +76,19 @@ class Way:
     @property
     def next(self) -> str:
         """The step that makes sense next; empty after the last one."""
-        sorted_photos = self.inbox["photos"] - self.inbox["unsorted"]
+        photos, unsorted = self.inbox["photos"], self.inbox["unsorted"]
         finished = [run for run in self.runs if run["has_best"] and not run["unfinished"]]
-        if not (self.inbox["photos"] or self.datasets):
-            return "collect"
-        if not self.datasets:
-            return "sort" if self.inbox["unsorted"] else "audit" if INBOX not in self.audits else "split"
-        if sorted_photos == 0 and self.inbox["unsorted"]:
-            return "sort"
-        if not finished:
-            return "train"
-        if not any(run["evaluated"] for run in finished):
-            return "evaluate"
-        return "" if any(export["proven"] for export in self.exports) else "export"
+        missing = (
+            ("collect", not (photos or self.datasets)),
+            ("sort", unsorted and (unsorted == photos or not self.datasets)),
+            ("audit", not self.datasets and INBOX not in self.audits),
+            ("split", not self.datasets),
+            ("train", not finished),
+            ("evaluate", not any(run["evaluated"] for run in finished)),
+            ("export", not any(export["proven"] for export in self.exports)),
+            ("sort", unsorted),
+        )
+        return next((step for step, is_missing in missing if is_missing), "")
 
 
 def run_of_job(logs: Path, job: Job) -> str:
@@ -112,7 +114,7 @@ def _inbox(settings: Settings) -> dict[str, Any]:
     names = list(settings.sort_classes)
     try:
         tree = PhotoTree.scan(settings.inbox, names, movable=True)
-    except BballError as error:
+    except (BballError, OSError) as error:
         return {"photos": 0, "unsorted": 0, "classes": {}, "problem": str(error)}
     counts = Counter(photo.class_name for photo in tree.photos)
     classes = {name: counts[name] for name in names if counts[name]}
@@ -176,18 +178,21 @@ def _runs(logs: Path, ended: str) -> list[dict[str, Any]]:
 
 def _exports(exports: Path) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for file in exported_files(exports):
-        name = file.path.parent.name
-        export = found.setdefault(
-            name,
-            {
-                "name": name,
-                "rejected": name.endswith(_REJECTED),
-                "files": [],
-                "changed": file.path.parent.stat().st_mtime,
-            },
-        )
-        export["files"].append({"id": file.id, "file": file.path.name, "proven": file.proven, "size": _size(file.path)})
+    # An export may be replaced at this moment.
+    with suppress(OSError):
+        for file in exported_files(exports):
+            folder = file.path.parent
+            export = found.setdefault(
+                folder.name,
+                {
+                    "name": folder.name,
+                    "rejected": folder.name.endswith(_REJECTED),
+                    "changed": folder.stat().st_mtime,
+                    "files": [],
+                },
+            )
+            size = folder_size(file.path)[1] if file.path.is_dir() else file.path.stat().st_size
+            export["files"].append({"id": file.id, "file": file.path.name, "proven": file.proven, "size": size})
     for export in found.values():
         export["proven"] = not export["rejected"] and all(file["proven"] for file in export["files"])
     return sorted(found.values(), key=lambda export: float(export["changed"]), reverse=True)
@@ -198,11 +203,6 @@ def _configs() -> list[str]:
     shipped = {path.name for path in project.CONFIGS.glob("*.yaml")}
     folder = project.ROOT / "configs"
     return [path.name for path in _visible(folder) if path.suffix in {".yaml", ".yml"} and path.name not in shipped]
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
 
 
 def _visible(folder: Path) -> list[Path]:

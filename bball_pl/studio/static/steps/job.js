@@ -6,6 +6,8 @@ import { duration, forRuns, typedCommand } from "./parts.js";
 
 const POLL_EVERY = 1500;
 const CURVES_EVERY = 4000;
+/** Milliseconds after which a job that does not stop may be ended at once. */
+const PATIENCE = 20_000;
 const RUNNING = ["running", "stopping"];
 /** Exit status of a proof that fails. */
 const NOT_PROVEN = 3;
@@ -37,6 +39,7 @@ export function makeJobPanel(app, act) {
   let received = 0;
   let curvesAt = 0;
   let curvesText = "";
+  let stoppingAt = 0;
   let left = false;
 
   const stepName = (one) => t(`step_${one.step || "collect"}`);
@@ -69,8 +72,8 @@ export function makeJobPanel(app, act) {
     } else {
       bar.removeAttribute("value");
     }
+    stoppingAt = job.state === "stopping" ? stoppingAt || Date.now() : 0;
     drawTime();
-    drawButtons(running);
     const why = reasons();
     notice.hidden = !why.length;
     notice.className = `notice ${["failed", "lost", "damaged"].includes(job.state) ? "bad" : ""}`;
@@ -81,6 +84,7 @@ export function makeJobPanel(app, act) {
 
   function drawTime() {
     const running = isRunning(job);
+    drawButtons(running);
     const seconds = job.seconds === null || job.seconds === undefined ? null : job.seconds + (running ? (Date.now() - received) / 1000 : 0);
     time.textContent = seconds === null ? "" : t(running ? "running_for" : "took", { time: duration(t, seconds) });
     if (!running || !job.progress) { progress.textContent = ""; return; }
@@ -94,8 +98,8 @@ export function makeJobPanel(app, act) {
     const focused = buttons.contains(document.activeElement);
     const shown = [];
     if (running) {
-      shown.push(job.state === "running" ? el("button", { on: { click: () => stop(false) } }, t("stop"))
-        : el("button", { on: { click: () => stop(true) } }, t("kill")));
+      if (job.state === "running") shown.push(el("button", { on: { click: () => stop(false) } }, t("stop")));
+      else if (Date.now() - stoppingAt > PATIENCE) shown.push(el("button", { on: { click: () => stop(true) } }, t("kill")));
     } else if (job.step && job.state !== "finished") {
       const resumed = ["train", "resume"].includes(job.step) ? act.resume() : null;
       if (resumed) shown.push(el("button", { class: "primary", on: { click: () => act.start("resume", resumed) } }, t("resume")));
@@ -107,8 +111,8 @@ export function makeJobPanel(app, act) {
     const before = [...buttons.children].map((button) => button.textContent).join();
     if (before === shown.map((button) => button.textContent).join()) return;
     buttons.replaceChildren(...shown);
-    // What was pressed is gone: the keyboard stays with the job.
-    if (focused) (buttons.firstElementChild ?? title).focus();
+    // What was pressed is gone: the keyboard stays with the job, and not on a button that does something else.
+    if (focused) title.focus();
   }
 
   function reasons() {
