@@ -105,6 +105,11 @@ def origin_of(checkpoint: Path, data: Mapping[str, Any], tested: Collection[str]
             trained = sources_of(Path(data["root"])).values()
         except DatasetError:
             trained = ()
+    return origin_of_sources(trained, tested)
+
+
+def origin_of_sources(trained: Collection[str], tested: Collection[str]) -> Origin:
+    """Return the origin of photos with these sources, as photos.csv names them."""
     return Origin(_rendered_share(trained), _rendered_share(tested))
 
 

@@ -17,6 +17,7 @@ import yaml  # type: ignore[import-untyped]
 
 from bball_pl import project
 from bball_pl.evaluate.report.curves import read_curves
+from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 
 from helpers.finished_runs import CONFIG, A, B, make_run
 from helpers.fit_runs import ROOT, here
@@ -54,6 +55,21 @@ def test_the_table_has_the_figures_of_the_files(own: Studio, logs: Path) -> None
     assert found[A]["missing"] == ["checkpoint", "calibration", "report"]
     assert "confusion" not in found[A], "the table is small"
     assert own.get(f"/api/runs/{A}").json["confusion"] == metrics["confusion"]
+
+
+def test_rendered_photos_are_named(tmp_path: Path) -> None:
+    make_run(tmp_path / "lightning_logs", A, [0, 1, 2], [0, 1, 2])
+    rows = [PhotoRecord(f"{split}/shoot/a.jpg", "shoot", source="demo court") for split in ("train", "test")]
+    with studio(tmp_path / "lightning_logs") as running:
+        assert running.get(f"/api/runs/{A}").json["origin"] is None, "nothing is said of what is not known"
+    write_photos_csv(tmp_path / "photos/photos.csv", rows)
+    with studio(tmp_path / "lightning_logs") as running:
+        os.utime(tmp_path / "lightning_logs" / A / project.CONFIG, (1, 1))  # what was read of the run is kept
+        (run,) = running.get("/api/runs").json["runs"]
+        assert run["origin"]["en"].startswith(
+            "Trained and tested on rendered scenes: this model has seen no real photo"
+        )
+        assert "沒看過任何真實照片" in running.get(f"/api/runs/{A}").json["origin"]["zh-Hant"]
 
 
 def test_curves_are_those_of_the_event_files(own: Studio, logs: Path) -> None:

@@ -17,10 +17,12 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from bball_pl import project
-from bball_pl.errors import RunError
+from bball_pl.errors import DatasetError, RunError
 from bball_pl.evaluate.calibration import calibration_file, read_calibration
 from bball_pl.evaluate.metrics import leading_interval
 from bball_pl.evaluate.report.curves import read_curves
+from bball_pl.evaluate.wording import Language
+from bball_pl.photos.photos_csv import PHOTOS_CSV
 from bball_pl.studio.state import Stamp, printable, stamp
 
 REPORT = "report.html"
@@ -166,6 +168,7 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "image_size": size if isinstance(size := setting(config, "model.image_size"), int) else None,
         "dataset": Path(str(root)).name if root else "",
         "root": str(root or ""),
+        "origin": _origin(root, str(metrics.get("split", ""))),
         "n": finite(metrics.get("n")),
         "split": str(metrics.get("split", "")),
         "accuracy": finite(metrics.get("accuracy")),
@@ -187,6 +190,32 @@ def _read(name: str, run: Path, stamps: Stamp) -> dict[str, Any]:
         "curves": curves,
         "commands": _commands(run, bool(config), parts["checkpoint"], project.LAST in files),
     }
+
+
+def _origin(root: object, split: str) -> dict[Language, str] | None:
+    """Return what is to be said of rendered photos among a run's, by language; None if there is nothing to say."""
+    # Imported here: the rendered court takes half a second.
+    from bball_pl.evaluate.origin import origin_of_sources
+
+    if not isinstance(root, str) or not root:
+        return None
+    table = project.ROOT / root / PHOTOS_CSV
+    sources = _sources(table, stamp(table))
+    tested = [source for path, source in sources.items() if split and path.partition("/")[0] == split]
+    origin = origin_of_sources(sources.values(), tested)
+    languages: tuple[Language, ...] = ("en", "zh-Hant")
+    found = {language: " ".join(origin.lines(language)) for language in languages}
+    return found if found["en"] else None
+
+
+@lru_cache(maxsize=32)
+def _sources(table: Path, stamps: Stamp) -> dict[str, str]:
+    from bball_pl.evaluate.origin import sources_of
+
+    try:
+        return sources_of(table.parent) if stamps else {}
+    except DatasetError:
+        return {}
 
 
 def _leading_interval(metrics: Mapping[str, Any]) -> list[float] | None:

@@ -17,6 +17,7 @@ export async function mountRun(root, app, name) {
     root.replaceChildren(el("div", {}, el("p", { class: "back" }, el("a", { href: "#/runs" }, "← ", app.t("all"))),
       el("div", { class: "row head" }, el("h1", { tabindex: "-1" }, run.id), badge(app, run)),
       el("p", { class: "soft" }, [day(app, run.started), [run.backbone, known(run.image_size) && `${run.image_size} px`].filter(Boolean).join(" "), run.dataset].filter(Boolean).join(" · ")),
+      run.origin && el("p", { class: "origin" }, run.origin[app.language]),
       state(app, run), tiles(app, run), links(app, run, address, others),
       el("section", {}, el("h2", {}, app.t("curves")), charts(app, run.curves, run.state === "training")),
       run.confusion && el("section", {}, el("h2", {}, app.t("confusion")), el("p", { class: "soft small" }, app.t("confusion_note")),

@@ -45,7 +45,8 @@ export async function mountTable(root, app) {
     const accuracy = known(run.accuracy) ? [el("b", {}, t("percent", { n: percent1(run.accuracy) })),
       run.interval && [el("span", { class: "soft tiny range" }, t("interval", { low: percent1(run.interval[0]), high: percent1(run.interval[1]) })),
         whisker(app, run.accuracy, run.interval, start)],
-      run.relabelled && el("span", { class: "tiny range relabelled" }, t("relabelled_short", { n: percent1(run.relabelled.accuracy) }))] : "–";
+      run.relabelled && el("span", { class: "tiny range relabelled" }, t("relabelled_short", { n: percent1(run.relabelled.accuracy) })),
+      run.origin && el("span", { class: "tiny range relabelled" }, t("rendered_short"))] : "–";
     return el("tr", {}, el("td", { class: "tick" }, el("label", {}, box)),
       el("th", { scope: "row", class: "id" }, el("a", { href: link(run.id), dataset: { key: run.id } }, run.id)),
       cell("started", day(app, run.started)), cell("backbone", run.backbone || "–"), cell("dataset", run.dataset || "–"),
