@@ -27,8 +27,9 @@ demo: $(VENV)/installed
 	$(BIN)/bball evaluate
 	$(BIN)/bball export
 
+# With compiled modules, whatever the environment says: each of the hundreds of processes would compile them again.
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 ios-test:
 	ios/test.sh

@@ -22,6 +22,8 @@ from bball_pl.model.fit import fit_help
 from bball_pl.predict.sources import find_sources
 from bball_pl.project import CLONE, next_step
 
+from helpers.forked import run_python
+
 #: Every command as it is typed, with the sources of collect.
 ALL = [(name,) for name in COMMANDS if name != "collect"] + [("collect", source) for source in SOURCES]
 #: Commands whose options the common parser reads.
@@ -319,14 +321,8 @@ def test_a_front_of_a_clone_is_the_same_command(tmp_path: Path) -> None:
     for path in (CLONE / "scripts").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 6
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BBALL")}
-    done = subprocess.run(
-        [sys.executable, str(CLONE / "scripts" / "evaluate.py"), "--run", "nowhere"],
-        cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(CLONE)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = [CLONE / "scripts" / "evaluate.py", "--run", "nowhere"]
+    done = run_python(words, cwd=tmp_path, env=environment | {"PYTHONPATH": str(CLONE)})
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr == "error: nowhere has no checkpoints/best.ckpt; pass the folder of a finished run (…/version_N)\n"

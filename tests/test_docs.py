@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from bball_pl.project import CLONE as ROOT
+
+from helpers.fit_runs import environment
+from helpers.forked import run_python
 
 PAGES = sorted(
     path
@@ -25,8 +26,8 @@ SOURCES = ("facebook", "commons", "openverse", "local", "video", "app")
 def options_of(script: str, source: str = "") -> set[str]:
     """Return the options that a script's own help names."""
     everything = ["all"] if script == "scripts/fit.py" else []
-    command = [sys.executable, str(ROOT / script), *([source] if source else []), "--help", *everything]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)
+    done = run_python([ROOT / script, *([source] if source else []), "--help", *everything], env=environment())
+    assert done.returncode == 0, done.stderr
     return {option.replace("_", "-") for option in re.findall(r"--[A-Za-z][\w.-]*", done.stdout)}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,13 +18,14 @@ from bball_pl.collect.rate_limit import RateLimiter
 
 from helpers.collect_servers import FakeTime, Graph, Photos, graph_error, picture, rows
 from helpers.fit_runs import ROOT
+from helpers.forked import run_python
 
 SCRIPT = ROOT / "scripts" / "collect.py"
 TOKEN = "EAABcommandline0123456789"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return run_python([SCRIPT, *arguments], env=os.environ)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bball_pl.commands import export
 from bball_pl.errors import RunError
 from bball_pl.export import formats
 from bball_pl.export.export import export_model
-from bball_pl.export.options import ExportSettings
+from bball_pl.export.options import ExportSettings, Format
 from bball_pl.files import staged_folder
 from bball_pl.model.court_weights import court_checkpoint
 
@@ -57,14 +57,25 @@ def _full_in_a_library(*_: object, **__: object) -> None:
     raise RuntimeError(f"PytorchStreamWriter failed writing file: {os.strerror(errno.ENOSPC)}")
 
 
-@pytest.mark.parametrize("fault", [_full_disk, _full_while_copying, _full_in_a_library])
+@pytest.mark.parametrize(
+    ("fault", "formats_written"),
+    [
+        (_full_disk, ("onnx", "mlpackage")),  # one file is written by then
+        (_full_while_copying, ("mlpackage",)),
+        (_full_in_a_library, ("mlpackage",)),
+    ],
+)
 def test_a_full_disk_is_one_sentence(
-    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., Any]
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., Any],
+    formats_written: tuple[Format, ...],
 ) -> None:
     monkeypatch.setattr(formats, "write_coreml", fault)
     out = tmp_path / "out"
     with pytest.raises(RunError) as raised:
-        export_model(exported.model(), out / "small", ExportSettings(photos=6))
+        export_model(exported.model(), out / "small", ExportSettings(photos=6, formats=formats_written))
     said = str(raised.value)
     assert said.startswith("the export cannot be written: the disk of ")
     assert "is full (" in said
@@ -85,7 +96,7 @@ def test_a_disk_that_is_really_full(exported: Exported, tmp_path: Path) -> None:
         pytest.skip("no small disk can be mounted here")
     try:
         with pytest.raises(RunError, match=f"the disk of {disk} is full"):
-            export_model(exported.model(), disk / "small", ExportSettings(photos=6))
+            export_model(exported.model(), disk / "small", ExportSettings(photos=6, formats=["mlpackage"]))
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", disk], check=True)

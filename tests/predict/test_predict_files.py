@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from bball_pl.predict.annotate import answer_bar, target_names, with_bar
 from bball_pl.predict.sources import Found, Source, find_sources
 
 from helpers.fit_runs import environment
+from helpers.forked import run_python
 from helpers.painting import COLOURS
 from helpers.predict_runs import PREDICT, colour_checkpoint, predict, rows_of
 
@@ -209,9 +208,11 @@ def test_answers_go_through_devices(paint: Paint, run: Run, tmp_path: Path) -> N
 
 def test_closed_standard_input_is_no_fault(paint: Paint, checkpoint: Path, tmp_path: Path) -> None:
     photo = paint(tmp_path / "shot.jpg", COLOURS["shoot"], 1, (32, 32))
-    words = [sys.executable, str(PREDICT), str(photo), "--ckpt", str(checkpoint), "--device", "cpu"]
-    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *words, "--format", "csv"]
-    done = subprocess.run(closed, env=environment(), capture_output=True, text=True, check=False)
+    # As the interpreter starts after `<&-`.
+    closed = "import os, runpy, sys; os.close(0); sys.stdin = None; del sys.argv[0]; "
+    closed += "runpy.run_path(sys.argv[0], None, '__main__')"
+    words = [PREDICT, photo, "--ckpt", checkpoint, "--device", "cpu", "--format", "csv"]
+    done = run_python(["-c", closed, *words], env=environment())
     assert done.returncode == 0, done.stderr
     assert len(rows_of(done.stdout)) == 1
     found = find_sources([str(photo), "-"], None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from bball_pl.errors import ConfigError
 from bball_pl.studio.server import listen, url
 from bball_pl.studio.state import Settings, is_loopback
 
+from helpers.forked import run_python
 from helpers.studio_server import ROOT, STUDIO, Studio, paint_inbox
 
 
@@ -60,8 +62,8 @@ def test_the_next_port_is_taken(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_cannot_be(options: list[str], message: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(STUDIO), f"--data={tmp_path}", f"--logs={tmp_path}", "--port=0", *options]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900, check=False)
+    words = [STUDIO, f"--data={tmp_path}", f"--logs={tmp_path}", "--port=0", *options]
+    ended = run_python(words, env=os.environ, cwd=ROOT)
     assert ended.returncode == 2
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
