@@ -69,6 +69,7 @@ def write_weights(
     facts: dict[str, Any],
     temperature: float = 1.0,
     offsets: Mapping[str, float] | None = None,
+    size: int | None = None,
 ) -> None:
     """Write a checkpoint as a safetensors file: float16 weights, classes and preprocessing as metadata.
 
@@ -80,6 +81,7 @@ def write_weights(
         facts: Origin of the weights (command, seed, scenes), JSON values.
         temperature: Divides the logits; folded into the head, so that the file needs no calibration.
         offsets: class name -> number added to its logit, before the temperature.
+        size: Side of the input in pixels at which the weights answer; that of the checkpoint by default.
 
     Raises:
         WeightsError: if the head is not one linear layer of the network.
@@ -108,6 +110,9 @@ def write_weights(
     }
     # The file that training started from is not part of the model, and its path means nothing elsewhere.
     about["hyper_parameters"] = {**checkpoint["hyper_parameters"], "weights": "none"}
+    if size is not None:
+        about["spec"] = {**about["spec"], "size": size}
+        about["hyper_parameters"]["image_size"] = size
     # One entry: safetensors writes several in any order, and the same weights are to give the same bytes.
     metadata = {_KEY: json.dumps(about, sort_keys=True)}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -184,6 +189,7 @@ def pretrain(
     force: bool = False,
     temperature: float = 1.0,
     none_offset: float = 0.0,
+    answer_size: int | None = None,
     workers: int | None = None,
     options: tuple[str, ...] = (),
 ) -> Path:
@@ -205,6 +211,8 @@ def pretrain(
         force: replace the file of --out even if it holds anything but weights.
         temperature: softmax temperature, folded into the head of the written file.
         none_offset: number added to the logit of the class none; below 0 the written file answers none less often.
+        answer_size: image size in pixels at which the written file answers (default: that of the last stage). Crops of
+            training show things larger than whole photos do, so about 9/7 of it is often better (arXiv:1906.06423).
         workers: number of rendering processes (default: one per core).
         options: further options of fit for every stage, in quotes: "--trainer.devices 4 --trainer.strategy ddp".
 
@@ -249,13 +257,13 @@ def pretrain(
     facts: dict[str, Any] = {
         "scenes": scenes, "seed": seed, "renderer": RENDERER, "version": __version__, "starting_from": start,
         "sizes": list(sizes), "epochs": list(epochs), "temperature": temperature,
-        "none_offset": none_offset, "commands": commands,
+        "none_offset": none_offset, "answer_size": answer_size or sizes[-1], "commands": commands,
         "command": f"pretrain --scenes {scenes} --seed {seed} --backbone {backbone} "
         f"--sizes {' '.join(map(str, sizes))} --epochs {' '.join(map(str, epochs))} --temperature {temperature} "
-        f"--none_offset {none_offset}", "caution": CAUTION,
+        f"--none_offset {none_offset} --answer_size {answer_size or sizes[-1]}", "caution": CAUTION,
         "licence": "Apache-2.0",
     }  # fmt: skip
-    write_weights(read_checkpoint(best), target, facts, temperature, {"none": none_offset})
+    write_weights(read_checkpoint(best), target, facts, temperature, {"none": none_offset}, answer_size)
     print(f"weights: {target} ({target.stat().st_size / 1e6:.1f} MB); {CAUTION}")
     return target
 

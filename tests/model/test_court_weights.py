@@ -66,6 +66,13 @@ def test_a_written_file_is_read_as_a_checkpoint(tmp_path: Path, tiny: MoveClassi
     assert about["hyper_parameters"]["weights"] == "none"
 
 
+def test_it_may_answer_at_another_size_than_it_was_trained_at(tmp_path: Path, tiny: MoveClassifier) -> None:
+    write_weights(checkpoint_of(tiny), tmp_path / "larger.safetensors", {}, size=48)
+    larger = MoveClassifier.from_checkpoint(tmp_path / "larger.safetensors")
+    assert larger.spec.size == larger.hparams["image_size"] == 48
+    assert larger.spec.mean == tiny.spec.mean
+
+
 def test_the_temperature_goes_into_the_head(tmp_path: Path, tiny: MoveClassifier) -> None:
     for name, temperature in (("plain", 1.0), ("calm", 2.0)):
         write_weights(checkpoint_of(tiny), tmp_path / f"{name}.safetensors", {}, temperature)
@@ -109,8 +116,9 @@ def test_the_shipped_model_knows_the_moves_and_says_what_it_is() -> None:
     about = read_checkpoint(path)["bball_pl"]
     assert about["class_names"] == list(CLASSES)
     assert about["backbone"] == BACKBONE
-    assert {"scenes", "seed", "renderer", "version", "command", "sizes", "epochs", "temperature"} <= set(about["court"])
+    assert {"scenes", "seed", "renderer", "version", "command", "sizes", "epochs", "temperature", "answer_size"} <= set(about["court"])
     assert "--none_offset" in about["court"]["command"]
+    assert f"--answer_size {about['spec']['size']}" in about["court"]["command"]
     assert about["court"]["caution"] == CAUTION
     assert TrainedModel.open(path, device="cpu").rule.note == CAUTION
     first, again = (MoveClassifier.from_checkpoint(path) for _ in range(2))
