@@ -116,7 +116,9 @@ def test_the_shipped_model_knows_the_moves_and_says_what_it_is() -> None:
     about = read_checkpoint(path)["bball_pl"]
     assert about["class_names"] == list(CLASSES)
     assert about["backbone"] == BACKBONE
-    assert {"scenes", "seed", "renderer", "version", "command", "sizes", "epochs", "temperature", "answer_size"} <= set(about["court"])
+    assert {"scenes", "seed", "renderer", "version", "command", "sizes", "epochs", "temperature", "answer_size"} <= set(
+        about["court"]
+    )
     assert "--none_offset" in about["court"]["command"]
     assert f"--answer_size {about['spec']['size']}" in about["court"]["command"]
     assert about["court"]["caution"] == CAUTION
