@@ -107,11 +107,13 @@ def overview(context: CurrentContext) -> dict[str, Any]:
         fields = steps.fields(step)
         # What there is nothing for yet has a choice of nothing.
         ready = bool(fields) and all(field.choices for field in fields if field.kind == "choice")
+        command, problem = "", ""
         try:
             command = _shown(steps.words(step, {})[0]) if ready else ""
-        except ConfigError:
-            command = ""  # the reason is given where the command is asked for
-        shown.append({"id": step, "ready": ready, "command": command, "fields": [field.json for field in fields]})
+        except ConfigError as error:
+            problem = context.clean(str(error))
+        found = {"id": step, "ready": ready, "command": command, "problem": problem}
+        shown.append(found | {"fields": [field.json for field in fields]})
     waiting = [
         {"id": one.id, "name": one.folder.name, "files": one.files, "size": one.size} for one in view.uploads.waiting()
     ]

@@ -158,7 +158,7 @@ export async function mount(root, app) {
     const step = found.steps.find((one) => one.id === name);
     if (!step.ready) return el("p", { class: "soft" }, t(`missing_${name}`));
     const values = (kept[name] ??= {});
-    const wrong = el("p", { class: "notice bad", role: "alert", hidden: true });
+    const wrong = el("p", { class: "notice bad", role: "alert", hidden: !step.problem }, step.problem);
     const typed = el("div", { class: "typed" }, step.command && !Object.keys(values).length ? typedCommand(app, step.command) : null);
     let turn = 0;
     let timer = null;
@@ -179,7 +179,7 @@ export async function mount(root, app) {
         wrong.textContent = error.message;
       }
     }
-    if (Object.keys(values).length || !step.command) preview();
+    if (Object.keys(values).length) preview();
     const busy = isRunning(found.jobs[0]);
     const button = el("button", { class: "primary", type: "submit", id: `steps-start-${name}`, disabled: busy, "aria-label": t("start_label", { step: t(`step_${name}`) }) }, t("start"));
     const resumed = name === "train" && !busy ? resume() : null;
