@@ -64,7 +64,8 @@ def _crops(scenes: Path, root: Path, count: int) -> None:
     """Write `count` training photos and three validation and test photos of each class."""
     chance = np.random.default_rng(0)
     photos = scan_dataset(scenes).photos
-    pixels = [(photo.class_name, cv2.imread(str(scenes / photo.relative))) for photo in photos]
+    read = [(photo.class_name, cv2.imread(str(scenes / photo.relative))) for photo in photos]
+    pixels = [(name, image) for name, image in read if image is not None]
     names = sorted({name for name, _ in pixels})
     for split, number in (("train", count), ("val", 3 * len(names)), ("test", 3 * len(names))):
         for index in range(number):
