@@ -18,7 +18,7 @@ def long_command(out: Path) -> list[str]:
     return ["demo", "--train", "9000", "--test", "300", "--workers", "1", "--out", str(out)]
 
 
-def wait_for(read: Callable[[], Any], seconds: float = 120) -> Any:
+def wait_for(read: Callable[[], Any], seconds: float = 600) -> Any:
     """Return the first value of `read` that is true."""
     ends = time.monotonic() + seconds
     while not (found := read()):

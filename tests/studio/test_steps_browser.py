@@ -181,9 +181,10 @@ def test_progress_stop_and_words_on_a_phone_and_in_two_languages(browser: Browse
         assert page.locator("#steps-start-audit").is_disabled()
         wait_for(lambda: list(project.glob(".scenes.*.tmp/*/*/*.jpg")))
         page.get_by_role("button", name="Stop", exact=True).click()
-        page.wait_for_selector(".job[data-state=stopped]")
+        wait_until(page, "document.querySelector('.job').dataset.state === 'stopped'", 600)
         assert page.locator(".log").inner_text().splitlines()[-1] == "terminated"
         page.get_by_role("button", name="Start again").wait_for()
+        assert page.locator("#steps-start-audit").is_enabled()
         page.get_by_role("button", name="繁體中文").click()
         page.wait_for_selector("text=稽核：已停止")
         assert visit.width() == 375

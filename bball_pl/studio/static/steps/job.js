@@ -118,6 +118,9 @@ export function makeJobPanel(app, act) {
   function reasons() {
     const found = [];
     if (job.state === "stopping") found.push(t("stopping"));
+    if (job.state === "finished" && job.of === "train" && job.run && job.run !== app.checkpoint) {
+      found.push(t("restart_hint", { name: app.checkpoint || t("no_model") }));
+    }
     if (job.state === "lost") found.push(t("job_lost_why"));
     if (job.state === "damaged") found.push(t("job_damaged_why"));
     if (job.state === "failed") {
@@ -150,7 +153,9 @@ export function makeJobPanel(app, act) {
     try {
       const next = await app.api("/api/steps/stop", { json: { job: job.id, force } });
       app.announce(t("announce_stopping"));
-      show(next);
+      // A job that has ended by now is shown with the end of its log.
+      if (isRunning(next)) show(next);
+      else schedule(0);
     } catch (problem) {
       notice.hidden = false;
       notice.replaceChildren(el("p", {}, problem.message));
