@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from bball_pl.errors import WeightsError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import probe_start
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.linear_probe import Regression, fit_regressions
+from bball_pl.model.linear_probe import ProbeChoice, Regression, fit_regressions
 from bball_pl.model.network import MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.model.twin import HALF, TWIN
@@ -49,7 +50,8 @@ def test_it_has_the_features_of_both_and_the_answers_of_the_court(images: torch.
 
 
 def test_layers_have_the_same_depth_in_both_bodies() -> None:
-    twin, half = timm.create_model(TWIN, num_classes=3), timm.create_model(HALF, num_classes=3)
+    twin: Any = timm.create_model(TWIN, num_classes=3)
+    half: Any = timm.create_model(HALF, num_classes=3)
     depths = group_parameters(twin, twin.group_matcher(), reverse=True)
     for name, depth in group_parameters(half, half.group_matcher(), reverse=True).items():
         if name.startswith("classifier"):
@@ -97,7 +99,7 @@ def test_a_small_set_takes_it_where_it_is_clearly_better(
 ) -> None:
     asked = []
 
-    def beats(twin: probe_start.ProbeChoice, single: probe_start.ProbeChoice) -> bool:
+    def beats(twin: ProbeChoice, single: ProbeChoice) -> bool:
         asked.append(twin.losses.shape == single.losses.shape)
         return True
 
