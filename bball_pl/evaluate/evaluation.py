@@ -18,7 +18,7 @@ from bball_pl.errors import ConfigError, DatasetError, PhotoError
 from bball_pl.evaluate.calibration import TARGET_ACCURACY, Calibration, calibrate, operating_point, write_calibration
 from bball_pl.evaluate.explain import grad_cam
 from bball_pl.evaluate.metrics import compute_metrics, probability_figures
-from bball_pl.evaluate.origin import sources_of
+from bball_pl.evaluate.origin import Origin, origin_of, sources_of
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.relabelled import labels_before, relabelling
 from bball_pl.evaluate.trained_model import AnsweringModel, TrainedModel
@@ -69,6 +69,11 @@ class Evaluation:
     command: str = ""
     seconds: float = 0.0
     weights: int = 0
+
+    @property
+    def origin(self) -> Origin:
+        """Origin of the photos that the model was trained on and of those that it has answered."""
+        return origin_of(self.checkpoint, self.data, [self.sources.get(path, "") for path in self.answers.paths])
 
 
 def evaluate(

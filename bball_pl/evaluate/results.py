@@ -57,7 +57,8 @@ def evaluation_summary(evaluation: Evaluation) -> Group:
     """Return the table of the figures, the effect of the calibration, and the speed."""
     metrics, calibration = evaluation.metrics, evaluation.calibration
     relabelled = metrics["relabelled"]
-    first = [Text(relabelling_sentence(relabelled), "bold")] if relabelled else []
+    sentences = [*evaluation.origin.lines(), *([relabelling_sentence(relabelled)] if relabelled else [])]
+    first = [Text(sentence, "bold") for sentence in sentences]
     lines = []
     if metrics["seeds"]:
         lines.append(spread_sentence(metrics["seeds"]))

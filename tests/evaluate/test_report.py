@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
 from bball_pl.evaluate import report
@@ -25,6 +26,7 @@ from bball_pl.evaluate.report.content import collect
 from bball_pl.evaluate.report.curves import read_curves
 from bball_pl.evaluate.report.remarks import percent
 from bball_pl.evaluate.report.report_page import text as markdown_text
+from bball_pl.evaluate.results import evaluation_summary
 from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 
 from helpers.report_evaluations import Page, calibrated, epochs, evaluation, log, paint_all
@@ -132,6 +134,9 @@ def test_rendered_scenes_are_named_first(tmp_path: Path, form: Literal["html", "
         for found in (sources, {**sources, paths[0]: "local"})
     )
     for own, first in ((rendered, "Tested on rendered scenes: the figures say nothing"), (partly, "67% of the test")):
+        terminal = Console(file=io.StringIO(), record=True, width=200)
+        terminal.print(evaluation_summary(own))
+        assert first in terminal.export_text()
         text = write_report(own, tmp_path / f"report.{form}", form=form).read_text(encoding="utf-8")
         assert first in text.partition('class="verdict"' if form == "html" else "| figure |")[0].replace("\\", "")
     records = [PhotoRecord(path, path.split("/")[1], "game", source="demo court") for path in paths]

@@ -44,7 +44,8 @@ def evaluation(
     # Calibration made the answers a little less sure here: the temperature was above 1.
     before = shares**1.3 / (shares**1.3).sum(1, keepdims=True)
     uncalibrated = shares if calibration is None else before
-    metrics = compute_metrics("test", answers) | {"uncalibrated": probability_figures(uncalibrated, answers.targets)}
+    metrics = compute_metrics("test", answers) | {"relabelled": None, "seeds": None}
+    metrics |= {"uncalibrated": probability_figures(uncalibrated, answers.targets)}
     return Evaluation(
         split="test",
         answers=answers,

@@ -17,7 +17,6 @@ from bball_pl.evaluate.metrics import (
     by_source,
     leading_interval,
 )
-from bball_pl.evaluate.origin import origin_of
 from bball_pl.evaluate.predictions import Selection, select
 from bball_pl.evaluate.relabelled import relabelling_sentence
 from bball_pl.evaluate.report.curves import LearningCurves, read_curves
@@ -135,10 +134,7 @@ def collect(evaluation: Evaluation, language: Language = "en") -> Content:
     calibrated = evaluation.calibration is not None
     overall, _ = leading_interval(evaluation.metrics)
     relabelled = evaluation.metrics.get("relabelled")
-    origin = origin_of(
-        evaluation.checkpoint, evaluation.data, [evaluation.sources.get(path, "") for path in answers.paths]
-    )
-    first = origin.lines(language)
+    first = evaluation.origin.lines(language)
     if relabelled:
         first.append(relabelling_sentence(relabelled, language))
     return Content(
