@@ -30,6 +30,9 @@ PIXEL_LIMIT = 2.0
 #: at most 0.022; noise of one level moves one by 0.053, and the faults that tests plant by 0.069 to 0.81. A network
 #: that is more sensitive than that may differ by as much as such noise moves it.
 PROBABILITY_LIMIT = 0.05
+#: Draws of that noise; the largest movement counts. On a run of the demo single draws moved the worst of 60 photos by
+#: 0.03 to 0.21, and rounding by 0.055: with one draw the proof was a matter of luck.
+_NOISE_DRAWS = 8
 
 #: Half width of each filter, and its weight at a distance, both in pixels of the larger picture's scale.
 _FILTERS: dict[Interpolation, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {
@@ -169,9 +172,11 @@ def pixel_gates(model: TrainedModel, reference: Reference) -> list[Gate]:
         answers = model.rule.probabilities(model.pixel_logits(pixels))
         shift = float(np.abs(answers - reference.probabilities[[row for row, _, _ in found]]).max())
         if shift > allowed:
-            noisy = pixels + np.random.default_rng(0).integers(-1, 2, pixels.shape)
-            moved = model.rule.probabilities(model.pixel_logits(noisy.clip(0, 255).astype(np.uint8)))
-            allowed = max(allowed, float(np.abs(moved - answers).max()))
+            generator = np.random.default_rng(0)
+            for _ in range(_NOISE_DRAWS):
+                noisy = pixels + generator.integers(-1, 2, pixels.shape)
+                moved = model.rule.probabilities(model.pixel_logits(noisy.clip(0, 255).astype(np.uint8)))
+                allowed = max(allowed, float(np.abs(moved - answers).max()))
     worst = max(controls)
     limit = f"≤ {PIXEL_LIMIT:.1f} of 255"
     return [
