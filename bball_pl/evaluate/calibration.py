@@ -81,7 +81,10 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     def objective(log_temperature: float) -> float:
         return nll(logits / np.exp(log_temperature), targets) * len(targets) + log_temperature**2 / 2
 
-    return float(np.exp(minimize_scalar(objective, bounds=(-3, 3), method="bounded").x))
+    bounds = (-3.0, 3.0)
+    inside = float(minimize_scalar(objective, bounds=bounds, method="bounded").x)
+    # A bounded search ends a hair short of a bound at which the objective is still falling.
+    return float(np.exp(min((inside, *bounds), key=objective)))
 
 
 def nll(logits: np.ndarray, targets: np.ndarray) -> float:
