@@ -42,14 +42,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return checkpoint
 
 
-def require_resumable(path: str | os.PathLike[str], classifier: MoveClassifier) -> None:
+def require_resumable(saved: dict[str, Any], path: str | os.PathLike[str], classifier: MoveClassifier) -> None:
     """Refuse a checkpoint that a run with this classifier cannot go on from.
 
+    Args:
+        saved: its content, from `read_checkpoint`.
+        path: its file, for the message.
+        classifier: the classifier of the run.
+
     Raises:
-        RunError: as in `read_checkpoint`, or if the checkpoint is of other classes or another backbone, or has weights
-            but no state of a training.
+        RunError: if the checkpoint is of other classes or another backbone, or has weights but no state of a training.
     """
-    saved = read_checkpoint(path)
     facts, settings = saved["bball_pl"], saved["hyper_parameters"]
     if facts["class_names"] != classifier.class_names:
         raise RunError(

@@ -95,7 +95,7 @@ class LinearProbe(Callback):
         targets = torch.tensor([photo.target for photo in photos])
         # Rendered scenes add a class to what the photos of moves have chosen, and change nothing among the moves.
         classes = len(classifier.class_names) - bool(data.scenes)
-        single = classifier.network
+        single, backbone = classifier.network, classifier.hparams["backbone"]
         if widens := len(folds) > 1 and _may_widen(classifier):
             classifier.use(classifier.widened(), TWIN)
         rank_zero_info(
@@ -112,7 +112,7 @@ class LinearProbe(Callback):
             first = None if known is None else known.split(groups)[0]
             narrow = choose_probe(alone, targets, folds, classes, weightings, first, groups[:1])
             if not _beats(choice, narrow):
-                classifier.use(single, HALF)
+                classifier.use(single, backbone)
                 features, known, groups, choice = alone, first, groups[:1], narrow
         classifier.adopt(choice.size, choice.class_weights)
         fitted, plain = features[choice.size]

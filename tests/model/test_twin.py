@@ -132,3 +132,17 @@ def test_else_it_keeps_one_body(
     assert MoveClassifier.from_checkpoint(checkpoint).network.head.in_features == 1280
     monkeypatch.setattr(probe_start, "_beats", lambda twin, single: sys.exit("asked although --model.twin is false"))
     here([*options, "--data.court=0", "--pictures=false", "--model.twin=false"], 0, monkeypatch, capsys)
+
+
+def test_a_backbone_with_a_weight_tag_keeps_its_name(
+    stripes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(probe_start, "_beats", lambda twin, single: False)
+    options = [*tiny(stripes, tmp_path / "out", epochs=1), f"--model.backbone={HALF}.in1k", "--model.weights=court"]
+    here([*options, "--data.court=0", "--pictures=false"], 0, monkeypatch, capsys)
+    run = only_run(tmp_path / "out")
+    last = run / "checkpoints" / "last.ckpt"
+    assert read_checkpoint(last)["hyper_parameters"]["backbone"] == f"{HALF}.in1k"
+    # Under another name the run could not be resumed.
+    again = [f"--config={run / 'config.yaml'}", f"--ckpt_path={last}", "--trainer.max_epochs=2"]
+    here(again, 0, monkeypatch, capsys)

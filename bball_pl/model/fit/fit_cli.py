@@ -43,7 +43,6 @@ from bball_pl.model.fit.trainer import (
 )
 from bball_pl.model.network import chosen_weights, is_twin, spec_for
 from bball_pl.model.outcomes import read_checkpoint, require_resumable
-from bball_pl.model.twin import TWIN
 from bball_pl.moves import MOVES
 
 #: The figures of the last epoch that stand beside the settings.
@@ -188,12 +187,12 @@ class FitCLI(LightningCLI):
             self.config["model"]["weights"] = "none"
         super().instantiate_classes()
         if checkpoint is not None:
-            if is_twin(read_checkpoint(checkpoint)["hyper_parameters"]["backbone"]) and not is_twin(
-                self.model.hparams["backbone"]
-            ):
+            saved = read_checkpoint(checkpoint)
+            backbone = saved["hyper_parameters"]["backbone"]
+            if is_twin(backbone) and not is_twin(self.model.hparams["backbone"]):
                 # The run's own settings name one body; its probe chose two.
-                self.model.use(self.model.widened("none"), TWIN)
-            require_resumable(checkpoint, self.model)
+                self.model.use(self.model.widened("none"), backbone)
+            require_resumable(saved, checkpoint, self.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> FitTrainer:
         """Build the trainer with the run's folder, logger and callbacks."""
