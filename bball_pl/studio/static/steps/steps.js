@@ -1,5 +1,6 @@
 // Steps: the way from photos to a phone file as an ordered list, and the job that is running.
 
+import { onFileDrop } from "../drop.js";
 import { link } from "../runs/parts.js";
 import { makeCollect } from "./collect.js";
 import { isRunning, makeJobPanel } from "./job.js";
@@ -202,25 +203,12 @@ export async function mount(root, app) {
       el("div", { class: "row" }, el("button", { id: `steps-verify-${one.name}`, disabled: isRunning(found.jobs[0]), "aria-label": t("verify_label", { name: one.name }), on: { click: () => start("verify", { export: one.name }) } }, t("verify"))))));
   }
 
-  let over = 0;
-  const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  const listeners = {
-    dragenter: (event) => { if (files(event)) { over += 1; root.classList.add("over"); } },
-    dragleave: (event) => { if (files(event) && --over <= 0) { over = 0; root.classList.remove("over"); } },
-    // Without this the browser would leave the page and show the file.
-    dragover: (event) => { if (files(event)) event.preventDefault(); },
-    drop: (event) => {
-      if (!files(event)) return;
-      event.preventDefault();
-      over = 0;
-      root.classList.remove("over");
-      cards.get("collect").box.open = true;
-      collect.drop(event.dataTransfer);
-    },
-    // Photos may have been sorted in another view, and jobs started in another tab.
-    focus: refresh,
-  };
-  for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener, { signal: ended.signal });
+  onFileDrop(root, ended.signal, (dropped) => {
+    cards.get("collect").box.open = true;
+    collect.drop(dropped);
+  });
+  // Photos may have been sorted in another view, and jobs started in another tab.
+  addEventListener("focus", refresh, { signal: ended.signal });
 
   root.append(el("h1", { tabindex: "-1" }, t("steps")), el("p", { class: "soft" }, t("intro", { project: found.folders.project })), problem, panel.element,
     el("ol", { class: "way" }, [...cards.values()].map((card) => card.item)), earlier);

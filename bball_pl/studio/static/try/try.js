@@ -1,5 +1,6 @@
 // Try: the checkpoint and exported files answer photos and webcam frames side by side.
 
+import { onFileDrop } from "../drop.js";
 import { makeCard } from "./card.js";
 import { makeEngines } from "./engines.js";
 import { makeWebcam } from "./webcam.js";
@@ -131,23 +132,8 @@ export async function mount(root, app) {
     app.announce(t(answer.unsure ? "announce_unsure" : "announce_answer", values));
   }
 
-  let over = 0;
-  const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  const listeners = {
-    dragenter: (event) => { if (files(event)) { over += 1; root.classList.add("over"); } },
-    dragleave: (event) => { if (files(event) && --over <= 0) { over = 0; root.classList.remove("over"); } },
-    // Without this the browser would leave the page and show the photo.
-    dragover: (event) => { if (files(event)) event.preventDefault(); },
-    drop: (event) => {
-      if (!files(event)) return;
-      event.preventDefault();
-      over = 0;
-      root.classList.remove("over");
-      addFiles(event.dataTransfer.files);
-    },
-    paste: (event) => { if (event.clipboardData?.files.length) { event.preventDefault(); addFiles(event.clipboardData.files); } },
-  };
-  for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener, { signal: ended.signal });
+  onFileDrop(root, ended.signal, (dropped) => addFiles(dropped.files));
+  addEventListener("paste", (event) => { if (event.clipboardData?.files.length) { event.preventDefault(); addFiles(event.clipboardData.files); } }, { signal: ended.signal });
 
   for (const shot of [...shots].reverse()) show(shot);
   refresh();
