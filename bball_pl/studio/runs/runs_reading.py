@@ -21,7 +21,7 @@ from bball_pl.errors import DatasetError, RunError
 from bball_pl.evaluate.calibration import calibration_file, read_calibration
 from bball_pl.evaluate.metrics import leading_interval
 from bball_pl.evaluate.report.curves import read_curves
-from bball_pl.evaluate.wording import Language
+from bball_pl.evaluate.wording import LANGUAGES, Language
 from bball_pl.photos.photos_csv import PHOTOS_CSV
 from bball_pl.studio.state import Stamp, printable, stamp
 
@@ -203,8 +203,7 @@ def _origin(root: object, split: str) -> dict[Language, str] | None:
     sources = _sources(table, stamp(table))
     tested = [source for path, source in sources.items() if split and path.partition("/")[0] == split]
     origin = origin_of_sources(sources.values(), tested)
-    languages: tuple[Language, ...] = ("en", "zh-Hant")
-    found = {language: " ".join(origin.lines(language)) for language in languages}
+    found = {language: " ".join(origin.lines(language)) for language in LANGUAGES}
     return found if found["en"] else None
 
 

@@ -14,11 +14,13 @@ from typing import Any, Literal, get_args
 
 from bball_pl import project
 from bball_pl.errors import ConfigError
+from bball_pl.evaluate.wording import LANGUAGES
 from bball_pl.export.options import ExportSettings, Format
 from bball_pl.files import folder_name_problem, has_control
+from bball_pl.model.court_weights import BACKBONE
 from bball_pl.moves import MOVES
 from bball_pl.studio.runs.runs_reading import short_path
-from bball_pl.studio.state import Settings
+from bball_pl.studio.state import Settings, printable
 from bball_pl.studio.steps.uploads import Uploads
 from bball_pl.studio.steps.way import INBOX, NOT_DATASETS, Way
 
@@ -28,7 +30,7 @@ WAY = ("collect", "sort", "audit", "split", "train", "evaluate", "export")
 BESIDE = {"resume": "train", "verify": "export"}
 _MAX_TEXT = 200
 #: Backbones to choose from: one whose weights pip has installed, and the default, which is downloaded once.
-_NETWORKS = ("tf_efficientnet_lite0", "inception_v3")
+_NETWORKS = (BACKBONE, "inception_v3")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,12 @@ class Field:
         elif self.kind == "choice":
             good = isinstance(given, str) and given in self.choices
         else:
-            good = isinstance(given, str) and len(given) <= _MAX_TEXT and not has_control(given) and _is_text(given)
+            good = (
+                isinstance(given, str)
+                and len(given) <= _MAX_TEXT
+                and not has_control(given)
+                and printable(given) == given
+            )
             given = given.strip() if good else given
             if good and self.kind == "name":
                 problem = folder_name_problem(given) or ("it begins with a dash" if given[0] == "-" else "")
@@ -96,11 +103,6 @@ class Field:
             known = ", ".join(self.choices) or "nothing that is there yet"
             return f"{'one' if self.kind == 'choice' else 'some'} of {known}"
         return "yes or no" if self.kind == "flag" else f"text on one line, {_MAX_TEXT} characters at most"
-
-
-def _is_text(given: str) -> bool:
-    """Return whether a text from JSON can be written: a half of a sign cannot."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in given)
 
 
 class Steps:
@@ -252,7 +254,7 @@ class Steps:
         return Field("run", "choice", next(iter([*finished, *runs]), ""), tuple(runs))
 
     def _evaluate_fields(self) -> list[Field]:
-        return [self._trained(), Field("language", "choice", "en", ("en", "zh-Hant"))]
+        return [self._trained(), Field("language", "choice", LANGUAGES[0], LANGUAGES)]
 
     def _evaluate(self, options: dict[str, Any]) -> list[str]:
         words = ["evaluate", "--run", short_path(self._settings.logs / options["run"])]
