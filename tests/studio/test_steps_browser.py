@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,12 +60,6 @@ def start(page: Page, step: str, title: str) -> None:
     page.keyboard.press("Enter")
     wait_until(page, "document.activeElement.id === 'steps-job'", 60)
     job_ended(page, title)
-
-
-def slowly(route: Route) -> None:
-    """Let a request pass after a moment."""
-    time.sleep(0.05)
-    route.continue_()
 
 
 @pytest.mark.slow
@@ -201,16 +194,30 @@ def test_an_upload_that_is_stopped_leaves_nothing(browser: Browser, tmp_path: Pa
     project = tmp_path / "project"
     with project_studio(project) as studio, Visit(browser, studio.url, "steps", quiet=False) as visit:
         page = visit.page
-        # Slow enough to be stopped in the middle.
-        page.route("**/api/steps/uploads/1/*", slowly)
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/api/steps/command", hold)
+        # The tenth photo stays on its way, so the upload is stopped in the middle on any machine.
+        page.route("**/api/steps/uploads/1/9?*", hold)
         page.locator("#steps-folder").set_input_files(album)
         page.get_by_role("button", name="Start: Collect").click()
-        while not list((project / "data/uploads").glob(".1.partial/album/*.jpg")):
+        while len(held) < 2:
             page.wait_for_timeout(50)  # unlike sleep, lets the requests pass
+        assert list((project / "data/uploads").glob(".1.partial/album/*.jpg"))
         page.get_by_role("button", name="Stop the upload").click()
-        page.wait_for_selector("text=The upload was stopped; nothing of it was kept.")
+        stopped = "text=The upload was stopped; nothing of it was kept."
+        page.wait_for_selector(stopped)
         assert list((project / "data/uploads").iterdir()) == []
         assert page.locator(".job").is_hidden()
+        # The command line comes late and leaves the message alone.
+        (command,) = (route for route in held if route.request.url.endswith("command"))
+        command.continue_()
+        page.wait_for_selector(".typed >> text=collect")
+        assert page.locator(stopped).is_visible()
+        page.unroute_all()
         page.get_by_role("button", name="Start: Collect").click()
         page.wait_for_selector(".job h2:has-text('Collect: finished')")
         assert studio.get("/api/steps")["inbox"]["photos"] == 60

@@ -20,6 +20,8 @@ export function makeCollect(app, root, act) {
   const summary = el("p", { class: "small", role: "status" });
   const sent = el("progress", { "aria-label": t("uploaded"), hidden: true });
   const problem = el("p", { class: "notice bad", role: "alert", hidden: true });
+  // Of the fields' values alone: an answer that comes late must not hide what became of the upload.
+  const wrong = el("p", { class: "notice bad", role: "alert", hidden: true });
   const fields = el("div", { class: "fields" });
   const typed = el("div", { class: "typed" });
   const start = el("button", { class: "primary", type: "submit", "aria-label": t("start_label", { step: t("step_collect") }) }, t("start"));
@@ -30,12 +32,12 @@ export function makeCollect(app, root, act) {
       el("div", { class: "row" }, folder, el("label", { class: "button", for: "steps-folder" }, t("choose_folder")),
         photos, el("label", { class: "button", for: "steps-photos" }, t("choose_files"))),
       el("p", { class: "soft small" }, t("or_drop")), el("p", { class: "let-go", "aria-hidden": "true" }, t("drop_now"))),
-    summary, sent, fields, problem, typed, el("div", { class: "row" }, start, stop));
+    summary, sent, fields, wrong, problem, typed, el("div", { class: "row" }, start, stop));
   const element = el("div", {}, waiting, form);
 
-  function say(text) {
-    problem.hidden = !text;
-    problem.textContent = text;
+  function say(text, place = problem) {
+    place.hidden = !text;
+    place.textContent = text;
   }
 
   function take(files) {
@@ -73,10 +75,10 @@ export function makeCollect(app, root, act) {
       try {
         const { command } = await app.api("/api/steps/command", { json: { step: "collect", options: options() }, signal: ended.signal });
         if (current !== turn) return;
-        say("");
+        say("", wrong);
         typed.replaceChildren(typedCommand(app, command));
       } catch (error) {
-        if (current === turn && error.name !== "AbortError") say(error.message);
+        if (current === turn && error.name !== "AbortError") say(error.message, wrong);
       }
     }, 250);
   }

@@ -62,7 +62,10 @@ export async function sendFiles(api, collection, files, report, signal) {
         report(number + (offset >= file.size ? 1 : 0), sent);
       } while (offset < file.size);
     }
-    return await api(`/api/steps/finish/${upload}`, { json: {}, signal });
+    const whole = await api(`/api/steps/finish/${upload}`, { json: {}, signal });
+    // Stopped while the last answer was on its way.
+    signal.throwIfAborted();
+    return whole;
   } catch (problem) {
     // Nothing of half an upload is kept.
     await api(`/api/steps/discard/${upload}`, { json: {} }).catch(() => null);
