@@ -234,13 +234,14 @@ def split(
 
 def fit(words: list[str], /) -> None:
     """Fine-tune a classifier on a folder of photos, and test its best checkpoint."""
-    from bball_pl.model.fit.fit_help import fit_help, fit_words
+    from bball_pl.model.fit.fit_help import fit_help, fit_plan, fit_words
 
     if (help_text := fit_help(words)) is not None:
         print(help_text)
         return
     from bball_pl.model.fit.seeds import fit_seeds, take_seeds, tell_run
     from bball_pl.processes import as_parent
+    from bball_pl.terminal import log
 
     number, words = take_seeds(words)
     if number is not None:
@@ -248,6 +249,9 @@ def fit(words: list[str], /) -> None:
         return
     typed, words = words, fit_words(words)
     as_parent()  # of the processes of other devices
+    is_first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
+    if is_first and (plan := fit_plan(words)) is not None:
+        log.print(plan, soft_wrap=True, highlight=False, markup=False)
     cli: Any = None
     try:
         # Within, because the imports take seconds, in which a user may change their mind as well.
@@ -284,7 +288,7 @@ def fit(words: list[str], /) -> None:
         rank_zero_only(project.mark_finished)(run)
         rank_zero_only(tell_run)(run)
     except KeyboardInterrupt:
-        if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0":
+        if not is_first:
             raise  # the first process says it
         again = f"nothing was saved. Start again with:\n  {next_step('fit', *typed)}"
         print((cli.how_to_go_on() if cli is not None else None) or again, file=sys.stderr)

@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped]
 
 from bball_pl.cli import main
 from bball_pl.model.fit.fit_cli import FitCLI
+from bball_pl.model.fit.fit_help import fit_plan, fit_words
 
 from helpers.fit_runs import ROOT
 
@@ -105,3 +106,39 @@ def test_a_tilde_in_a_setting_is_the_home_folder(tmp_path: Path, monkeypatch: py
     assert cli.datamodule.root == tmp_path / "photos"
     assert cli.trainer.default_root_dir == str(tmp_path / "runs")
     assert cli.config["data"]["cache_dir"] == str(tmp_path / "cache"), "what the run's configuration says"
+
+
+def test_the_plan_is_what_the_run_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("dunk", "layup"):
+        (tmp_path / "photos/train" / name).mkdir(parents=True)
+    (tmp_path / "mine.yaml").write_text("name: 001\nmodel: {backbone: test_resnet}\ntrainer: {max_epochs: 4}\n")
+    words = ["--pictures", "--trainer.default_root_dir", str(tmp_path), "--config", "mine.yaml", "--data.root=photos"]
+    line = "training test_resnet for up to {} epochs; dataset: photos; run: lightning_logs/{}/"
+    assert fit_plan(fit_words(words)) == line.format(4, "001")
+    more = [*words, "--name", "b", "--trainer.max_epochs", "5"]
+    assert fit_plan(fit_words(more)) == line.format(5, "b")
+    cli = FitCLI([*fit_words(more), "--model.weights=none", "--trainer.accelerator=cpu"])
+    assert (cli.config["name"], cli.model.hparams["backbone"], cli.trainer.max_epochs) == ("b", "test_resnet", 5)
+    assert (cli.datamodule.root, cli.trainer.default_root_dir) == (tmp_path / "photos", str(tmp_path))
+    assert "training inception_v3 for up to 20 epochs" in str(fit_plan(["--data.root=photos"])), "the defaults"
+
+
+def test_a_resumed_run_is_named_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "lightning_logs/a/version_3"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/last.ckpt").write_bytes(b"x")
+    (tmp_path / "photos").mkdir()
+    (run / "config.yaml").write_text("data: {root: photos}\nmodel: {backbone: test_vit}\n")
+    plan = fit_plan(fit_words(["--resume", str(run)]))
+    assert plan == "training test_vit for up to 20 epochs; dataset: photos; run: lightning_logs/a/version_3/"
+
+
+@pytest.mark.parametrize(
+    "words", ["--print_config", "--help all", "--data=x.yaml", "--data.root=no", "--config=no.yaml"]
+)
+def test_no_plan_is_said_where_none_is_sure(words: str, tmp_path: Path) -> None:
+    dataset = "--data.root=" + str(tmp_path)
+    assert fit_plan([dataset]) is not None
+    assert fit_plan([dataset, *words.split()]) is None

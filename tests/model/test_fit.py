@@ -192,7 +192,13 @@ def test_the_terminal_shows_what_matters_in_80_columns(fitted: Fitted) -> None:
     for noise in ("Warning", "warn(", ".py:", "Tip", "TPU", "LeafSpec", "hparams", "litlogger", "Traceback", "…n"):
         assert noise not in said, noise
     # Commands to paste stand in one line, however long the paths are.
-    free = ("run: ", "Photos in ", f"  {Path(sys.executable).parent}", str(fitted.run.parents[2]))
+    free = (
+        "run: ",
+        "training test_resnet for up to 3 epochs; dataset: ",
+        "Photos in ",
+        f"  {Path(sys.executable).parent}",
+        str(fitted.run.parents[2]),
+    )
     assert [line for line in said.splitlines() if len(line) > 120 and not line.startswith(free)] == []
     line = r"^epoch (\d+)/\d+: loss [\d.e-]+, val loss .*val acc .* so far, about (\d:\d\d:\d\d) left$"
     epochs = re.findall(line, said, re.MULTILINE)

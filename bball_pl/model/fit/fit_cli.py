@@ -33,9 +33,9 @@ from bball_pl.model.fit.checkpoints import (
 from bball_pl.model.fit.epoch_pictures import Pictures
 from bball_pl.model.fit.fit_help import RUN_OPTIONS, SEED, load_settings, refuse_repeated_keys
 from bball_pl.model.fit.trainer import (
-    EpochLines,
     FitProgressBar,
     FitTrainer,
+    ProgressLines,
     Throughput,
     check_options,
     launched_step,
@@ -214,7 +214,7 @@ class FitCLI(LightningCLI):
         return cast(FitTrainer, super().instantiate_trainer(**kwargs))
 
     def _callbacks(self, options: Any) -> list[Callback]:
-        callbacks: list[Callback] = [DataRecord(), Throughput(), EpochLines(), FiniteLoss()]
+        callbacks: list[Callback] = [DataRecord(), Throughput(), ProgressLines(), FiniteLoss()]
         if options.get("logger") is not False and self.config_init["pictures"]:
             callbacks.append(Pictures())
         if options.get("enable_progress_bar") is not False:

@@ -1,4 +1,4 @@
-"""Short help of `fit`, and its command line and settings as LightningCLI reads them; free of heavy imports.
+"""Short help of `fit`, its plan in one line, its words and settings as LightningCLI reads them; no heavy imports.
 
 LightningCLI needs ten seconds to import what its help describes. The short help names the options that people use most
 and takes their texts from the docstrings, which it reads without running the modules.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from docstring_parser import parse
 
 from bball_pl.cli import home_path
 from bball_pl.errors import ConfigError
-from bball_pl.project import CONFIGS, PACKAGE, config_file, resumed_run
+from bball_pl.project import CONFIGS, LOGS, PACKAGE, ROOT, config_file, resumed_run, run_of_checkpoint
 
 #: Random seed without another one.
 SEED = 7
@@ -113,6 +114,57 @@ def fit_words(words: Sequence[str]) -> list[str]:
     if resumed and any(word.partition("=")[0] == "--ckpt_path" for word in rest):
         raise ConfigError("--resume and --ckpt_path are both given; pass one of them")
     return [*configs, *rest, *resumed]
+
+
+#: Words after which the settings are not those of single options and files.
+_WHOLE_GROUPS = {"--data", "--model", "--trainer"}
+
+
+def fit_plan(words: Sequence[str]) -> str | None:
+    """Return what a run is about to do, in one line, which can be printed before the seconds that its imports take.
+
+    Args:
+        words: command line, from `fit_words`.
+
+    Returns:
+        None where no line is wanted (`--help all`, `--print_config`), and where it would have to guess: with a group of
+        settings in one word (`--data FILE`), and for a configuration or dataset that the run itself will refuse.
+    """
+    settings: dict[str, Any] = {"data.root": ROOT / "data" / "demo", "name": "moves"}
+    settings["model.backbone"] = _documented(*_GROUPS["model"][:2])[1]["backbone"]
+    try:
+        settings |= _flat(load_settings((CONFIGS / "fit.yaml").read_text(encoding="utf-8")))
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            option, equals, value = word.partition("=")
+            if option in {"-h", "--help", *_WHOLE_GROUPS} or option.startswith("--print_config"):
+                return None
+            if option == "--config":
+                settings |= _flat(load_settings(home_path(value).read_text(encoding="utf-8")))
+            elif option.startswith("--"):
+                settings[option[2:]] = value if equals else following
+        dataset = home_path(str(settings["data.root"]))
+        run = home_path(str(settings.get("trainer.default_root_dir") or ROOT)) / LOGS / str(settings["name"])
+        if (checkpoint := settings.get("ckpt_path")) is not None:
+            run = run_of_checkpoint(checkpoint) or run
+    except (OSError, yaml.YAMLError, ValueError, TypeError):
+        return None
+    if not dataset.is_dir():
+        return None
+    dataset, run = (_from_here(path) for path in (dataset, run))
+    epochs = settings.get("trainer.max_epochs")
+    return f"training {settings['model.backbone']} for up to {epochs} epochs; dataset: {dataset}; run: {run}{os.sep}"
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested settings by their names on a command line, such as `data.root`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
+    return flat
 
 
 def _quoted(value: str, is_added: bool) -> str:

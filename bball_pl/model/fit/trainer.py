@@ -29,6 +29,7 @@ from bball_pl.errors import ConfigError
 from bball_pl.model.fit.checkpoints import CheckpointWriter, FitInterrupted
 from bball_pl.model.recipe import SyncBatchNormPlugin
 from bball_pl.project import next_step
+from bball_pl.terminal import LINE_EVERY
 
 
 class FitTrainer(L.Trainer):
@@ -292,35 +293,70 @@ _CHATTER = (
 )
 
 
-class EpochLines(Callback):
-    """Prints a line per epoch with its figures and the time left, where no terminal shows the progress bar."""
+class ProgressLines(Callback):
+    """Prints a line per epoch with its figures and the time left, where no terminal shows the progress bar.
+
+    Within an epoch there is a line every `LINE_EVERY` seconds.
+    """
 
     def __init__(self) -> None:
-        self._started = 0.0
-        self._epochs = 0
+        self._started = self._last = 0.0
+        self._first_position: float | None = None
+        self._photos = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock, for the epochs of a resumed run that are still to be trained."""
-        self._started, self._epochs = time.perf_counter(), 0
+        """Start the clock, for what a resumed run has still to train."""
+        self._started = self._last = time.perf_counter()
+        self._first_position, self._photos = None, 0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember where a run goes on that was stopped within an epoch."""
+        if self._first_position is None:
+            self._first_position = trainer.current_epoch + batch_idx / trainer.num_training_batches
+        if batch_idx == 0:
+            self._last, self._photos = time.perf_counter(), 0  # the validation before is no training
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Print a line if the last one is long ago."""
+        self._photos += len(batch.targets) * trainer.world_size
+        now = time.perf_counter()
+        if sys.stderr.isatty() or now - self._last < LINE_EVERY:
+            return
+        rate = self._photos / (now - self._last)
+        self._last, self._photos = now, 0
+        steps = int(trainer.num_training_batches)
+        left = self._seconds_left(trainer, trainer.current_epoch + (batch_idx + 1) / steps)
+        rank_zero_info(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, {rate:,.{0 if rate >= 10 else 1}f} photos/s, "
+            f"step: {batch_idx + 1:,} of {steps:,}, about {timedelta(seconds=left)} left"
+        )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the line; the validation of the epoch is over by now."""
+        """Print the line of the epoch; its validation is over by now."""
         if sys.stderr.isatty():
             return
-        self._epochs += 1
-        seconds = time.perf_counter() - self._started
-        last = trainer.max_epochs or 0
-        left = max(0, last - trainer.current_epoch - 1) * seconds / self._epochs
         named = (("train/loss_epoch", "loss"), ("val/loss", "val loss"), ("val/acc", "val acc"), ("gap/acc", "gap"))
         figures = ", ".join(
             f"{short} {float(trainer.callback_metrics[name]):.4g}"
             for name, short in named
             if name in trainer.callback_metrics
         )
+        seconds = round(time.perf_counter() - self._started)
+        left = self._seconds_left(trainer, trainer.current_epoch + 1)
         rank_zero_info(
-            f"epoch {trainer.current_epoch + 1}/{last}: {figures}; {timedelta(seconds=round(seconds))} so far, "
-            f"about {timedelta(seconds=round(left))} left"
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {figures}; {timedelta(seconds=seconds)} so far, "
+            f"about {timedelta(seconds=left)} left"
         )
+
+    def _seconds_left(self, trainer: L.Trainer, position: float) -> int:
+        """Return the seconds to the last epoch's end, at the pace so far; `position` counts epochs."""
+        trained = position - (self._first_position or 0.0)
+        remaining = max(0.0, (trainer.max_epochs or 0) - position)
+        return round((time.perf_counter() - self._started) * remaining / trained)
 
 
 class FitProgressBar(RichProgressBar):
