@@ -293,7 +293,7 @@ def fit(words: list[str], /) -> None:
         again = f"nothing was saved. Start again with:\n  {next_step('fit', *typed)}"
         print((cli.how_to_go_on() if cli is not None else None) or again, file=sys.stderr)
         raise
-    show_results(run, metrics)
+    rank_zero_only(show_results)(run, metrics)
 
 
 def evaluate(

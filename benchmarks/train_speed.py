@@ -34,7 +34,7 @@ from speed_parts import TRAINER_WARM_UP, ArithmeticLimit, BareStep, Keras, Plain
 
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import ConfigError, exit_on_error
-from bball_pl.model.fit.trainer import best_precision
+from bball_pl.model.network import best_precision
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 import bball_pl
 
@@ -46,3 +49,60 @@ def test_no_module_imports_from_a_stage_to_its_right() -> None:
             if names[0] == "bball_pl" and len(names) > 1 and names[1] in order and order.index(names[1]) > rank:
                 wrong.append(f"{'/'.join(parts)} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+#: Entrances of what answers photos with a checkpoint or a file, and the libraries that training alone needs.
+ANSWERING = [
+    *("evaluate.trained_model", "evaluate.evaluation", "evaluate.results", "evaluate.report.report_page"),
+    *("predict.predict", "verify.exported_model", "export.export", "studio.server", "studio.try_.answers"),
+]
+TRAINING = {"lightning", "torchmetrics"}
+
+
+@cache
+def imported_at_once(path: Path) -> list[str]:
+    """Return the dotted names that importing a file imports: not those in functions or for annotations alone."""
+    found: list[str] = []
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+    return found
+
+
+def chain_to(libraries: set[str], start: str) -> list[str]:
+    """Return the modules by which one module imports one of some libraries; none if it does not."""
+    chains = [[f"bball_pl.{start}"]]
+    seen: set[str] = set()
+    while chains:
+        chain = chains.pop()
+        name = chain[-1]
+        if name.partition(".")[0] in libraries:
+            return chain
+        if name in seen or not name.startswith("bball_pl."):
+            continue
+        seen.add(name)
+        parts = name.split(".")
+        chains += [[*chain, ".".join(parts[:end])] for end in range(2, len(parts))]
+        module = PACKAGE.joinpath(*parts[1:])
+        path = next((path for path in (module.with_suffix(".py"), module / "__init__.py") if path.is_file()), None)
+        chains += [] if path is None else [[*chain, other] for other in imported_at_once(path)]
+    return []
+
+
+@pytest.mark.parametrize("start", ANSWERING)
+def test_what_answers_does_not_import_what_trains(start: str) -> None:
+    assert (PACKAGE / (start.replace(".", "/") + ".py")).is_file()
+    assert chain_to(TRAINING, start) == []
+
+
+def test_the_chain_finds_an_import() -> None:
+    chain = chain_to(TRAINING, "model.fit.fit_cli")
+    assert (chain[0], chain[-1].partition(".")[0] in TRAINING) == ("bball_pl.model.fit.fit_cli", True)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from bball_pl.errors import ConfigError, RunError
@@ -82,6 +81,8 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
         return nll(logits / np.exp(log_temperature), targets) * len(targets) + log_temperature**2 / 2
 
     bounds = (-3.0, 3.0)
+    from scipy.optimize import minimize_scalar  # half a second to import, which answering photos does not need
+
     inside = float(minimize_scalar(objective, bounds=bounds, method="bounded").x)
     # A bounded search ends a hair short of a bound at which the objective is still falling.
     return float(np.exp(min((inside, *bounds), key=objective)))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from bball_pl.errors import ConfigError
-from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.checkpoint import Classifier
 from bball_pl.model.network import MoveNet
 from bball_pl.photos.preprocess import PreprocessSpec
 
@@ -31,7 +30,7 @@ class _Maps(nn.Module):
         return self.network.logits_of_maps(self.maps(maps.requires_grad_()))
 
 
-def grad_cam(classifier: MoveClassifier, photos: list[np.ndarray], classes: list[int]) -> list[np.ndarray]:
+def grad_cam(classifier: Classifier, photos: list[np.ndarray], classes: list[int]) -> list[np.ndarray]:
     """Return heat maps: the last feature maps weighted by their gradients (Grad-CAM, arXiv:1610.02391).
 
     Args:
@@ -46,13 +45,15 @@ def grad_cam(classifier: MoveClassifier, photos: list[np.ndarray], classes: list
     Raises:
         ConfigError: if the backbone has no feature maps.
     """
-    spec = classifier.spec
+    from captum.attr import LayerGradCam  # imports matplotlib, which an export does not need
+
+    spec, device = classifier.spec, next(classifier.parameters()).device
     resized = torch.from_numpy(np.stack([spec.resize(photo) for photo in photos])).permute(0, 3, 1, 2)
-    images = spec.normalise(resized.to(classifier.device))
+    images = spec.normalise(resized.to(device))
     staged = _Maps(classifier.network)
     with torch.enable_grad():
         maps = LayerGradCam(staged, staged.maps).attribute(
-            images, target=torch.tensor(classes, device=classifier.device), relu_attributions=True
+            images, target=torch.tensor(classes, device=device), relu_attributions=True
         )
     strengths = maps.detach().float().cpu().numpy()[:, 0]
     return [undo_fit(strength, spec, photo.shape[:2]) for strength, photo in zip(strengths, photos, strict=True)]

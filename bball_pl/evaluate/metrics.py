@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.wording import Language, picked
@@ -60,6 +59,8 @@ class Share:
     @cached_property
     def interval(self) -> list[float]:
         """Its 95 % Wilson interval as [low, high]."""
+        from scipy.stats import binomtest  # half a second to import, which answering photos does not need
+
         interval = binomtest(self.right, self.n).proportion_ci(0.95, method="wilson")
         return [float(interval.low), float(interval.high)]
 

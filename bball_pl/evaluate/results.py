@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
 from rich import box
 from rich.console import Group
 from rich.table import Table
@@ -111,6 +110,8 @@ def write_results(
     Raises:
         ValueError: if a photo has no answer or an answer has no photo.
     """
+    from lightning.pytorch.utilities import rank_zero_only  # an evaluation needs no Lightning
+
     if outcomes.indices.tolist() != list(range(len(photos))):
         raise ValueError(f"{len(outcomes.indices)} answers for {len(photos)} photos of {split}")
     answers = Answers(
@@ -143,7 +144,6 @@ def is_evaluated(folder: Path, split: str) -> bool:
     return answered and isinstance(metrics, dict) and metrics.get("split") == split and "temperature" in metrics
 
 
-@rank_zero_only
 def show_results(run: str | os.PathLike[str], metrics: dict[str, Any] | None) -> None:
     """Print the figures, the run's folder and the next commands.
 

@@ -20,10 +20,9 @@ from torch import Tensor
 from bball_pl import project
 from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.calibration import Answer, Calibration, DecisionRule, file_sha256, read_calibration
-from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.checkpoint import Classifier, read_checkpoint
 from bball_pl.model.court_weights import CAUTION, answering_checkpoint, is_court_checkpoint
-from bball_pl.model.fit.trainer import best_precision
-from bball_pl.model.outcomes import read_checkpoint
+from bball_pl.model.network import best_precision
 from bball_pl.photos.decode import decode
 
 Tta = Literal["none", "flip", "scales"]
@@ -83,7 +82,7 @@ class TrainedModel:
             hardware; auto takes bf16 on those and 32 elsewhere.
 
     Attributes:
-        classifier: the LightningModule, in evaluation mode, on `device`.
+        classifier: network, classes and preprocessing, in evaluation mode, on `device`.
         class_names: in the order of the logits.
         spec: how a photo becomes the network's input.
         rule: temperature and threshold.
@@ -103,7 +102,7 @@ class TrainedModel:
 
     def __init__(
         self,
-        classifier: MoveClassifier,
+        classifier: Classifier,
         rule: DecisionRule | None = None,
         *,
         tta: Tta = "none",
@@ -114,7 +113,7 @@ class TrainedModel:
         if batch_size < 1:
             raise ConfigError(f"the batch size is {batch_size}; expected 1 or more")
         if tta == "scales" and classifier.network.description.fixed_input_size:
-            raise ConfigError(f"{classifier.hparams['backbone']} takes photos of one size only; pass --tta flip")
+            raise ConfigError(f"{classifier.backbone} takes photos of one size only; pass --tta flip")
         self.device = _device(device)
         self.classifier = classifier.to(self.device).eval()
         self.class_names, self.spec = classifier.class_names, classifier.spec
@@ -160,7 +159,7 @@ class TrainedModel:
         saved = read_checkpoint(checkpoint)
         sha256 = file_sha256(checkpoint)
         calibration = read_calibration(checkpoint, sha256)
-        classifier = MoveClassifier.from_checkpoint(saved)
+        classifier = Classifier.from_checkpoint(saved)
         rule = DecisionRule.of_calibration(classifier.class_names, calibration, threshold)
         if is_court_checkpoint(checkpoint):
             rule = replace(rule, note=CAUTION)

@@ -114,7 +114,7 @@ class About:
             description=description,
             class_names=list(model.class_names),
             spec=model.spec,
-            backbone=model.classifier.hparams["backbone"],
+            backbone=model.classifier.backbone,
             temperature=model.rule.temperature,
             threshold=None if model.calibration is None else model.calibration.threshold,
             trained=model.trained,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bball_pl.export.conversion import in_one_line
 from bball_pl.export.metadata import About, Interface
 from bball_pl.files import atomic_path
-from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.checkpoint import Classifier
 from bball_pl.verify.runners import quietly
 
 
@@ -28,12 +28,12 @@ class DeployModel(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, classifier: MoveClassifier, temperature: float = 1.0) -> None:
+    def __init__(self, classifier: Classifier, temperature: float = 1.0) -> None:
         super().__init__()
         # Training's channels_last would be in the exported graph as operations on strides.
         self.network = classifier.network.cpu().eval().to(memory_format=torch.contiguous_format)
         self.class_names, self.spec = list(classifier.class_names), classifier.spec
-        self.backbone = str(classifier.hparams["backbone"])
+        self.backbone = classifier.backbone
         self.temperature = temperature
         _fix_padding(self.network, self.spec.size)
         # Inside the graph: Core ML's image scaling has one scale for all channels.

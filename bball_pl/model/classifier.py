@@ -24,9 +24,10 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
 from bball_pl.model.calibration_error import calibration_error
+from bball_pl.model.checkpoint import Classifier, read_checkpoint
 from bball_pl.model.linear_probe import ClassWeights
 from bball_pl.model.network import ChannelsLast, MoveNet, load_weights, spec_for
-from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
+from bball_pl.model.outcomes import OutcomeCollector, Outcomes
 from bball_pl.model.probe_start import LinearProbe
 from bball_pl.model.recipe import (
     BatchNormPolicy,
@@ -45,7 +46,7 @@ from bball_pl.photos.preprocess import Fit, PreprocessSpec
 _AUXILIARY_WEIGHT = 0.4
 
 
-class MoveClassifier(L.LightningModule):
+class MoveClassifier(Classifier, L.LightningModule):
     """A timm backbone with its recipe; its checkpoint is complete, so that it answers without the dataset.
 
     Args:
@@ -125,12 +126,12 @@ class MoveClassifier(L.LightningModule):
         channels_last: ChannelsLast = "auto",
         seed: int = 0,
     ):
-        super().__init__()
         check_ranges(locals())
+        spec = spec_for(backbone, image_size, fit, mean, std)
+        network = MoveNet(backbone, len(class_names), spec.size, dropout, auxiliary, channels_last)
+        super().__init__(network, class_names, spec, backbone)
         self.save_hyperparameters()
-        self.class_names = list(class_names)
-        self.spec = spec_for(backbone, image_size, fit, mean, std)
-        self.network = self._network(backbone)
+        freeze_lowest(self.network.net, frozen)
         if probe and not isinstance(self.network.head, torch.nn.Linear):
             raise ConfigError(
                 f"the linear probe needs a linear head, and {backbone} ends in {type(self.network.head).__name__}; "
@@ -143,38 +144,23 @@ class MoveClassifier(L.LightningModule):
         self._policy_epoch = -1
         self._class_weights: Tensor | None = None
 
-    def _network(self, backbone: str) -> MoveNet:
-        recipe = self.hparams
-        network = MoveNet(
-            backbone,
-            len(self.class_names),
-            self.spec.size,
-            recipe["dropout"],
-            recipe["auxiliary"],
-            recipe["channels_last"],
-        )
-        freeze_lowest(network.net, recipe["frozen"])
-        return network
-
     def widened(self, weights: str = "court") -> MoveNet:
         """Return a twin of the backbone: a second body with ImageNet's weights beside one that has seen the court.
 
         Args:
             weights: court, or none for one that a checkpoint will fill.
         """
-        network = self._network(TWIN)
+        recipe = self.hparams
+        options = (recipe["dropout"], recipe["auxiliary"], recipe["channels_last"])
+        network = MoveNet(TWIN, len(self.class_names), self.spec.size, *options)
+        freeze_lowest(network.net, recipe["frozen"])
         load_weights(network, TWIN, weights, self.class_names)
         return network
 
     def use(self, network: MoveNet, backbone: str) -> None:
         """Answer with another network, before the optimiser is built; checkpoints then name its backbone."""
-        self.network = network
+        self.network, self.backbone = network, backbone
         self.hparams["backbone"] = backbone
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits: images `[B, 3, S, S]`, normalised as `spec` says → float `[B, classes]`."""
-        logits: Tensor = self.network(images)
-        return logits
 
     # --- training ----------------------------------------------------------------------------------------------
 
@@ -364,7 +350,7 @@ class MoveClassifier(L.LightningModule):
                 "version": __version__,
                 "class_names": self.class_names,
                 "spec": self.spec.to_dict(),
-                "backbone": self.hparams["backbone"],
+                "backbone": self.backbone,
                 "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
             }
         )
@@ -383,7 +369,7 @@ class MoveClassifier(L.LightningModule):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: str | os.PathLike[str] | dict[str, Any]) -> MoveClassifier:
-        """Build the classifier of a checkpoint, on the CPU, in evaluation mode, without other weights.
+        """Build the classifier of a checkpoint with its recipe, on the CPU, in evaluation mode, without other weights.
 
         Args:
             checkpoint: its file, or what `read_checkpoint` returned.

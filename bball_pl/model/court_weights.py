@@ -225,7 +225,7 @@ def pretrain(
     """
     # Not above: the help of every command imports this module.
     from bball_pl.court.demo_dataset import RENDERER, write_demo
-    from bball_pl.model.outcomes import read_checkpoint
+    from bball_pl.model.checkpoint import read_checkpoint
 
     if not sizes or len(sizes) != len(epochs) or min(epochs) < 1:
         raise ConfigError(

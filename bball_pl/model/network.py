@@ -13,7 +13,6 @@ from urllib.parse import urlparse
 
 import timm
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import Tensor, nn
 
@@ -268,6 +267,23 @@ class MoveNet(nn.Module):
         return images if self.channels_last or images.is_contiguous() else images.contiguous()
 
 
+def best_precision(accelerator: object = "auto") -> Literal["bf16-mixed", "32-true"]:
+    """Return bfloat16 if the device that Lightning would use has it in hardware, else 32 bits.
+
+    bfloat16 has the range of float32, so no loss scaling is needed; emulated in software it is slower than float32.
+
+    Args:
+        accelerator: Lightning's option; anything but auto, gpu, cuda and cpu gets 32 bits.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        found = torch.cpu.get_capabilities()
+        if any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+            return "bf16-mixed"
+    return "32-true"
+
+
 #: What timm and torch raise for a size that a network does not take.
 _WRONG_SIZE = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
 
@@ -456,6 +472,9 @@ def _fill(network: MoveNet, backbone: str, state: dict[str, Tensor], source: str
     network.net.load_state_dict(fitting, strict=False)
     has_head = any(name.startswith(head) for name in fitting)
     if not has_head:
+        # Not above: whoever only answers needs no Lightning, which takes a second to import.
+        from lightning.pytorch.utilities import rank_zero_info
+
         rank_zero_info(f"{source}: body loaded, new head for {network.net.num_classes} classes")
     return has_head
 

@@ -1,10 +1,9 @@
-"""Outcomes of a split, gathered over batches and processes; and the reader of checkpoints."""
+"""Outcomes of a split, gathered over batches and processes; and which checkpoint a run can go on from."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,34 +11,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bball_pl.errors import RunError
-from bball_pl.files import is_lfs_pointer
-from bball_pl.model.court_weights import read_weights
 
 if TYPE_CHECKING:
     from bball_pl.model.classifier import MoveClassifier
-
-
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint of this project, or weights that it shipped, on the CPU; tensors and plain values only.
-
-    Raises:
-        RunError: if the file is missing, cannot be read, or was not written by this project.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise RunError(f"there is no checkpoint {path}; pass a .ckpt file of a run, or make one with bball fit")
-    if is_lfs_pointer(path):
-        raise RunError(f"{path} is a pointer of Git LFS instead of the checkpoint; run git lfs pull")
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader reports, the user needs the file's name
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} cannot be read as a checkpoint ({reason}); is it whole?") from error
-    if not isinstance(checkpoint, dict) or not {"bball_pl", "hyper_parameters", "state_dict"} <= set(checkpoint):
-        raise RunError(f"{path} is not a checkpoint of this project: it has no classes and no preprocessing")
-    return checkpoint
 
 
 def require_resumable(saved: dict[str, Any], path: str | os.PathLike[str], classifier: MoveClassifier) -> None:
@@ -59,10 +33,10 @@ def require_resumable(saved: dict[str, Any], path: str | os.PathLike[str], class
             f"{path} was trained on the classes {', '.join(facts['class_names'])}, and the photos are of "
             f"{', '.join(classifier.class_names)}; pass the --data.root that it was trained on"
         )
-    if settings["backbone"] != classifier.hparams["backbone"]:
+    if settings["backbone"] != classifier.backbone:
         raise RunError(
             f"{path} is of the backbone {settings['backbone']}, and --model.backbone is "
-            f"{classifier.hparams['backbone']}; leave --model.backbone out"
+            f"{classifier.backbone}; leave --model.backbone out"
         )
     if not {"optimizer_states", "loops", "callbacks"} <= saved.keys():
         raise RunError(f"{path} has weights and no state of a training; start from it with --model.weights FILE")

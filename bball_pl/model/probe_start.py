@@ -19,6 +19,7 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.data.validation import cross_validation_folds
 from bball_pl.errors import ConfigError
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
 from bball_pl.model.linear_probe import (
     ClassWeights,
@@ -33,7 +34,7 @@ from bball_pl.model.linear_probe import (
     with_none,
 )
 from bball_pl.model.network import chosen_weights, image_sizes, is_twin
-from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
+from bball_pl.model.outcomes import OutcomeCollector, Outcomes
 from bball_pl.model.twin import HALF, TWIN
 from bball_pl.photos.tree import Photo
 
@@ -86,7 +87,7 @@ class LinearProbe(Callback):
         if not isinstance(data, PhotoDataModule):
             raise ConfigError("the linear probe needs a PhotoDataModule; pass --model.probe false to do without it")
         photos, train, val, folds = _divided(data)
-        sizes = image_sizes(classifier.hparams["backbone"], classifier.hparams["image_size"])
+        sizes = image_sizes(classifier.backbone, classifier.hparams["image_size"])
         if not folds:
             folds, sizes = [(train, val)], sizes[:1]
         elif classifier.hparams["auxiliary"]:
@@ -95,12 +96,10 @@ class LinearProbe(Callback):
         targets = torch.tensor([photo.target for photo in photos])
         # Rendered scenes add a class to what the photos of moves have chosen, and change nothing among the moves.
         classes = len(classifier.class_names) - bool(data.scenes)
-        single, backbone = classifier.network, classifier.hparams["backbone"]
+        single, backbone = classifier.network, classifier.backbone
         if widens := len(folds) > 1 and _may_widen(classifier):
             classifier.use(classifier.widened(), TWIN)
-        rank_zero_info(
-            f"linear probe: frozen {classifier.hparams['backbone']} features at {', '.join(map(str, sizes))} px …"
-        )
+        rank_zero_info(f"linear probe: frozen {classifier.backbone} features at {', '.join(map(str, sizes))} px …")
         # Every process fits the same regressions to the same gathered features: nothing has to be exchanged.
         features = {size: _features(trainer, classifier, data, photos, size) for size in sizes}
         known = _known_head(classifier, classes) if classifier.has_known_head else None

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -189,6 +188,9 @@ def without_prefix(state: Mapping[str, Tensor], names: Collection[str], source: 
     (prefix,) = prefixes
     rest = sorted(name for name in state if not name.startswith(prefix))
     if rest:
+        # Not above: as in `network`.
+        from lightning.pytorch.utilities import rank_zero_info
+
         more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
         rank_zero_info(f"{source}: left out, without the prefix {prefix}: {', '.join(rest[:3])}{more}")
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -14,8 +14,8 @@ from bball_pl import project
 from bball_pl.errors import BballError, ConfigError, PhotoError, VerificationError
 from bball_pl.evaluate.calibration import Calibration, DecisionRule, file_sha256, read_calibration
 from bball_pl.evaluate.trained_model import Tta
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.court_weights import CAUTION, court_checkpoint
-from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.verify.model_file import reason_of
 from bball_pl.verify.runners import Runner, runner_for
 

@@ -21,8 +21,8 @@ from sklearn.metrics import f1_score, log_loss
 
 from bball_pl.evaluate.explain import grad_cam, undo_fit
 from bball_pl.evaluate.predictions import read_answers
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.photos.decode import decode
 from bball_pl.photos.journal import Journal, quarantine_place
 from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv

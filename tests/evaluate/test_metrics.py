@@ -31,7 +31,8 @@ from bball_pl.evaluate.metrics import (
 from bball_pl.evaluate.predictions import Answers, read_answers
 from bball_pl.evaluate.report.findings import believable
 from bball_pl.evaluate.results import metrics_table, write_results
-from bball_pl.model.outcomes import Outcomes, read_checkpoint
+from bball_pl.model.checkpoint import read_checkpoint
+from bball_pl.model.outcomes import Outcomes
 from bball_pl.photos.tree import Photo
 
 NAMES = ["shoot", "dribble", "layup"]

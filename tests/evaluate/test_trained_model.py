@@ -23,7 +23,7 @@ from bball_pl.errors import ConfigError, PhotoError, RunError
 from bball_pl.evaluate.calibration import UNSURE, file_sha256
 from bball_pl.evaluate.trained_model import PhotoInput, TrainedModel, checkpoint_of
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.fit.trainer import best_precision
+from bball_pl.model.network import best_precision
 
 from helpers.forked import run_python
 from helpers.painting import COLOURS

@@ -15,6 +15,7 @@ from bball_pl.court.teaching import CLASSES
 from bball_pl.errors import ConfigError, RunError, WeightsError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import court_weights
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.court_weights import (
     BACKBONE,
@@ -25,7 +26,6 @@ from bball_pl.model.court_weights import (
     write_weights,
 )
 from bball_pl.model.network import MoveNet, load_weights
-from bball_pl.model.outcomes import read_checkpoint
 
 from helpers.forked import run_forked
 

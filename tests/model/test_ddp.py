@@ -17,9 +17,9 @@ import torch
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.evaluate.metrics import compute_metrics
 from bball_pl.evaluate.predictions import Answers
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.fit.trainer import launched_step
-from bball_pl.model.outcomes import read_checkpoint
 
 from helpers.fit_runs import FIT, command, environment, fit, only_run, tiny
 from helpers.forked import Forked, start_python

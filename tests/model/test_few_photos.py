@@ -17,8 +17,8 @@ from torch import Tensor
 from bball_pl.evaluate.calibration import calibrate
 from bball_pl.evaluate.evaluation import evaluate
 from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.network import image_sizes
-from bball_pl.model.outcomes import read_checkpoint
 
 from helpers.fit_runs import Signal, fit, only_run, tiny
 

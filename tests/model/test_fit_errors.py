@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.model.outcomes import read_checkpoint
 
 from helpers.fit_runs import Signal, fit, here, only_run, tiny
 

@@ -18,10 +18,10 @@ from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, DatasetError
 from bball_pl.evaluate.metrics import rejection, rejection_sentence
 from bball_pl.evaluate.predictions import Answers, read_answers
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit.fit_cli import FitCLI
 from bball_pl.model.linear_probe import fit_regressions, none_offset, with_none
 from bball_pl.model.network import chosen_weights
-from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.photos.preprocess import PreprocessSpec
 
 from helpers.fit_runs import fit, only_run, tiny

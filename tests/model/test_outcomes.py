@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from bball_pl.errors import RunError
-from bball_pl.model.outcomes import OutcomeCollector, Outcomes, read_checkpoint
+from bball_pl.model.outcomes import OutcomeCollector, Outcomes
 
 PHOTOS, CLASSES = 11, 3
 LOGITS = torch.randn(PHOTOS, CLASSES, generator=torch.Generator().manual_seed(0))
@@ -65,9 +63,3 @@ def test_answers_in_bfloat16_are_kept_in_32_bits() -> None:
     collector = OutcomeCollector()
     collector.add(torch.tensor([0]), torch.tensor([1]), torch.tensor([[0.5, 1.5]], dtype=torch.bfloat16))
     assert collector.gather().logits.dtype == torch.float32
-
-
-def test_a_checkpoint_that_git_has_not_fetched_says_so(tmp_path: Path) -> None:
-    (tmp_path / "best.ckpt").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n")
-    with pytest.raises(RunError, match=r"best\.ckpt is a pointer of Git LFS.*git lfs pull"):
-        read_checkpoint(tmp_path / "best.ckpt")

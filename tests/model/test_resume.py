@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from bball_pl.model.outcomes import read_checkpoint
+from bball_pl.model.checkpoint import read_checkpoint
 
 from helpers.fit_runs import FIT, Signal, environment, fit, only_run, tiny
 from helpers.forked import run_python

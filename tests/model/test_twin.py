@@ -16,10 +16,10 @@ from timm.models import group_parameters
 from bball_pl.errors import WeightsError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import probe_start
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.linear_probe import ProbeChoice, Regression, fit_regressions
 from bball_pl.model.network import MoveNet, load_weights, spec_for
-from bball_pl.model.outcomes import read_checkpoint
 from bball_pl.model.twin import HALF, TWIN
 
 from helpers.fit_runs import here, only_run, tiny

@@ -20,6 +20,7 @@ from bball_pl.cli import ErrorsInOneLine, home_path
 from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.files import atomic_path
+from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.fit.checkpoints import (
     DataRecord,
@@ -42,7 +43,7 @@ from bball_pl.model.fit.trainer import (
     silence_chatter,
 )
 from bball_pl.model.network import chosen_weights, is_twin, spec_for
-from bball_pl.model.outcomes import read_checkpoint, require_resumable
+from bball_pl.model.outcomes import require_resumable
 from bball_pl.moves import MOVES
 
 #: The figures of the last epoch that stand beside the settings.
@@ -189,7 +190,7 @@ class FitCLI(LightningCLI):
         if checkpoint is not None:
             saved = read_checkpoint(checkpoint)
             backbone = saved["hyper_parameters"]["backbone"]
-            if is_twin(backbone) and not is_twin(self.model.hparams["backbone"]):
+            if is_twin(backbone) and not is_twin(self.model.backbone):
                 # The run's own settings name one body; its probe chose two.
                 self.model.use(self.model.widened("none"), backbone)
             require_resumable(saved, checkpoint, self.model)

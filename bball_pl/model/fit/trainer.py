@@ -27,6 +27,7 @@ from torch.distributed import is_torchelastic_launched
 
 from bball_pl.errors import ConfigError
 from bball_pl.model.fit.checkpoints import CheckpointWriter, FitInterrupted
+from bball_pl.model.network import best_precision
 from bball_pl.model.recipe import SyncBatchNormPlugin
 from bball_pl.project import next_step
 from bball_pl.terminal import LINE_EVERY
@@ -227,23 +228,6 @@ def launched_step(command: str, *words: object) -> str:
         options = [f"--{option}={os.environ[name]}" for option, name in counts.items() if name in os.environ]
         return shlex.join(["srun", "--kill-on-bad-exit=1", *options]) + f" {line}"
     return line
-
-
-def best_precision(accelerator: object = "auto") -> Literal["bf16-mixed", "32-true"]:
-    """Return bfloat16 if the device that Lightning would use has it in hardware, else 32 bits.
-
-    bfloat16 has the range of float32, so no loss scaling is needed; emulated in software it is slower than float32.
-
-    Args:
-        accelerator: Lightning's option; anything but auto, gpu, cuda and cpu gets 32 bits.
-    """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
-        found = torch.cpu.get_capabilities()
-        if any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
-            return "bf16-mixed"
-    return "32-true"
 
 
 class Throughput(Callback):
