@@ -22,6 +22,7 @@ from bball_pl.errors import ConfigError, PhotoError
 from bball_pl.evaluate.calibration import Answer, Calibration, DecisionRule, file_sha256, read_calibration
 from bball_pl.model.checkpoint import Classifier, read_checkpoint
 from bball_pl.model.court_weights import CAUTION, answering_checkpoint, is_court_checkpoint
+from bball_pl.model.folding import folded
 from bball_pl.model.network import best_precision
 from bball_pl.photos.decode import decode
 
@@ -72,7 +73,7 @@ class TrainedModel:
         ...     print(answer.label, answer.confidence)
 
     Args:
-        classifier: moved to the device and put into evaluation mode.
+        classifier: moved to the device and put into evaluation mode; it must not change afterwards.
         rule: decision rule. Default: temperature 1, never "unsure".
         tta: test-time augmentation: none; flip averages the logits of the photo and its mirror image; scales averages
             those of both at 0.85, 1 and 1.15 times the network's input size.
@@ -83,6 +84,7 @@ class TrainedModel:
 
     Attributes:
         classifier: network, classes and preprocessing, in evaluation mode, on `device`.
+        network: what answers, the classifier's network with folded batch norm.
         class_names: in the order of the logits.
         spec: how a photo becomes the network's input.
         rule: temperature and threshold.
@@ -116,6 +118,7 @@ class TrainedModel:
             raise ConfigError(f"{classifier.backbone} takes photos of one size only; pass --tta flip")
         self.device = _device(device)
         self.classifier = classifier.to(self.device).eval()
+        self.network = folded(classifier.network, classifier.spec.size)
         self.class_names, self.spec = classifier.class_names, classifier.spec
         self.rule = rule or DecisionRule(self.class_names)
         self.tta, self.batch_size = tta, batch_size
@@ -264,9 +267,9 @@ class TrainedModel:
             torch.autocast(self.device.type, torch.bfloat16) if self._bf16 else nullcontext()
         )
         with precision:
-            logits = self.classifier(images).float()
+            logits = self.network(images).float()
             if self.tta != "none":
-                logits = (logits + self.classifier(images.flip(3)).float()) / 2
+                logits = (logits + self.network(images.flip(3)).float()) / 2
         return torch.as_tensor(logits)
 
 

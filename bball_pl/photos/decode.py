@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from bball_pl.errors import PhotoError
 from bball_pl.files import LFS_POINTER
@@ -182,7 +182,9 @@ def _register_heif() -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        # Most photos stand as they are stored, and exif_transpose would copy them.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
     except _DAMAGE:
         # A damaged EXIF block does not affect the pixels; viewers show such a photo as it is stored.
         return image
@@ -211,7 +213,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         image = Image.alpha_composite(white, image).convert("RGB")
     if profile and image.mode in {"RGB", "CMYK"}:
         return _convert_profile(image, profile)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> np.ndarray:

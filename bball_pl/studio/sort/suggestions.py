@@ -151,7 +151,7 @@ class RunNetwork:
                 # Resized here, while no other large photo is in memory; to do it again changes nothing.
                 return self._model.spec.resize(decode(content))
 
-        head = self._model.classifier.network.head
+        head = self._model.network.head
         hook = head.register_forward_pre_hook(
             lambda _, given: features.append(given[0].detach().flatten(1).float().cpu())
         )
