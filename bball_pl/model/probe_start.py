@@ -37,6 +37,7 @@ from bball_pl.model.network import chosen_weights, image_sizes, is_twin
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes
 from bball_pl.model.twin import HALF, TWIN
 from bball_pl.photos.tree import Photo
+from bball_pl.terminal import log, progress
 
 if TYPE_CHECKING:
     from bball_pl.model.classifier import MoveClassifier
@@ -284,7 +285,16 @@ def _features(
     def both(images: Tensor) -> Tensor:
         return torch.cat([classifier.network.features(images), classifier.network.features(images.flip(3))], 1)
 
-    plain, mirrored = _answers(trainer, classifier, data, photos, size, both).logits.chunk(2, 1)
+    # Minutes for a large set; the progress bar of the training comes after it.
+    with progress(log if trainer.is_global_zero else None) as bar:
+        task = bar.add_task(f"features at {size} px", total=len(photos))
+
+        def counted(images: Tensor) -> Tensor:
+            found = both(images)
+            bar.advance(task, len(images) * trainer.world_size)
+            return found
+
+        plain, mirrored = _answers(trainer, classifier, data, photos, size, counted).logits.chunk(2, 1)
     return Features((plain + mirrored) / 2, plain.clone())
 
 

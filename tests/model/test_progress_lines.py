@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import lightning as L
 import pytest
@@ -10,10 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from bball_pl import terminal
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.model.fit import trainer as fit_trainer
 from bball_pl.model.fit.trainer import ProgressLines
 from bball_pl.studio.steps.job_log import log_progress
+
+from helpers.fit_runs import here, tiny
 
 PHOTOS, BATCH, EPOCHS = 12, 4, 2
 
@@ -74,3 +79,16 @@ def test_short_epochs_have_one_line_each(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_terminal_has_the_bar_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert train(monkeypatch, 0.0) == []
+
+
+def test_the_features_of_the_probe_say_how_far_they_are(
+    make_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(terminal, "LINE_EVERY", 0.0)
+    root = make_dataset({"train": 4, "val": 2}, size=(20, 20))
+    _, errors = here([*tiny(root, tmp_path / "out", epochs=1), "--pictures=false"], 0, monkeypatch, capsys)
+    found = re.findall(r"^features at 32 px: (\d+) of (\d+), about 0:00:\d\d left$", errors, re.MULTILINE)
+    assert found == [("8", "18"), ("16", "18"), ("18", "18")]
