@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from bball_pl.model.checkpoint import read_checkpoint
 
 from helpers.fit_runs import FIT, Signal, environment, fit, only_run, tiny
 from helpers.forked import run_python
-
-MakeDataset = Callable[..., Path]
+from helpers.painting import COLOURS, paint_photo
 
 #: Everything random at once. 24 training photos in batches of 8 are 3 steps in an epoch.
 _RANDOM = ["--model.dropout=0.3", "--model.mixup=0.4", "--model.cutmix=1", "--model.ema_decay=0.9"]
@@ -48,9 +46,23 @@ def assert_same_end(straight: Path, resumed: Path) -> None:
     assert (straight / "metrics.json").read_bytes() == (resumed / "metrics.json").read_bytes()
 
 
-@pytest.fixture
-def dataset(make_dataset: MakeDataset) -> Path:
-    return make_dataset({"train": 8, "val": 2, "test": 2}, size=(48, 40))
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("resume") / "dataset"
+    for split, count in (("train", 8), ("val", 2), ("test", 2)):
+        for place, (name, colour) in enumerate(COLOURS.items()):
+            for number in range(count):
+                paint_photo(
+                    root / split / name / f"{number}.jpg", colour, 100 * len(split) + 10 * place + number, (48, 40)
+                )
+    return root
+
+
+@pytest.fixture(scope="module")
+def straight(dataset: Path) -> Path:
+    """The run that nothing stops."""
+    fit(options(dataset, dataset.parent / "straight", workers=0))
+    return only_run(dataset.parent / "straight")
 
 
 def resume(line: str, out: Path) -> Path:
@@ -65,9 +77,7 @@ def resume(line: str, out: Path) -> Path:
     return run
 
 
-def test_a_stopped_run_ends_like_a_straight_one(dataset: Path, tmp_path: Path) -> None:
-    fit(options(dataset, tmp_path / "straight", workers=0))
-    straight = only_run(tmp_path / "straight")
+def test_a_stopped_run_ends_like_a_straight_one(dataset: Path, straight: Path, tmp_path: Path) -> None:
     moments = {
         "middle": (Signal("training_step", 1, 1, signal.SIGINT), 1),
         # An epoch whose batches are done is validated before the stop: its figures choose the best epoch.
@@ -86,9 +96,8 @@ def test_a_stopped_run_ends_like_a_straight_one(dataset: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_a_killed_run_goes_on_after_its_last_whole_epoch_wherever_it_lies(
-    epoch: int, dataset: Path, tmp_path: Path
+    epoch: int, dataset: Path, straight: Path, tmp_path: Path
 ) -> None:
-    fit(options(dataset, tmp_path / "straight", workers=0))
     killed = Signal("training_step", epoch, 1, signal.SIGKILL)
     fit(options(dataset, tmp_path / "killed", workers=0), expect=-9, send=killed)
     (tmp_path / "killed").rename(tmp_path / "moved")
@@ -97,7 +106,5 @@ def test_a_killed_run_goes_on_after_its_last_whole_epoch_wherever_it_lies(
     assert saved["global_step"] == epoch * (_LAST + 1), "written after every epoch, not only after the best"
     assert (run / "unfinished").is_file()
     # Only the folder is known.
-    assert_same_end(
-        only_run(tmp_path / "straight"), resume(shlex.join(["python", str(FIT), "--resume", str(run)]), run)
-    )
+    assert_same_end(straight, resume(shlex.join(["python", str(FIT), "--resume", str(run)]), run))
     assert not (run / "unfinished").exists()
