@@ -29,7 +29,7 @@ demo: $(VENV)/installed
 
 # With compiled modules, whatever the environment says: each of the hundreds of processes would compile them again.
 test: $(VENV)/installed
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 ios-test:
 	ios/test.sh

@@ -15,6 +15,8 @@ import pytest
 from bball_pl import __version__
 from bball_pl.project import CLONE
 
+from helpers.forked import run_python
+
 pytestmark = pytest.mark.slow
 
 
@@ -33,14 +35,9 @@ class Installed:
     def bball(self, *words: object, cwd: Path | None = None, expect: int = 0) -> subprocess.CompletedProcess[str]:
         """Run the console script of the installed package, and check its exit status."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("BBALL", "PYTEST"))}
-        done = subprocess.run(
-            [sys.executable, str(self.packages / "bin" / "bball"), *map(str, words)],
-            cwd=cwd or self.project,
-            env=environment | {"PYTHONPATH": str(self.packages), "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment |= {"PYTHONPATH": str(self.packages), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+        script = self.packages / "bin" / "bball"
+        done = run_python([script, *words], env=environment, cwd=cwd or self.project, stand_ins=False)
         assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -3,14 +3,17 @@
 Torch, Lightning, timm and coremltools take seconds to import, and the tests start hundreds of processes. A fork of a
 process that has only imported them is like a new one: arguments, folder, environment, streams and exit are its own,
 signals have their defaults, and no module of this project is loaded before. It ends without tidying up its memory,
-which takes longer than most programs of the tests.
+which takes longer than most programs of the tests. Test workers that run side by side share one process to fork.
 """
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +28,9 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 _ROOT = Path(__file__).resolve().parents[2]
+#: Variables of the environment: the folder with the socket of a process to fork that is there already, and what a
+#: forked program takes for its interpreter.
+_FOLDER, _PYTHON = "BBALL_TESTS_FORKED", "BBALL_TESTS_PYTHON"
 #: Imported before the forks. None of them starts a thread, which a fork would lose; onnxruntime does.
 _LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning", "lightning.pytorch.cli", "torchmetrics.classification"),
@@ -35,7 +41,12 @@ _LIBRARIES = (
 
 
 def run_python(
-    words: Sequence[object], *, env: Mapping[str, str], cwd: Path | None = None, timeout: float = 900
+    words: Sequence[object],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    timeout: float = 900,
+    stand_ins: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python program to its end, as `subprocess.run([sys.executable, *words], capture_output=True)` would.
 
@@ -44,12 +55,14 @@ def run_python(
         env: its environment, whole.
         cwd: its folder. Default: this one.
         timeout: seconds until it is killed.
+        stand_ins: whether a folder of PYTHONPATH elsewhere may have another library in the place of one that is
+            imported before the fork; the program is then not forked.
 
     Raises:
         subprocess.TimeoutExpired: if it was killed.
     """
     given = [str(word) for word in words]
-    if _has_stand_ins(env):
+    if stand_ins and _has_stand_ins(env):
         return subprocess.run(
             [sys.executable, *given], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
         )
@@ -129,6 +142,7 @@ class Forked:
         group: bool = False,
     ) -> None:
         request = {"words": list(words), "cwd": str(cwd or Path.cwd()), "env": dict(env), "group": group}
+        request["numbers"] = [1, 2]
         self.words = words
         self.pid = int(_ask(request, stdout, stderr))
         self.returncode: int | None = None
@@ -195,7 +209,7 @@ _LOCK = threading.Lock()
 def _ask(request: dict[str, Any], *files: int) -> Any:
     """Send the server a request with open files, and return its answer."""
     with _LOCK:
-        connection = _server()
+        connection = start_server()
         text = json.dumps(request).encode()
         socket.send_fds(connection, [len(text).to_bytes(8, "big")], list(files))
         connection.sendall(text)
@@ -205,57 +219,143 @@ def _ask(request: dict[str, Any], *files: int) -> Any:
 
 
 @cache
-def _server() -> socket.socket:
-    """Start the process that is forked; it ends with the one that holds the other end of its socket."""
-    here, there = socket.socketpair()
+def start_server() -> socket.socket:
+    """Start the process that is forked, unless one above this process has done so, and return a connection to it.
+
+    It ends when nobody has a connection to it any more.
+    """
+    connection = socket.socket(socket.AF_UNIX)
+    if _FOLDER in os.environ:
+        connection.connect(str(Path(os.environ[_FOLDER]) / "socket"))
+        return connection
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     own = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
-    subprocess.Popen([sys.executable, __file__, str(there.fileno())], pass_fds=[there.fileno()], env=own)
-    there.close()
-    return here
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+        listener.listen()
+        connection.connect(listener.getsockname())
+        subprocess.Popen([sys.executable, __file__, str(listener.fileno())], pass_fds=[listener.fileno()], env=own)
+    os.environ[_FOLDER] = str(folder)
+    return connection
 
 
-def _serve(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+def stand_in(but: str = "") -> Path:
+    """Return an executable that stands in for the interpreter: what it is asked to run is forked.
+
+    It passes arguments, open files, SIGINT, SIGTERM and the exit status on. It is not for tests that kill processes.
+
+    Args:
+        but: a word of commands that are not forked, because their process number counts.
+    """
+    start_server()
+    script = Path(os.environ[_FOLDER]) / f"python-{os.getpid()}-{but}"
+    if not script.exists():
+        python, forked = shlex.quote(sys.executable), shlex.join([sys.executable, "-ES", __file__])
+        others = f'case " $* " in *" {but} "*) exec {python} "$@";; esac\n' if but else ""
+        script.write_text(f'#!/bin/sh\n{others}exec {forked} - "$@"\n')
+        script.chmod(0o755)
+    return script
+
+
+def forks(but: str = "") -> dict[str, str]:
+    """Return variables for a program that is forked: what it starts by `sys.executable` is forked as well.
+
+    Args:
+        but: as in `stand_in`.
+    """
+    script = stand_in(but)
+    return {_FOLDER: os.environ[_FOLDER], _PYTHON: str(script)}
+
+
+def _stand_in(words: list[str]) -> NoReturn:
+    """Be the interpreter: let the server fork, and end as the child does."""
+    files = [number for number in range(256) if _is_open(number)]
+    while words[0].startswith("-") and words[0] not in {"-c", "-m"}:
+        words = words[1:]  # -P, -u, …
+    request = {"words": words, "cwd": str(Path.cwd()), "env": dict(os.environ), "group": True, "numbers": files}
+    child, pause = int(_ask(request, *files)), 0.01
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda signum, _: os.kill(child, signum))
+    while (status := _ask({"wait": child})) is None:
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.2)
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _is_open(number: int) -> bool:
+    with suppress(OSError):
+        return bool(os.fstat(number))
+    return False
+
+
+def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Fork for each program, and answer; returns in the child, with its request and its files."""
     import contextlib
     import gc
     import importlib
+    import logging
+    import select
     import warnings
 
+    logging.disable()
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in _LIBRARIES:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+    logging.disable(logging.NOTSET)
     # What is frozen is never looked at by the collector again: a child neither copies it nor searches it.
     gc.collect()
     gc.freeze()
-    while True:
-        size, files, _, _ = socket.recv_fds(connection, 8, 2)
-        if not size:
-            os._exit(0)
-        request: dict[str, Any] = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
-        if "wait" in request:
-            child, status = os.waitpid(request["wait"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if child else None
-        else:
-            ready, begun = os.pipe()
-            answer = os.fork()
-            if not answer:
+    connections = [listener.accept()[0]]
+    while connections:
+        for connection in select.select([listener, *connections], [], [])[0]:
+            if connection is listener:
+                connections.append(listener.accept()[0])
+                continue
+            size, files, _, _ = socket.recv_fds(connection, 8, 64)
+            if not size:
+                connections.remove(connection)
                 connection.close()
-                if request["group"]:
-                    os.setsid()
-                os.close(begun)
-                os.close(ready)
+                continue
+            request: dict[str, Any] = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+            answer = _ended(request["wait"]) if "wait" in request else _fork(request, files)
+            if answer == 0 and "wait" not in request:
+                for inherited in (listener, *connections):
+                    inherited.close()
                 return request, files
-            os.close(begun)
-            os.read(ready, 1)  # ends when the child has its session
-            for number in (ready, *files):
-                os.close(number)
-        connection.sendall(json.dumps(answer).encode())
+            connection.sendall(json.dumps(answer).encode())
+    os._exit(0)
+
+
+def _ended(pid: int) -> int | None:
+    """Return the exit status of a child, or None while it runs."""
+    child, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if child else None
+
+
+def _fork(request: dict[str, Any], files: list[int]) -> int:
+    """Fork, and return the number of the child, which has its session, or 0 in the child."""
+    ready, begun = os.pipe()
+    child = os.fork()
+    if not child and request["group"]:
+        os.setsid()
+    os.close(begun)
+    if child:
+        os.read(ready, 1)  # ends when the child has its session
+        for number in files:
+            os.close(number)
+    os.close(ready)
+    return child
 
 
 def _become(request: dict[str, Any], files: list[int]) -> None:
     """Make this process the program of a request."""
+    import fcntl
     import runpy
 
     os.chdir(request["cwd"])
@@ -263,9 +363,17 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.update(request["env"])
     tempfile.tempdir = None  # TMPDIR may be another one
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, opened in enumerate((os.open(os.devnull, os.O_RDONLY), *files)):
+    numbers = request["numbers"]
+    if 0 not in numbers:
+        numbers, files = [0, *numbers], [os.open(os.devnull, os.O_RDONLY), *files]
+    # Out of the way of the numbers that they get.
+    away = [fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 256) for opened in files]
+    for opened in files:
+        os.close(opened)
+    for number, opened in zip(numbers, away, strict=True):
         os.dup2(opened, number)
         os.close(opened)
+    sys.executable = request["env"].get(_PYTHON, sys.executable)
     through = bool(request["env"].get("PYTHONUNBUFFERED"))
     # New ones: a stream remembers whether its file is a pipe.
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -293,8 +401,6 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
 
 def _end(status: int) -> NoReturn:
     """End as the interpreter does, but for its memory."""
-    import atexit
-
     threading._shutdown()  # type: ignore[attr-defined]  # waits for the threads that are no daemons
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -322,4 +428,6 @@ def _main(number: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "-":
+        _stand_in(sys.argv[2:])
     _main(sys.argv[1])

@@ -15,16 +15,23 @@ from bball_pl.evaluate.evaluation import evaluate
 from bball_pl.evaluate.report.content import collect
 from bball_pl.evaluate.results import evaluation_summary
 from bball_pl.evaluate.trained_model import TrainedModel
+from bball_pl.model.fit import seeds
 from bball_pl.model.fit.seeds import SEEDS, seed_spread, take_seeds
 
-from helpers.fit_runs import fit, tiny
+from helpers.fit_runs import here, tiny
+from helpers.forked import run_forked
 
 
 def test_two_seeds_are_two_runs_and_their_spread_stands_in_the_evaluation(
-    make_dataset: Callable[..., Path], tmp_path: Path
+    make_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(seeds, "run_child", run_forked)
     dataset = make_dataset({"train": 6, "val": 2, "test": 3}, size=(48, 40))
-    done = fit([*tiny(dataset, tmp_path / "out", epochs=1), "--pictures=false", "--seeds=2", "--seed_everything=11"])
+    options = [*tiny(dataset, tmp_path / "out", epochs=1), "--pictures=false", "--seeds=2", "--seed_everything=11"]
+    said, _ = here(options, 0, monkeypatch, capsys)
     runs = sorted((tmp_path / "out" / "lightning_logs" / "moves").iterdir())
     assert [run.name for run in runs] == ["version_0", "version_1"]
     for run, seed in zip(runs, (11, 12), strict=True):
@@ -34,7 +41,7 @@ def test_two_seeds_are_two_runs_and_their_spread_stands_in_the_evaluation(
             {"seed": 12, "run": "version_1"},
         ]
     accuracies = [json.loads((run / "metrics.json").read_text())["accuracy"] for run in runs]
-    assert "2 runs that differ in the seed alone have accuracies of" in done.stdout
+    assert "2 runs that differ in the seed alone have accuracies of" in said
     # The figures of a run may be other ones by now.
     metrics = json.loads((runs[1] / "metrics.json").read_text())
     (runs[1] / "metrics.json").write_text(json.dumps(metrics | {"accuracy": accuracies[0] / 2}))

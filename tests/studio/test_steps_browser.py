@@ -13,6 +13,7 @@ from bball_pl.court.demo_dataset import write_demo
 from bball_pl.studio.steps.jobs import Jobs
 
 from helpers.browser import chromium
+from helpers.forked import forks
 from helpers.painting import paint_photo
 from helpers.studio_jobs import long_command, project_studio, wait_for
 from helpers.studio_views import check_words, wait_until
@@ -75,7 +76,11 @@ def test_from_a_folder_of_photos_to_a_proven_package_by_keyboard_alone(browser: 
     project = tmp_path / "project"
     (project / "configs").mkdir(parents=True)
     (project / "configs" / "tiny.yaml").write_text(TINY)
-    with project_studio(project) as studio, Visit(browser, studio.url, "steps") as visit:
+    with (
+        # The run of a job is found by the number of its process.
+        project_studio(project, forks(but="fit")) as studio,
+        Visit(browser, studio.url, "steps") as visit,
+    ):
         page = visit.page
         tab_to(page, "#steps-folder")
         with page.expect_file_chooser() as chooser:
