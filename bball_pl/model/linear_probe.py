@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
@@ -145,7 +146,7 @@ def _fit_group(
     )
     for strength in strengths:
         solver.set_params(C=strength)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _one_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)
             solver.fit(inputs.numpy(), targets.numpy())
         weight, bias = torch.from_numpy(solver.coef_.copy()), torch.from_numpy(solver.intercept_.copy())
@@ -159,6 +160,15 @@ def _fit_group(
         weight = weight / deviation
         regressions.append(Regression(weight.float(), (bias - weight @ mean).float()))
     return regressions
+
+
+def _one_thread() -> threadpool_limits:
+    """Return a context in which BLAS has one thread.
+
+    Products this small gain nothing from a second one, which waits for its turn in a loop: on a busy machine that made
+    the choice of a probe two to four times as long.
+    """
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _standards(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -280,7 +290,8 @@ def with_none(moves: Regression, photos: Tensor, scenes: Tensor) -> Regression:
         return loss, np.append(values.T @ slope + row, slope.sum())
 
     start = np.zeros(values.shape[1] + 1)
-    solution = torch.from_numpy(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+    with _one_thread():
+        solution = torch.from_numpy(minimize(objective, start, jac=True, method="L-BFGS-B").x)
     row = (solution[:-1] @ basis) / deviation
     bias = solution[-1] - row @ mean
     return Regression(torch.cat([moves.weight, row.float()[None]]), torch.cat([moves.bias, bias.float()[None]]))
