@@ -356,6 +356,7 @@ def evaluate(
     from bball_pl.evaluate.results import evaluation_summary, write_evaluation
     from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.files import require_folder
+    from bball_pl.processes import keep_freed_memory
     from bball_pl.terminal import console, say, say_next
 
     if out is not None:
@@ -375,6 +376,7 @@ def evaluate(
     # "The newest run" is another one tomorrow.
     named = run is not None or ckpt is not None or model is not None or answering.run is None
     command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(answering.run), project.ROOT)])
+    keep_freed_memory()
     evaluation = evaluations.evaluate(
         answering, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
     )

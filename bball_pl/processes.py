@@ -1,8 +1,9 @@
-"""The ends of processes: children end with the process that started them, and a command ends at once."""
+"""Processes: children end with the one that started them, a command ends at once, and freed memory can stay with it."""
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import signal
 import subprocess
@@ -101,3 +102,19 @@ def end_process(status: int) -> NoReturn:
         with suppress(OSError, ValueError, AttributeError):  # closed, full, or none at all
             stream.flush()
     os._exit(status)
+
+
+#: Parameters of glibc's `mallopt`: the size from which free memory at the end of the heap is returned to the system,
+#: and the number of blocks that lie outside the heap and are returned one by one.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> None:
+    """Let memory that tensors free stay with this process, for the tensors of the next step; with glibc alone.
+
+    By default a block of 32 MB or more goes back to the system at once, which clears every page of it when the next
+    step asks again: a quarter to a third of a training step on a CPU. The process gets a few per cent larger.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never

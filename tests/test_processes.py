@@ -1,8 +1,9 @@
-"""No process outlives the command that started it, whichever signal ends that."""
+"""No process outlives the command that started it, whichever signal ends that; freed memory stays."""
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -153,3 +154,27 @@ def test_the_program_ends_with_the_status_of_its_command(words: list[str], statu
     assert done.stdout.startswith("bball_pl ") == (status == 0)
     assert done.stderr.startswith("error: ") == (status == 2)
     assert "Traceback" not in done.stderr
+
+
+_ALLOCATING = """
+import resource, sys
+import numpy as np
+from bball_pl.processes import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        np.ones(2**25, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+returned = faults()
+keep_freed_memory()
+faults()  # the heap grows once
+print(returned, faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
+def test_freed_memory_is_used_again_without_a_page_fault() -> None:
+    done = subprocess.run([sys.executable, "-c", _ALLOCATING], capture_output=True, text=True, check=True)
+    returned, kept = map(int, done.stdout.split())
+    assert returned >= 10, "at least one a block, however large the pages are"
+    assert kept < returned / 5

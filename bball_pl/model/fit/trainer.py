@@ -29,6 +29,7 @@ from bball_pl.errors import ConfigError
 from bball_pl.model.fit.checkpoints import CheckpointWriter, FitInterrupted
 from bball_pl.model.network import best_precision
 from bball_pl.model.recipe import SyncBatchNormPlugin
+from bball_pl.processes import keep_freed_memory
 from bball_pl.project import next_step
 from bball_pl.terminal import LINE_EVERY
 
@@ -82,6 +83,7 @@ class FitTrainer(L.Trainer):
     ) -> None:
         """Fit as Lightning does, with `self.ckpt_path` set from the start: callbacks read it in `setup`."""
         self.ckpt_path = ckpt_path
+        keep_freed_memory()
         try:
             with self._ending_as_one():
                 super().fit(model, train_dataloaders, val_dataloaders, datamodule, weights_only=weights_only)
