@@ -24,6 +24,7 @@ from bball_pl.photos.tree import Photo
 #: What a tutorial does: a random head, one learning rate, batch statistics.
 PLAIN = {
     "--model.probe": "false",
+    "--model.answer_size": "null",
     "--model.layer_decay": "1",
     "--model.batch_norm": "train",
     "--model.dropout": "0",

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from bball_pl.errors import ConfigError, RunError
 from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.files import write_text
 from bball_pl.model.calibration_error import CALIBRATION_BINS
+from bball_pl.model.temperature import fit_temperature, nll
 
 #: Default accuracy that the answers above the threshold should have.
 TARGET_ACCURACY = 0.95
@@ -63,34 +64,6 @@ class RiskCoverage:
     threshold: np.ndarray
     coverage: np.ndarray
     accuracy: np.ndarray
-
-
-def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Fit the temperature that makes the true classes most likely (arXiv:1706.04599).
-
-    A weak prior (logarithm of the temperature: 0 ± 1) keeps it finite: if all of a few validation photos are answered
-    rightly, the likelihood alone is greatest at a temperature of zero.
-
-    Args:
-        logits: float `[N, classes]`.
-        targets: int64 `[N]`.
-    """
-    logits = logits.astype(np.float64)
-
-    def objective(log_temperature: float) -> float:
-        return nll(logits / np.exp(log_temperature), targets) * len(targets) + log_temperature**2 / 2
-
-    bounds = (-3.0, 3.0)
-    from scipy.optimize import minimize_scalar  # half a second to import, which answering photos does not need
-
-    inside = float(minimize_scalar(objective, bounds=bounds, method="bounded").x)
-    # A bounded search ends a hair short of a bound at which the objective is still falling.
-    return float(np.exp(min((inside, *bounds), key=objective)))
-
-
-def nll(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Return the mean negative log-likelihood of the true classes, in nats; arguments as in `fit_temperature`."""
-    return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(targets)), targets].mean())
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:

@@ -25,6 +25,7 @@ from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import ConfigError
 from bball_pl.model.calibration_error import calibration_error
 from bball_pl.model.checkpoint import Classifier, read_checkpoint
+from bball_pl.model.fit.final_choice import FinalChoice
 from bball_pl.model.linear_probe import ClassWeights
 from bball_pl.model.network import ChannelsLast, MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes
@@ -57,6 +58,10 @@ class MoveClassifier(Classifier, L.LightningModule):
             same, then rendered scenes; in this package), none, or the path of a .safetensors, .pth or .ckpt file.
         image_size: side of the input in pixels, or several to choose from: a small set takes the one that suits its
             probe, a large one the first. Default: the size that the weights were trained at, one smaller, one larger.
+        answer_size: side of the input in pixels at which the finished network answers. auto takes up to two steps above
+            image_size where validation photos are clearly better answered: crops show people larger than whole photos
+            do. A larger size takes longer on a phone. Null: image_size. A probe that folds have chosen answers at the
+            size that they chose.
         fit: how a photo that is not square becomes square: squash, crop or pad.
         mean: three RGB means in units of 0-1. Default: timm's for the backbone.
         std: three RGB standard deviations in units of 0-1. Default: timm's for the backbone.
@@ -100,6 +105,7 @@ class MoveClassifier(Classifier, L.LightningModule):
         backbone: str = "inception_v3",
         weights: str = "auto",
         image_size: int | list[int] | None = None,
+        answer_size: int | Literal["auto"] | None = "auto",
         fit: Fit = "squash",
         mean: list[float] | None = None,
         std: list[float] | None = None,
@@ -165,11 +171,13 @@ class MoveClassifier(Classifier, L.LightningModule):
     # --- training ----------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the callbacks that belong to the recipe: probe, weight average, early stopping."""
+        """Return the callbacks that belong to the recipe: probe, final choice, weight average, early stopping."""
         recipe = self.hparams
         callbacks: list[Callback] = []
-        if recipe["probe"]:
-            callbacks.append(LinearProbe())  # before the weight average, which then starts from the probe's head
+        probe = LinearProbe() if recipe["probe"] else None
+        if probe is not None:
+            callbacks.append(probe)  # before the weight average, which then starts from the probe's head
+        callbacks.append(FinalChoice(probe, recipe["answer_size"]))
         if recipe["ema_decay"] > 0:
             # The average of the last few hundred steps lies in a flatter minimum and generalises better.
             callbacks.append(WeightEma(recipe["ema_decay"]))
@@ -223,9 +231,13 @@ class MoveClassifier(Classifier, L.LightningModule):
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def setup(self, stage: str) -> None:
-        """Refuse a size that the backbone does not take; compile the network if `compile` is true."""
+        """Refuse sizes that the backbone does not take, test at the network's, compile it if `compile` is true."""
         if stage == "fit" and not self.hparams["probe"]:  # the probe has tried its sizes before
             self.network.check_size(self.spec.size)
+        if stage == "fit" and isinstance(self.hparams["answer_size"], int):
+            self.network.check_size(self.hparams["answer_size"])
+        if stage == "test" and isinstance(data := self._datamodule(), PhotoDataModule):
+            data.spec = self.spec  # the network may answer at another size than it was trained at
         if self.hparams["compile"] and stage == "fit":
             # In place, so that the names in the checkpoint stay. Batches of an epoch differ by one photo; two compiled
             # sizes are faster than one for any size.

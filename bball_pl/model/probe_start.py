@@ -1,4 +1,4 @@
-"""Fine-tuning that starts from a linear probe, and the choice between probe, fine-tuned network and their average."""
+"""Fine-tuning that starts from a linear probe, whose settings held-out photos choose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from bball_pl import project
 from bball_pl.data.datamodule import PhotoDataModule
@@ -20,7 +19,8 @@ from bball_pl.data.dataset import PhotoBatch
 from bball_pl.data.validation import cross_validation_folds
 from bball_pl.errors import ConfigError
 from bball_pl.model.checkpoint import read_checkpoint
-from bball_pl.model.fit.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
+from bball_pl.model.fit.checkpoints import checkpoint_folder, write_checkpoint
+from bball_pl.model.folding import folded
 from bball_pl.model.linear_probe import (
     ClassWeights,
     Features,
@@ -49,32 +49,25 @@ _FOLDS = 5
 
 
 class LinearProbe(Callback):
-    """Fits the head on frozen features before fine-tuning (LP-FT, arXiv:2202.10054), and keeps the better model.
+    """Fits the head on frozen features before fine-tuning (LP-FT, arXiv:2202.10054), and writes `probe.ckpt`.
 
     A random head sends random gradients into trained layers, and with few photos that costs more than fine-tuning
     gains. From the probe's solution the first gradients are small. Settings of the probe are chosen on held-out photos:
     on small sets by cross-validation over all photos for training and validation, else on the validation photos.
 
-    After the last epoch the probe, the best epoch and the average of their weights (arXiv:2109.01903) are compared on
-    the validation photos. Unless one of the others is clearly better, `best.ckpt` becomes the probe, fitted again to
-    all photos for training and validation, with its answers to held-out photos for calibration.
-
     Attributes:
-        val_losses: cross entropy of the probe of the training photos on each validation photo, in nats; None before.
-        val_acc: its accuracy on the validation photos, 0–1; None before.
-        kept: whether `best.ckpt` is the probe; None before the end.
+        val: answers of the probe of the training photos to the validation photos; None before.
+        start: head of the start, fitted to the training photos alone; None before.
+        folds: number of folds that have chosen its settings; 1 for a large set with one split.
     """
 
     def __init__(self) -> None:
-        self.val_losses: Tensor | None = None
-        self.val_acc: float | None = None
-        self.kept: bool | None = None
-        # Head of the start, fitted to the training photos alone; the one that `probe.ckpt` gets, fitted to all.
-        self._start: Regression | None = None
+        self.val: Outcomes | None = None
+        self.start: Regression | None = None
+        self.folds = 1
+        # The head that `probe.ckpt` gets, fitted to all photos for training and validation.
         self._final: Regression | None = None
         self._held_out: dict[str, Any] = {}
-        # Validation photos and losses of the best epoch so far.
-        self._best: tuple[Tensor, Tensor] | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Choose and fit the probe and set the head to its solution, unless this is a resumed run."""
@@ -124,7 +117,7 @@ class LinearProbe(Callback):
             )
             return regression if scenes is None else with_none(regression, fitted[chosen], scenes)
 
-        self._start, self._final = fit(train), fit(list(range(len(photos))))
+        self.start, self._final = fit(train), fit(list(range(len(photos))))
         if scenes is not None:
             logits = plain.new_zeros(len(photos), classes + 1)
             for learned, judged in folds:
@@ -132,10 +125,11 @@ class LinearProbe(Callback):
             choice = choice.with_logits(logits[choice.indices], targets)
             offset = none_offset(choice.logits, targets[choice.indices], classes)
             choice = choice.with_logits(raised(choice.logits, offset), targets)
-            self._start, self._final = (
-                replace(regression, bias=raised(regression.bias, offset)) for regression in (self._start, self._final)
+            self.start, self._final = (
+                replace(regression, bias=raised(regression.bias, offset)) for regression in (self.start, self._final)
             )
-        _set_head(classifier, self._start)
+        _set_head(classifier, self.start)
+        self.folds = len(folds)
         self._held_out = {
             "size": choice.size,
             "class_weights": choice.class_weights,
@@ -144,17 +138,16 @@ class LinearProbe(Callback):
             "targets": targets[choice.indices].tolist(),
             "logits": choice.logits.tolist(),
         }
-        logits = self._start.logits(plain[val])
-        self.val_losses = cross_entropy(logits, targets[val], reduction="none")
-        self.val_acc = float((logits.argmax(1) == targets[val]).float().mean())
+        self.val = Outcomes(torch.arange(len(val)), targets[val], self.start.logits(plain[val]))
         rank_zero_info(_described(choice, targets, len(folds)))
-        rank_zero_info(f"linear probe: val loss {float(self.val_losses.mean()):.4g}, val accuracy {self.val_acc:.4g}")
+        loss, accuracy = self._val_figures()
+        rank_zero_info(f"linear probe: val loss {loss:.4g}, val accuracy {accuracy:.4g}")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the probe's figures and write `probe.ckpt`."""
-        if self.val_losses is None or self.val_acc is None:
+        if self.val is None:
             return
-        figures = {"probe/loss": float(self.val_losses.mean()), "probe/acc": self.val_acc}
+        figures = dict(zip(("probe/loss", "probe/acc"), self._val_figures(), strict=True))
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
         # A run that is resumed at its very start has the file already, and not what belongs into it.
@@ -170,68 +163,29 @@ class LinearProbe(Callback):
                 start.unlink()
             trainer.strategy.barrier("probe")
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember the losses of the best epoch, which `best.ckpt` holds."""
-        classifier: Any = pl_module
-        if trainer.sanity_checking or self.val_losses is None:
-            return
-        outcomes = classifier.outcomes["val"]
-        if self._best is None or outcomes.losses.mean() < self._best[1].mean():
-            self._best = outcomes.indices, outcomes.losses
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Make the probe or the average `best.ckpt` if it beats the best epoch."""
+    def start_state(self, trainer: L.Trainer, classifier: MoveClassifier) -> dict[str, Tensor]:
+        """Return the weights of the start: those of the body before fine-tuning, and the start's head."""
         path = self._checkpoint(trainer)
-        if self.val_losses is None or self._start is None or path is None or model_checkpoint(trainer) is None:
-            return
-        classifier: Any = pl_module
-        best = path.with_name(project.BEST)
-        if best.is_file() and (chosen := read_checkpoint(best)["bball_pl"]).keys() & {"held_out", "averaged"}:
-            # A run that was interrupted in its test: the choice is made, and best.ckpt is no longer the best epoch.
-            self.kept = "held_out" in chosen
-            return
-        # A loss that is not a number beats nothing.
-        losses = torch.full_like(self.val_losses, torch.nan)
-        name, averaged = "fine-tuning", None
-        if self._best is not None and best.is_file():
-            indices, tuned = self._best
-            losses[indices] = tuned
-            averaged = read_checkpoint(best)
-            state = averaged["state_dict"]
-            start = read_checkpoint(path)["state_dict"] | _head_state(classifier, self._start)
-            for key, value in state.items():
-                state[key] = (value + start[key]) / 2 if value.is_floating_point() else value
-            averaged_losses = _val_losses(trainer, classifier, state)
-            if averaged_losses.mean() < losses.mean():
-                name, losses = "the weight average", averaged_losses
-            else:
-                averaged = None
-        self.kept = not clearly_better(losses, self.val_losses)
-        figures = f"val loss {float(losses.mean()):.4g} against {float(self.val_losses.mean()):.4g}"
-        if self.kept:
-            # Without the remark a user who sees the lower figure would wonder.
-            doubt = ", less than one standard error apart" if losses.mean() < self.val_losses.mean() else ""
-            rank_zero_info(f"{name} did not beat the linear probe ({figures}{doubt}): best.ckpt is the probe")
-        else:
-            rank_zero_info(f"{name} beat the linear probe: {figures}")
-        trainer.strategy.barrier("compared")  # every process has read best.ckpt
-        if trainer.is_global_zero and self.kept:
-            write_checkpoint(read_checkpoint(path), best)
-        elif trainer.is_global_zero and averaged is not None:
-            averaged["bball_pl"]["averaged"] = True
-            write_checkpoint(averaged, best)
-        trainer.strategy.barrier("chosen")
+        assert path is not None
+        assert self.start is not None
+        state: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
+        return state | _head_state(classifier, self.start)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the probe and the figures of the best epoch, so that a resumed run can still compare."""
-        start = None if self._start is None else (self._start.weight, self._start.bias)
-        return {"val_losses": self.val_losses, "val_acc": self.val_acc, "start": start, "best": self._best}
+        """Return the probe and its validation answers, so that a resumed run can still compare."""
+        start = None if self.start is None else (self.start.weight, self.start.bias)
+        val = None if self.val is None else (self.val.indices, self.val.targets, self.val.logits)
+        return {"start": start, "val": val, "folds": self.folds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the figures of the interrupted run."""
-        self.val_losses, self.val_acc = state_dict["val_losses"], state_dict["val_acc"]
-        self._start = None if state_dict["start"] is None else Regression(*state_dict["start"])
-        self._best = state_dict["best"]
+        """Load the probe of the interrupted run."""
+        self.start = None if state_dict["start"] is None else Regression(*state_dict["start"])
+        self.val = None if state_dict["val"] is None else Outcomes(*state_dict["val"])
+        self.folds = state_dict["folds"]
+
+    def _val_figures(self) -> tuple[float, float]:
+        assert self.val is not None
+        return float(self.val.losses.mean()), float(self.val.correct.float().mean())
 
     @staticmethod
     def _checkpoint(trainer: L.Trainer) -> Path | None:
@@ -282,8 +236,13 @@ def _described(choice: ProbeChoice, targets: Tensor, folds: int) -> str:
 def _features(
     trainer: L.Trainer, classifier: MoveClassifier, data: PhotoDataModule, photos: list[Photo], size: int
 ) -> Features:
+    classifier.to(trainer.strategy.root_device)
+    was_training = classifier.training
+    network = folded(classifier.eval().network, size)
+    classifier.train(was_training)
+
     def both(images: Tensor) -> Tensor:
-        return torch.cat([classifier.network.features(images), classifier.network.features(images.flip(3))], 1)
+        return torch.cat([network.features(images), network.features(images.flip(3))], 1)
 
     # Minutes for a large set; the progress bar of the training comes after it.
     with progress(log if trainer.is_global_zero else None) as bar:
@@ -294,21 +253,12 @@ def _features(
             bar.advance(task, len(images) * trainer.world_size)
             return found
 
-        plain, mirrored = _answers(trainer, classifier, data, photos, size, counted).logits.chunk(2, 1)
+        plain, mirrored = answers(trainer, classifier, data, photos, size, counted).logits.chunk(2, 1)
     return Features((plain + mirrored) / 2, plain.clone())
 
 
-def _val_losses(trainer: L.Trainer, classifier: MoveClassifier, state: dict[str, Tensor]) -> Tensor:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    present = {key: value.clone() for key, value in classifier.state_dict().items()}
-    classifier.load_state_dict(state)
-    losses = _answers(trainer, classifier, data, data.photos["val"], classifier.spec.size, classifier).losses
-    classifier.load_state_dict(present)
-    return losses
-
-
 @torch.no_grad()
-def _answers(
+def answers(
     trainer: L.Trainer,
     classifier: MoveClassifier,
     data: PhotoDataModule,
@@ -316,6 +266,7 @@ def _answers(
     size: int,
     answer: Callable[[Tensor], Tensor],
 ) -> Outcomes:
+    """Answer photos at a size in pixels by the network or a part of it; the processes of a run share the photos."""
     device = trainer.strategy.root_device
     was_training = classifier.training
     classifier.to(device).eval()
@@ -367,5 +318,11 @@ def _set_head(classifier: MoveClassifier, probe: Regression) -> None:
 
 
 def _head_state(classifier: MoveClassifier, probe: Regression) -> dict[str, Tensor]:
-    (prefix,) = (name for name, module in classifier.named_modules() if module is classifier.network.head)
-    return {f"{prefix}.weight": probe.weight, f"{prefix}.bias": probe.bias}
+    name = head_name(classifier)
+    return {f"{name}.weight": probe.weight, f"{name}.bias": probe.bias}
+
+
+def head_name(classifier: MoveClassifier) -> str:
+    """Return the name of the last layer in the classifier's state."""
+    names: list[str] = [name for name, module in classifier.named_modules() if module is classifier.network.head]
+    return names[0]

@@ -18,13 +18,12 @@ from bball_pl.evaluate.calibration import (
     calibrate,
     calibration_file,
     file_sha256,
-    fit_temperature,
-    nll,
     read_calibration,
     risk_coverage,
     threshold_for,
     write_calibration,
 )
+from bball_pl.model.temperature import fit_temperature, nll
 
 #: Few different confidences, so that many are equal, and some that are neighbours in 32 or in 64 bits.
 SURE = st.sampled_from(

@@ -56,6 +56,7 @@ def tiny(root: Path, out: Path, epochs: int = 2, size: int = 32) -> list[str]:
         "--model.backbone=test_resnet",
         "--model.weights=none",
         f"--model.image_size={size}",
+        "--model.answer_size=null",
         f"--trainer.max_epochs={epochs}",
         f"--trainer.default_root_dir={out}",
         "--trainer.accelerator=cpu",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
+import pkgutil
 import signal
 import socket
 import tempfile
@@ -254,7 +254,7 @@ _INT, _TERM = signal.SIGINT, signal.SIGTERM
         ("model.classifier.MoveClassifier.training_step", _TERM, True),
         ("model.classifier.MoveClassifier.validation_step", _INT, True),
         ("model.fit.checkpoints.write_checkpoint", _TERM, True),
-        ("model.probe_start.LinearProbe.on_fit_end", _TERM, True),
+        ("model.fit.final_choice.FinalChoice.on_fit_end", _TERM, True),
         ("model.classifier.MoveClassifier.test_step", _TERM, True),
         ("evaluate.results.write_results", _INT, True),
     ],
@@ -269,8 +269,7 @@ def test_signals_in_every_phase_end_with_the_next_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     module, _, name = phase.rpartition(".")
-    found: Any = importlib.import_module(f"bball_pl.{'.'.join(module.split('.')[:2])}")
-    owner = getattr(found, module.split(".")[2]) if module.count(".") == 2 else found
+    owner: Any = pkgutil.resolve_name(f"bball_pl.{module}")
     original = getattr(owner, name)
     sent: list[int] = []
 

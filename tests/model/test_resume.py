@@ -38,11 +38,11 @@ def assert_same_end(straight: Path, resumed: Path) -> None:
             assert not different, f"{name} {key}: {different[:3]}"
         states: list[dict[str, Any]] = [saved["optimizer_states"][0]["state"] for saved in (one, other)]
         assert all(torch.equal(states[0][place]["exp_avg"], states[1][place]["exp_avg"]) for place in states[0])
-        probes = [saved["callbacks"]["LinearProbe"] for saved in (one, other)]
-        assert torch.equal(probes[0]["val_losses"], probes[1]["val_losses"])
-        assert (probes[0]["best"] is None) == (probes[1]["best"] is None), f"{name}: what the probe is compared with"
-        for mine, yours in zip(probes[0]["best"] or (), probes[1]["best"] or (), strict=True):
-            assert torch.equal(mine, yours), f"{name}: what the probe is compared with"
+        for callback, key in (("LinearProbe", "val"), ("FinalChoice", "best")):
+            found = [saved["callbacks"][callback][key] for saved in (one, other)]
+            assert (found[0] is None) == (found[1] is None), f"{name}: what the probe is compared with"
+            for mine, yours in zip(found[0] or (), found[1] or (), strict=True):
+                assert torch.equal(mine, yours), f"{name}: what the probe is compared with"
     assert (straight / "metrics.json").read_bytes() == (resumed / "metrics.json").read_bytes()
 
 

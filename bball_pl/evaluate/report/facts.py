@@ -90,8 +90,8 @@ def _between(matrix: np.ndarray) -> int:
 
 
 _SETTINGS = {
-    "model": "backbone weights image_size fit probe head_epochs lr layer_decay weight_decay label_smoothing mixup "
-    "cutmix dropout batch_norm ema_decay",
+    "model": "backbone weights image_size answer_size fit probe head_epochs lr layer_decay weight_decay "
+    "label_smoothing mixup cutmix dropout batch_norm ema_decay",
     "data": "augment batch_size val_fraction",
     "trainer": "max_epochs precision",
 }
