@@ -71,6 +71,7 @@ ROWS: dict[str, Row] = {
     "all_layers": Row("no layer frozen", options=(*_BASE, "--model.frozen", "0")),
     "frozen_half": Row("half of the layers frozen", options=(*_BASE, "--model.frozen", "0.5")),
     "pixels_224": Row("224 px", options=("--model.image_size", "224", "--trainer.max_epochs", "4")),
+    "pixels_288": Row("288 px", options=("--model.image_size", "288", "--trainer.max_epochs", "4")),
     "epochs_8": Row("eight epochs", options=("--model.image_size", "160", "--trainer.max_epochs", "8")),
     "head": Row("the head alone: features stay ImageNet's", options=(*_BASE, "--model.layer_decay", "0.001")),
 }
