@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # The demo court: every figure in the README was measured with these.
-DEMO := --train 1800 --test 300 --seed 7 --out data/demo
+DEMO := --train 900 --test 300 --seed 7 --out data/demo
 
 .PHONY: demo test ios-test lint bench release clean
 
