@@ -10,9 +10,10 @@ import contextlib
 import io
 import logging
 import subprocess
+import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +21,7 @@ import lightning as L
 import timm
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision import transforms
-from torchvision.datasets import ImageFolder
 
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.errors import BballError
@@ -32,6 +29,7 @@ from bball_pl.model.classifier import MoveClassifier
 from bball_pl.model.fit.fit_cli import FitCLI
 from bball_pl.model.recipe import apply_policy, parameter_groups
 from bball_pl.moves import MOVES
+from bball_pl.processes import keep_freed_memory
 
 BACKBONE = "inception_v3"
 CLASSES = len(MOVES)
@@ -57,6 +55,7 @@ class BareStep:
     """
 
     def __init__(self, size: int, batch: int, precision: str, device: str = "cpu", compile: bool = False) -> None:
+        keep_freed_memory()
         names = [move.name for move in MOVES]
         self._classifier = MoveClassifier(names, BACKBONE, weights="none", image_size=size, compile=compile)
         self._classifier.to(device).train()
@@ -163,60 +162,18 @@ class _Clock(Callback):
             self.seconds = time.perf_counter() - self._start
 
 
-class PlainTorch:
-    """The loop of a tutorial: torchvision's ImageFolder and transforms, a DataLoader, fp32 and Adam, all by default.
+class OwnProcess:
+    """A way of training in a process of its own, which sleeps between the rounds.
 
     Args:
-        folder: class folders of photos, a whole number of batches in all.
-        size: side of the network's input, in pixels.
+        command: program that answers lines as `speed_keras.py` does.
         batch: photos per step.
     """
 
-    def __init__(self, folder: Path, size: int, batch: int) -> None:
-        transform = transforms.Compose(
-            [
-                transforms.RandomResizedCrop(size),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-            ]
-        )
-        self._batches = _endless(DataLoader(ImageFolder(str(folder), transform), batch_size=batch, shuffle=True))
-        self._network = timm.create_model(BACKBONE, pretrained=False, num_classes=CLASSES).train()
-        self._optimiser = torch.optim.Adam(self._network.parameters(), lr=1e-4)
-        self._criterion = torch.nn.CrossEntropyLoss()
-
-    def __call__(self, steps: int, warm_up: int = 1) -> float:
-        """Return photos per second over `steps` steps, loading included."""
-        photos, running_loss = 0, 0.0
-        for step in range(-warm_up, steps):
-            if step == 0:
-                photos, start = 0, time.perf_counter()
-            images, targets = next(self._batches)
-            self._optimiser.zero_grad()
-            loss = self._criterion(self._network(images), targets)
-            loss.backward()
-            self._optimiser.step()
-            running_loss += loss.item()
-            photos += len(targets)
-        return photos / (time.perf_counter() - start)
-
-
-class Keras:
-    """Keras InceptionV3 on TensorFlow, in a process of its own that sleeps between the rounds.
-
-    Args:
-        python: the interpreter of the environment with keras and tensorflow-cpu.
-        size: side of the network's input, in pixels.
-        batch: photos per step.
-        policy: `float32` or `mixed_bfloat16`.
-    """
-
-    def __init__(self, python: Path, size: int, batch: int, policy: str) -> None:
-        self._batch = batch
-        script = Path(__file__).with_name("speed_keras.py")
+    def __init__(self, command: Sequence[str], batch: int) -> None:
+        self._command, self._batch = command, batch
         self._process = subprocess.Popen(
-            [str(python), str(script), str(size), str(batch), policy],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # TensorFlow's start-up lines say nothing about the figures.
@@ -226,7 +183,7 @@ class Keras:
         self.versions = self._ask("versions")
 
     def __call__(self, steps: int, warm_up: int = 1) -> float:
-        """Return photos per second over `steps` calls of `train_on_batch` with ready arrays."""
+        """Return photos per second over `steps` steps."""
         return steps * self._batch / float(self._ask(f"{warm_up} {steps}"))
 
     def close(self) -> None:
@@ -241,8 +198,27 @@ class Keras:
             self._process.stdin.flush()
         answer = self._process.stdout.readline().strip()
         if not answer:
-            raise BballError("the Keras process died. Run benchmarks/speed_keras.py by itself to see why.")
+            raise BballError(f"the process died. Run it by itself to see why: {' '.join(self._command)}")
         return answer
+
+
+def plain_torch(folder: Path, size: int, batch: int) -> OwnProcess:
+    """Return the loop of a tutorial, on class folders of photos; the input's side in pixels, photos per step."""
+    script = Path(__file__).with_name("speed_plain.py")
+    return OwnProcess([sys.executable, str(script), str(folder), str(size), str(batch)], batch)
+
+
+def keras(python: Path, size: int, batch: int, policy: str) -> OwnProcess:
+    """Return Keras InceptionV3 on TensorFlow, with ready arrays.
+
+    Args:
+        python: the interpreter of the environment with keras and tensorflow-cpu.
+        size: side of the network's input, in pixels.
+        batch: photos per step.
+        policy: `float32` or `mixed_bfloat16`.
+    """
+    script = Path(__file__).with_name("speed_keras.py")
+    return OwnProcess([str(python), str(script), str(size), str(batch), policy], batch)
 
 
 class ArithmeticLimit:
@@ -285,8 +261,3 @@ def _flop_per_photo(size: int) -> float:
     with FlopCounterMode(display=False) as counter:
         network(images).sum().backward()
     return float(counter.get_total_flops() / len(images))
-
-
-def _endless(loader: DataLoader[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from loader

@@ -30,7 +30,8 @@ import torch
 from joblib import cpu_count
 from jsonargparse import auto_cli
 from speed_gpu import gpu_speed
-from speed_parts import TRAINER_WARM_UP, ArithmeticLimit, BareStep, Keras, PlainTorch, WholeTrainer
+from speed_parts import TRAINER_WARM_UP, ArithmeticLimit, BareStep, OwnProcess, WholeTrainer, plain_torch
+from speed_parts import keras as keras_part
 
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import ConfigError, exit_on_error
@@ -96,13 +97,14 @@ def _measure(demo: Path, work: Path, size: int, batch: int, rounds: int, steps: 
     parts: dict[str, Callable[[int], float]] = {
         "a": BareStep(size, batch, precision),
         "b": WholeTrainer(demo, work, size, batch, {"trainer.accelerator": "cpu"}),
-        "c": PlainTorch(demo / "train", size, batch),
     }
-    processes: list[Keras] = []
+    processes: list[OwnProcess] = []
     try:
+        parts["c"] = plain = plain_torch(demo / "train", size, batch)
+        processes.append(plain)
         if keras is not None:
             for name, policy in (("d fp32", "float32"), ("d mixed", "mixed_bfloat16")):
-                parts[name] = process = Keras(keras, size, batch, policy)
+                parts[name] = process = keras_part(keras, size, batch, policy)
                 processes.append(process)
         parts["e"] = limit
         rates: dict[str, list[float]] = {name: [] for name in parts}
@@ -120,7 +122,7 @@ def _measure(demo: Path, work: Path, size: int, batch: int, rounds: int, steps: 
         )
         for name, title in _TITLES.items()
     }
-    libraries = processes[0].versions if processes else "Keras not measured"
+    libraries = processes[1].versions if len(processes) > 1 else "Keras not measured"
     print(f"\n### {size} px, batch {batch} ({rounds} rounds of {steps} steps; {libraries})\n")
     print("\n".join(_rates_table(rates, titles)), "", "\n".join(_ratios_table(rates)), sep="\n", flush=True)
 
