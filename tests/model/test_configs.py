@@ -114,14 +114,14 @@ def test_the_plan_is_what_the_run_will_do(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "photos/train" / name).mkdir(parents=True)
     (tmp_path / "mine.yaml").write_text("name: 001\nmodel: {backbone: test_resnet}\ntrainer: {max_epochs: 4}\n")
     words = ["--pictures", "--trainer.default_root_dir", str(tmp_path), "--config", "mine.yaml", "--data.root=photos"]
-    line = "training test_resnet for up to {} epochs; dataset: photos; run: lightning_logs/{}/"
+    line = "training test_resnet; epochs: at most {}; dataset: photos; run: lightning_logs/{}/"
     assert fit_plan(fit_words(words)) == line.format(4, "001")
     more = [*words, "--name", "b", "--trainer.max_epochs", "5"]
     assert fit_plan(fit_words(more)) == line.format(5, "b")
     cli = FitCLI([*fit_words(more), "--model.weights=none", "--trainer.accelerator=cpu"])
     assert (cli.config["name"], cli.model.hparams["backbone"], cli.trainer.max_epochs) == ("b", "test_resnet", 5)
     assert (cli.datamodule.root, cli.trainer.default_root_dir) == (tmp_path / "photos", str(tmp_path))
-    assert "training inception_v3 for up to 20 epochs" in str(fit_plan(["--data.root=photos"])), "the defaults"
+    assert "training inception_v3; epochs: at most 20" in str(fit_plan(["--data.root=photos"])), "the defaults"
 
 
 def test_a_resumed_run_is_named_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_resumed_run_is_named_whole(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "photos").mkdir()
     (run / "config.yaml").write_text("data: {root: photos}\nmodel: {backbone: test_vit}\n")
     plan = fit_plan(fit_words(["--resume", str(run)]))
-    assert plan == "training test_vit for up to 20 epochs; dataset: photos; run: lightning_logs/a/version_3/"
+    assert plan == "training test_vit; epochs: at most 20; dataset: photos; run: lightning_logs/a/version_3/"
 
 
 @pytest.mark.parametrize(

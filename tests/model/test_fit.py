@@ -194,7 +194,7 @@ def test_the_terminal_shows_what_matters_in_80_columns(fitted: Fitted) -> None:
     # Commands to paste stand in one line, however long the paths are.
     free = (
         "run: ",
-        "training test_resnet for up to 3 epochs; dataset: ",
+        "training test_resnet; epochs: at most 3; dataset: ",
         "Photos in ",
         f"  {Path(sys.executable).parent}",
         str(fitted.run.parents[2]),

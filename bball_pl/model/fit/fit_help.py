@@ -152,7 +152,7 @@ def fit_plan(words: Sequence[str]) -> str | None:
         return None
     dataset, run = (_from_here(path) for path in (dataset, run))
     epochs = settings.get("trainer.max_epochs")
-    return f"training {settings['model.backbone']} for up to {epochs} epochs; dataset: {dataset}; run: {run}{os.sep}"
+    return f"training {settings['model.backbone']}; epochs: at most {epochs}; dataset: {dataset}; run: {run}{os.sep}"
 
 
 def _from_here(path: Path) -> Path:
