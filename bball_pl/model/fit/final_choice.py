@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bball_pl import project
+from bball_pl.data.datamodule import PhotoDataModule
 from bball_pl.errors import ConfigError
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
@@ -24,7 +25,6 @@ from bball_pl.model.probe_start import LinearProbe, answers, head_name
 from bball_pl.model.temperature import fit_temperature
 
 if TYPE_CHECKING:
-    from bball_pl.data.datamodule import PhotoDataModule
     from bball_pl.model.classifier import MoveClassifier
 
 #: Steps of the sizes that are tried, and how many: a backbone that halves the photo five times wastes none of their
@@ -104,7 +104,8 @@ class FinalChoice(Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose, and write `best.ckpt`."""
         folder = checkpoint_folder(trainer)
-        if folder is None or model_checkpoint(trainer) is None:
+        photos = isinstance(trainer.datamodule, PhotoDataModule)  # type: ignore[attr-defined]
+        if folder is None or model_checkpoint(trainer) is None or not photos:
             return
         best = folder / project.BEST
         checkpoint = read_checkpoint(best) if best.is_file() else None
