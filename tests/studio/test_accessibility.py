@@ -230,7 +230,8 @@ def test_the_report(browser: Browser, tmp_path: Path, language: Language) -> Non
     report = write_report(own, tmp_path / "report.html", heat, language=language)
     page = browser.new_page(reduced_motion="reduce")
     page.goto(report.as_uri())
-    check(page)
+    if language == "en":
+        check(page)  # what is closed differs in its words alone, and all of them are looked at below
     page.evaluate("document.querySelectorAll('details').forEach((own) => { own.open = true; })")
     check(page)
     page.close()
