@@ -37,6 +37,7 @@ _LIBRARIES = (
     *("torch.utils.tensorboard", "albumentations", "jsonargparse", "rich.progress", "jinja2", "cv2", "PIL.ImageCms"),
     *("scipy.stats", "scipy.cluster.hierarchy", "sklearn.linear_model", "sklearn.metrics", "captum.attr"),
     *("onnx", "coremltools", "yaml", "filelock", "fastapi", "uvicorn", "httpx2", "torch.onnx", "onnxscript"),
+    *("onnxscript.function_libs.torch_lib.ops", "networkx"),  # imported by an export to ONNX
 )
 
 
