@@ -312,6 +312,7 @@ def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
     # What is frozen is never looked at by the collector again: a child neither copies it nor searches it.
     gc.collect()
     gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, and this process ends with them
     connections = [listener.accept()[0]]
     while connections:
         for connection in select.select([listener, *connections], [], [])[0]:
