@@ -15,7 +15,7 @@ from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import probe_start
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit import final_choice
-from bball_pl.model.fit.final_choice import larger_size
+from bball_pl.model.fit.final_choice import Candidate, keeps_probe, larger_size
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.photos.tree import Photo
 
@@ -109,6 +109,27 @@ def test_the_probe_of_a_large_set_answers_at_the_size_that_suits_it(
     assert held_out["size"] == 48
     assert np.array(held_out["logits"]).max(1).tolist() == [5.0] * 9, "the calibration is that of the answers at 48 px"
     assert_tested_at(48, run, root)
+
+
+def test_doubt_is_for_the_probe_of_few_photos_alone() -> None:
+    targets = torch.arange(120) % 3
+    right = torch.zeros(120, 3)
+    right[torch.arange(120), targets] = 4.0
+
+    def wrong(numbers: list[int]) -> Candidate:
+        logits = right.clone()
+        logits[numbers] = logits[numbers].roll(1, 1)
+        return Candidate("one", {}, 32, Outcomes(torch.arange(120), targets, logits))
+
+    probe, a_little_better, much_better = wrong([0, 1, 2, 3]), wrong([0, 1, 2, 7]), wrong([])
+    a_little_better.outcomes.logits[4, targets[4]] += 1.0
+    a_little_better.outcomes.logits[7, targets[7]] += 1.0
+    assert [keeps_probe(probe, tuned, few=True) for tuned in (a_little_better, much_better, None)] == [
+        True,
+        False,
+        True,
+    ]
+    assert [keeps_probe(probe, tuned, few=False) for tuned in (a_little_better, probe, None)] == [False, True, True]
 
 
 def test_a_size_of_ones_own_is_kept_with_the_probe(

@@ -40,7 +40,7 @@ AnswerSize = int | Literal["auto"] | None
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """A network that `best.ckpt` may become.
 
     Attributes:
@@ -73,8 +73,9 @@ class FinalChoice(Callback):
     better.
 
     With a linear probe, the probe, the best epoch and the average of their weights (arXiv:2109.01903) are compared.
-    Unless one of the others is clearly better, `best.ckpt` becomes the probe, fitted again to all photos for training
-    and validation, with its answers to held-out photos for calibration.
+    Of few photos the probe gets the benefit of the doubt: the others must be clearly better. Then `best.ckpt` becomes
+    the probe, fitted again to all photos for training and validation, with its answers to held-out photos for
+    calibration.
 
     The logit of a class `none` that was rendered is lowered until few validation photos of a move are lost to it, as
     the probe's is.
@@ -119,7 +120,7 @@ class FinalChoice(Callback):
             tuned = self._tuned(trainer, classifier, checkpoint["state_dict"], self._best, probe)
         kept = None if probe is None else self._kept(trainer, classifier, probe)
         trainer.strategy.barrier("compared")  # every process has read best.ckpt
-        if kept is not None and _keeps_probe(kept, tuned):
+        if probe is not None and kept is not None and keeps_probe(kept, tuned, few=probe.folds > 1):
             if trainer.is_global_zero:
                 write_checkpoint(self._of_probe(classifier, read_checkpoint(folder / project.PROBE), kept), best)
         elif checkpoint is not None and tuned is not None and trainer.is_global_zero:
@@ -135,7 +136,7 @@ class FinalChoice(Callback):
         state: dict[str, Tensor],
         outcomes: Outcomes,
         probe: LinearProbe | None,
-    ) -> _Candidate:
+    ) -> Candidate:
         """Return the best epoch or, if that is better, its average with the start, at the size that suits it."""
         size = classifier.spec.size
         best = _candidate(trainer, classifier, "fine-tuning", state, size, outcomes)
@@ -149,14 +150,14 @@ class FinalChoice(Callback):
                 best = averaged
         return self._at_best_size(trainer, classifier, best)
 
-    def _kept(self, trainer: L.Trainer, classifier: MoveClassifier, probe: LinearProbe) -> _Candidate:
+    def _kept(self, trainer: L.Trainer, classifier: MoveClassifier, probe: LinearProbe) -> Candidate:
         """Return the probe; at the size that suits it, unless folds have chosen that before."""
         assert probe.val is not None
         state = probe.start_state(trainer, classifier)
-        kept = _Candidate("the linear probe", state, classifier.spec.size, probe.val)
+        kept = Candidate("the linear probe", state, classifier.spec.size, probe.val)
         return kept if probe.folds > 1 else self._at_best_size(trainer, classifier, kept)
 
-    def _at_best_size(self, trainer: L.Trainer, classifier: MoveClassifier, candidate: _Candidate) -> _Candidate:
+    def _at_best_size(self, trainer: L.Trainer, classifier: MoveClassifier, candidate: Candidate) -> Candidate:
         for size in self._sizes(classifier):
             larger = _answered(trainer, classifier, candidate.name, candidate.state, size)
             asked = self._answer_size == size
@@ -186,7 +187,7 @@ class FinalChoice(Callback):
         return sizes
 
     @staticmethod
-    def _of_probe(classifier: MoveClassifier, checkpoint: dict[str, Any], kept: _Candidate) -> dict[str, Any]:
+    def _of_probe(classifier: MoveClassifier, checkpoint: dict[str, Any], kept: Candidate) -> dict[str, Any]:
         """Return the checkpoint of the probe of all photos, with the size and the answers of that of the training."""
         if kept.size == classifier.spec.size:
             return checkpoint
@@ -214,7 +215,7 @@ def larger_size(size: int) -> int:
 
 def _answered(
     trainer: L.Trainer, classifier: MoveClassifier, name: str, state: dict[str, Tensor], size: int
-) -> _Candidate:
+) -> Candidate:
     """Return a candidate with its answers to the validation photos at a size."""
     data: PhotoDataModule = trainer.datamodule  # type: ignore[attr-defined]
     present = {key: value.clone() for key, value in classifier.state_dict().items()}
@@ -231,19 +232,19 @@ def _candidate(
     state: dict[str, Tensor],
     size: int,
     outcomes: Outcomes,
-) -> _Candidate:
+) -> Candidate:
     """Return a candidate; where `none` was rendered, with its logit so low that few moves are lost to it.
 
     Then no validation photo tells how high it should be (see `none_offset`).
     """
     data: PhotoDataModule = trainer.datamodule  # type: ignore[attr-defined]
     if not data.scenes or not isinstance(classifier.network.head, torch.nn.Linear):
-        return _Candidate(name, state, size, outcomes)
+        return Candidate(name, state, size, outcomes)
     offset = none_offset(outcomes.logits, outcomes.targets, outcomes.logits.shape[1] - 1)
-    return _Candidate(name, state, size, replace(outcomes, logits=raised(outcomes.logits, offset)), offset)
+    return Candidate(name, state, size, replace(outcomes, logits=raised(outcomes.logits, offset)), offset)
 
 
-def _at_its_size(classifier: MoveClassifier, checkpoint: dict[str, Any], candidate: _Candidate) -> dict[str, Any]:
+def _at_its_size(classifier: MoveClassifier, checkpoint: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
     """Return a checkpoint that answers at a candidate's size, with its logit of `none`."""
     if candidate.offset:
         bias = f"{head_name(classifier)}.bias"
@@ -254,13 +255,21 @@ def _at_its_size(classifier: MoveClassifier, checkpoint: dict[str, Any], candida
     return checkpoint
 
 
-def _keeps_probe(kept: _Candidate, tuned: _Candidate | None) -> bool:
-    """Say and return whether the probe is kept: it is, unless fine-tuning is clearly better."""
+def keeps_probe(kept: Candidate, tuned: Candidate | None, few: bool) -> bool:
+    """Say and return whether the probe is kept: it is, unless fine-tuning is better; of few photos, clearly better.
+
+    With many photos fine-tuning is the likelier winner before anything is measured, and doubt is no reason against it.
+
+    Args:
+        kept: the probe.
+        tuned: the best of fine-tuning; None if no epoch had a loss that is a number.
+        few: whether the photos are so few that folds have chosen the probe's settings.
+    """
     reference = kept.losses
     losses = torch.full_like(reference, torch.nan) if tuned is None else tuned.losses
     name = "fine-tuning" if tuned is None else tuned.name
     figures = f"val loss {float(losses.mean()):.4g} against {float(reference.mean()):.4g}"
-    if clearly_better(losses, reference):
+    if clearly_better(losses, reference) or (not few and losses.mean() < reference.mean()):
         rank_zero_info(f"{name} beat the linear probe: {figures}")
         return False
     # Without the remark a user who sees the lower figure would wonder.
