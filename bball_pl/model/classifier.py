@@ -297,6 +297,9 @@ class MoveClassifier(Classifier, L.LightningModule):
             apply_policy(self.network, "frozen" if head_only else self.batch_norm)
             self._policy_epoch = self.current_epoch
         torch.manual_seed(self._batch_seed(batch_idx))
+        # Of the head: those of the other layers are a fixed share of it, and thirty curves would hide the rest.
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+        self.log("train/lr", rate, batch_size=len(batch.targets))
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
         """Return the training loss of one batch."""
@@ -324,9 +327,6 @@ class MoveClassifier(Classifier, L.LightningModule):
         accuracy = (logits.detach().argmax(1) == soft_targets.argmax(1)).float().mean()
         # Per step a figure of this process, per epoch one of all: synchronising at every step would slow all devices.
         self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
-        # Of the head: those of the other layers are a fixed share of it, and thirty curves would hide the rest.
-        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
-        self.log("train/lr", rate, batch_size=size)
         self.log("train/loss_epoch", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("train/acc", accuracy, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
