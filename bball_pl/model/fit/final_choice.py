@@ -115,10 +115,11 @@ class FinalChoice(Callback):
             return
         classifier: Any = pl_module
         probe = None if self._probe is None or self._probe.start is None else self._probe
+        start = None if probe is None else probe.start_state(trainer, classifier)
         tuned = None
         if checkpoint is not None and self._best is not None:  # an epoch had a loss that is a number
-            tuned = self._tuned(trainer, classifier, checkpoint["state_dict"], self._best, probe)
-        kept = None if probe is None else self._kept(trainer, classifier, probe)
+            tuned = self._tuned(trainer, classifier, checkpoint["state_dict"], self._best, start)
+        kept = None if probe is None or start is None else self._kept(trainer, classifier, probe, start)
         trainer.strategy.barrier("compared")  # every process has read best.ckpt
         if probe is not None and kept is not None and keeps_probe(kept, tuned, few=probe.folds > 1):
             if trainer.is_global_zero:
@@ -135,13 +136,12 @@ class FinalChoice(Callback):
         classifier: MoveClassifier,
         state: dict[str, Tensor],
         outcomes: Outcomes,
-        probe: LinearProbe | None,
+        start: dict[str, Tensor] | None,
     ) -> Candidate:
         """Return the best epoch or, if that is better, its average with the start, at the size that suits it."""
         size = classifier.spec.size
         best = _candidate(trainer, classifier, "fine-tuning", state, size, outcomes)
-        if probe is not None:
-            start = probe.start_state(trainer, classifier)
+        if start is not None:
             average = {
                 key: (value + start[key]) / 2 if value.is_floating_point() else value for key, value in state.items()
             }
@@ -150,11 +150,12 @@ class FinalChoice(Callback):
                 best = averaged
         return self._at_best_size(trainer, classifier, best)
 
-    def _kept(self, trainer: L.Trainer, classifier: MoveClassifier, probe: LinearProbe) -> Candidate:
+    def _kept(
+        self, trainer: L.Trainer, classifier: MoveClassifier, probe: LinearProbe, start: dict[str, Tensor]
+    ) -> Candidate:
         """Return the probe; at the size that suits it, unless folds have chosen that before."""
         assert probe.val is not None
-        state = probe.start_state(trainer, classifier)
-        kept = Candidate("the linear probe", state, classifier.spec.size, probe.val)
+        kept = Candidate("the linear probe", start, classifier.spec.size, probe.val)
         return kept if probe.folds > 1 else self._at_best_size(trainer, classifier, kept)
 
     def _at_best_size(self, trainer: L.Trainer, classifier: MoveClassifier, candidate: Candidate) -> Candidate:
