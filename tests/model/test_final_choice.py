@@ -68,15 +68,22 @@ def test_larger_photos_are_asked_for_if_they_are_clearly_better_answered(
     assert_tested_at(chosen, run, root)
 
 
+def right_answers(photos: Sequence[Photo], classes: int, margin: float) -> Outcomes:
+    """Return right answers to all photos, whose logits lead by a margin."""
+    targets = torch.tensor([photo.target for photo in photos])
+    logits = torch.zeros(len(photos), classes)
+    logits[torch.arange(len(photos)), targets] = margin
+    return Outcomes(torch.arange(len(photos)), targets, logits)
+
+
 def test_few_moves_are_lost_to_a_rendered_none(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def planted(trainer: Any, classifier: Any, data: Any, photos: Sequence[Photo], size: int, answer: Any) -> Outcomes:
         """Answer every photo rightly among the moves, and call it none by three."""
-        targets = torch.tensor([photo.target for photo in photos])
-        logits = torch.zeros(len(photos), 4)
-        logits[torch.arange(len(photos)), targets], logits[:, 3] = 9.0, 12.0
-        return Outcomes(torch.arange(len(photos)), targets, logits)
+        outcomes = right_answers(photos, 4, 9.0)
+        outcomes.logits[:, 3] = 12.0
+        return outcomes
 
     monkeypatch.setattr(final_choice, "answers", planted)
     root = make_dataset({"train": 4, "val": 2, "test": 1}, size=(40, 40))
@@ -94,10 +101,7 @@ def test_the_probe_of_a_large_set_answers_at_the_size_that_suits_it(
 ) -> None:
     def planted(trainer: Any, classifier: Any, data: Any, photos: Sequence[Photo], size: int, answer: Any) -> Outcomes:
         """Answer photos of 48 px rightly; of equally good networks the probe is kept."""
-        targets = torch.tensor([photo.target for photo in photos])
-        logits = torch.zeros(len(photos), 3)
-        logits[torch.arange(len(photos)), targets] = 5.0
-        return Outcomes(torch.arange(len(photos)), targets, logits)
+        return right_answers(photos, 3, 5.0)
 
     monkeypatch.setattr(final_choice, "answers", planted)
     monkeypatch.setattr(probe_start, "SMALL_SET", 0)
