@@ -19,38 +19,46 @@ PARENT = "BBALL_PARENT"
 
 #: Seconds between two looks at the parent.
 _INTERVAL = 0.5
+#: Whether processes are told apart by their parents here; elsewhere signal 0 would end one.
+_HAS_PARENTS = hasattr(os, "getppid") and hasattr(signal, "SIGKILL")
 
 
 def end_with(parent: int) -> None:
-    """End this process when `parent`, which started it, is gone.
+    """End this process when `parent`, which started it or one above it, is gone.
 
     A process that is killed cannot tell its children. They see it when the system gives them another parent.
     """
+    if not _HAS_PARENTS:
+        return
+    is_direct = os.getppid() == parent
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent if is_direct else _exists(parent):
             time.sleep(_INTERVAL)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    if hasattr(os, "getppid") and hasattr(signal, "SIGKILL"):
-        threading.Thread(target=watch, name="parent", daemon=True).start()
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def end_with_parent() -> None:
     """Do so if the parent has asked for it by `as_parent`; at once if it is gone by now."""
     parent = os.environ.get(PARENT, "")
-    if not parent.isdecimal() or not hasattr(os, "getppid"):
+    if not parent.isdecimal() or not _HAS_PARENTS:
         return
-    if parent == str(os.getppid()):
-        end_with(os.getppid())
-        return
-    try:
-        # A process further up, as long as it exists.
-        os.kill(int(parent), 0)
-    except ProcessLookupError:
+    if not _exists(int(parent)):
         os.kill(os.getpid(), signal.SIGKILL)
+    end_with(int(parent))
+
+
+def _exists(pid: int) -> bool:
+    """Return whether a process exists; one that was killed does until its own parent has taken notice."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
     except OSError:
-        pass
+        pass  # another user's
+    return True
 
 
 def as_parent() -> None:

@@ -123,6 +123,19 @@ def test_a_child_whose_parent_was_killed_before_it_could_look_ends_at_once(tmp_p
     assert not (tmp_path / "begun").exists()
 
 
+def test_a_child_whose_killed_parent_nobody_has_noticed_yet_ends_as_soon_as_somebody_does(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    words = [sys.executable, "-c", _CHILD, str(tmp_path)]
+    child = subprocess.Popen(words, env=environment() | {"BBALL_PARENT": str(killed.pid)})
+    try:
+        assert until((tmp_path / "begun").exists, 60)
+        killed.wait()
+        assert child.wait(60) == -signal.SIGKILL
+    finally:
+        child.kill()
+
+
 def test_loaders_and_other_devices_end_with_a_killed_run(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
     root = make_dataset({"train": 8, "val": 2}, size=(24, 20))
     options = [*tiny(root, tmp_path / "out", epochs=5000), "--model.patience=0", "--pictures=false"]
