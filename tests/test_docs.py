@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from bball_pl.model.checkpoint import Classifier, read_checkpoint
 from bball_pl.project import CLONE as ROOT
 
 from helpers.fit_runs import environment
-from helpers.forked import run_python
+from helpers.forked import forks, run_python
 
 PAGES = sorted(
     path
@@ -63,3 +65,31 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if not link.startswith(("http://", "https://", "#")):
             assert (page.parent / link.split("#")[0]).exists(), f"{page.name}: {link}"
+
+
+def test_two_processes_fit_on_shards_as_documented(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    for written, small in (
+        ('backbone="tf_efficientnet_lite0"', 'backbone="test_resnet", weights="none", image_size=32, probe=False'),
+        ("10_000", "96"),
+        ("maxcount=1000", "maxcount=7"),
+        ("batch_size=16", "batch_size=16, num_workers=1, cache_dir='cache'"),
+    ):
+        assert code.count(written) == 1, written
+        code = code.replace(written, small)
+    script = tmp_path / "shards.py"
+    script.write_text(code)
+    root = make_dataset({"train": 8, "val": 3}, size=(48, 40))
+    written = run_python([script, "write", root, "shards"], env=environment(), cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    assert len(list((tmp_path / "shards").glob("*.tar"))) == 4
+    # What is trained on comes from the shards: with these photos in the folder alone there would be two batches.
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    fitted = run_python(
+        [*torchrun, script, "fit", root, "shards", "2", "cpu", "2"], env=environment() | forks(), cwd=tmp_path
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    (best,) = tmp_path.glob("lightning_logs/version_0/checkpoints/best.ckpt")
+    assert Classifier.from_checkpoint(best).class_names == ["shoot", "dribble", "layup"]
+    assert read_checkpoint(best.with_name("last.ckpt"))["global_step"] == 2 * 96 // 32
