@@ -26,6 +26,7 @@ from bball_pl.errors import ConfigError
 from bball_pl.model.calibration_error import calibration_error
 from bball_pl.model.checkpoint import Classifier, read_checkpoint
 from bball_pl.model.fit.final_choice import FinalChoice
+from bball_pl.model.folding import fold_frozen_batch_norm
 from bball_pl.model.linear_probe import ClassWeights
 from bball_pl.model.network import ChannelsLast, MoveNet, load_weights, spec_for
 from bball_pl.model.outcomes import OutcomeCollector, Outcomes
@@ -231,13 +232,15 @@ class MoveClassifier(Classifier, L.LightningModule):
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def setup(self, stage: str) -> None:
-        """Refuse sizes that the backbone does not take, test at the network's, compile it if `compile` is true."""
+        """Refuse sizes that the backbone does not take, test at the network's, make training fast and compile it."""
         if stage == "fit" and not self.hparams["probe"]:  # the probe has tried its sizes before
             self.network.check_size(self.spec.size)
         if stage == "fit" and isinstance(self.hparams["answer_size"], int):
             self.network.check_size(self.hparams["answer_size"])
         if stage == "test" and isinstance(data := self._datamodule(), PhotoDataModule):
             data.spec = self.spec  # the network may answer at another size than it was trained at
+        if stage == "fit" and self.batch_norm == "frozen":
+            fold_frozen_batch_norm(self.network, self.spec.size)
         if self.hparams["compile"] and stage == "fit":
             # In place, so that the names in the checkpoint stay. Batches of an epoch differ by one photo; two compiled
             # sizes are faster than one for any size.

@@ -1,4 +1,4 @@
-"""Batch norm that is folded into convolutions leaves the function as it was."""
+"""Batch norm that is folded into convolutions leaves the function, and in training its gradients, as it was."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from bball_pl.model import folding
-from bball_pl.model.folding import fold_batch_norm, folded
+from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.folding import fold_batch_norm, fold_frozen_batch_norm, folded
 from bball_pl.model.network import MoveNet
-from bball_pl.model.recipe import batch_norm_layers
+from bball_pl.model.recipe import apply_policy, batch_norm_layers
 
 
 def trained(backbone: str, size: int = 64) -> MoveNet:
@@ -85,3 +86,86 @@ def test_a_copy_that_answers_otherwise_is_not_taken(wrong: object, monkeypatch: 
     network = trained("test_resnet")
     monkeypatch.setattr(folding, "fold_batch_norm", wrong)
     assert folded(network, 64) is network
+
+
+def gradients(network: MoveNet, photos: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the logits in training, and the gradient of each parameter."""
+    network.train()
+    apply_policy(network, "frozen")
+    logits = network(photos)
+    logits.square().mean().backward()
+    found = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    return {"logits": logits.detach(), **found}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "left"),
+    [("tf_efficientnet_lite0", 64, 0), ("test_resnet", 64, 1), ("inception_v3", 96, 0), ("test_efficientnet", 64, 0)],
+)
+def test_frozen_batch_norm_is_trained_within_the_convolutions(backbone: str, size: int, left: int) -> None:
+    plain = trained(backbone, size)
+    network = copy.deepcopy(plain)
+    fold_frozen_batch_norm(network, size)
+    assert len(batch_norm_layers(network)) == left
+    photos = torch.randn(2, 3, size, size)
+    wanted, found = gradients(plain, photos), gradients(network, photos)
+    assert found.keys() == wanted.keys()
+    assert any(name.endswith("bn1.weight") or "bn" in name for name in wanted)
+    for name, value in wanted.items():
+        limit = 1e-3 * float(value.abs().max())
+        torch.testing.assert_close(found[name], value, rtol=1e-2, atol=limit, msg=name)
+    before, after = plain.state_dict(), network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items()), "statistics stay frozen"
+    # A copy, as the average of the weights is one, answers with its own weights.
+    other = copy.deepcopy(network).eval()
+    with torch.no_grad():
+        answer = network.eval()(photos)
+        for parameter in network.parameters():
+            parameter.zero_()
+        torch.testing.assert_close(other(photos), answer)
+        MoveNet(backbone, 3, size).load_state_dict(other.state_dict())
+    assert answer.std() > 0
+
+
+def test_a_batch_norm_without_weights_and_one_elsewhere() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 4, 1)
+            self.second = nn.BatchNorm2d(4, affine=False)
+            self.elsewhere = nn.BatchNorm2d(4)  # follows a convolution in this list alone
+            self.channels_last = False
+
+        def forward(self, photos: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = self.second(self.first(photos)).mean((2, 3))
+            return answer
+
+    class Crossed(Net):
+        def forward(self, photos: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = self.second(self.first(photos).relu()).mean((2, 3))
+            return answer
+
+    for kind, left in ((Net, 1), (Crossed, 2)):
+        torch.manual_seed(0)
+        network = kind()
+        network.second.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr]
+        plain = copy.deepcopy(network).eval()
+        fold_frozen_batch_norm(network, 8)  # type: ignore[arg-type]
+        assert len(batch_norm_layers(network)) == left
+        photos = torch.randn(2, 3, 8, 8)
+        torch.testing.assert_close(network.eval()(photos), plain(photos))
+
+
+@pytest.mark.parametrize(("policy", "weights", "left"), [("frozen", "court", 0), ("slow", "court", 49)])
+def test_only_frozen_statistics_are_folded_in_training(policy: str, weights: str, left: int) -> None:
+    classifier = MoveClassifier(
+        ["shoot", "dribble", "layup"],
+        backbone="tf_efficientnet_lite0",
+        weights=weights,
+        image_size=64,
+        probe=False,
+        batch_norm=policy,  # type: ignore[arg-type]
+    )
+    classifier.setup("fit")
+    assert len(batch_norm_layers(classifier.network)) == left
