@@ -70,14 +70,14 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
 def test_two_processes_fit_on_shards_as_documented(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
     text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
-    for written, small in (
+    for usual, small in (
         ('backbone="tf_efficientnet_lite0"', 'backbone="test_resnet", weights="none", image_size=32, probe=False'),
         ("10_000", "96"),
         ("maxcount=1000", "maxcount=7"),
         ("batch_size=16", "batch_size=16, num_workers=1, cache_dir='cache'"),
     ):
-        assert code.count(written) == 1, written
-        code = code.replace(written, small)
+        assert code.count(usual) == 1, usual
+        code = code.replace(usual, small)
     script = tmp_path / "shards.py"
     script.write_text(code)
     root = make_dataset({"train": 8, "val": 3}, size=(48, 40))

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 Language = Literal["en", "zh-Hant"]
 WIDTHS = {1440: 900, 768: 1024, 375: 812}
-#: Runs axe and returns what it found: rule, element and reason.
-_AXE = """async () => {
+#: Runs axe, all rules or those about colours, and returns what it found: rule, element and reason.
+_AXE = """async (coloursOnly) => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const rules = { "label-content-name-mismatch": { enabled: true }, "target-size": { enabled: true } };
-  const { violations } = await axe.run(document, { resultTypes: ["violations"], rules });
+  const colours = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
+  const which = coloursOnly ? { runOnly: colours } : { rules };
+  const { violations } = await axe.run(document, { resultTypes: ["violations"], ...which });
   const said = (node) => node.failureSummary.replace(/\\s+/g, " ");
   return violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}: ${said(node)}`));
 }"""
@@ -180,10 +182,14 @@ def check(page: Page) -> None:
     found: dict[str, list[str]] = {}
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
+        problems = []
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            for problem in [*page.evaluate(_AXE), *page.evaluate(_UNREACHABLE)]:
-                found.setdefault(problem[:400], []).append(f"{width} {scheme}")
+            # A scheme changes nothing but colours.
+            problems += [(problem, scheme) for problem in page.evaluate(_AXE, scheme == "dark")]
+        problems += [(problem, "any") for problem in page.evaluate(_UNREACHABLE)]
+        for problem, scheme in problems:
+            found.setdefault(problem[:400], []).append(f"{width} {scheme}")
     if found:
         pytest.fail("\n".join(f"{problem} ({', '.join(where)})" for problem, where in found.items()), pytrace=False)
 
