@@ -35,7 +35,7 @@ class Features(NamedTuple):
     """Frozen features of the same photos, float32 `[N, features]`.
 
     Attributes:
-        fitted: means over each photo and its mirror image, which regressions are fitted to.
+        fitted: means over each photo and its mirror image, or `plain`; what regressions are fitted to.
         plain: features of the photos as they are, which they are judged by: a phone sees no mirror image.
     """
 
