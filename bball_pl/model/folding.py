@@ -41,9 +41,9 @@ def fold_frozen_batch_norm(network: MoveNet, size: int) -> None:
     """Let convolutions do the work of batch norm with frozen statistics, in place, for training.
 
     The function and its gradients stay, rounding aside, and so do parameters, buffers and their names. A
-    multiplication of each map becomes one of the weights, which are far smaller: 0.9 times the time of a training step
-    of tf_efficientnet_lite0 at 224 px on a CPU (benchmarks/README.md), and less memory. Whether the network answers the
-    same is tried, as in `folded`; where it does not, nothing is changed.
+    multiplication of each map becomes one of the weights, which are far smaller: 0.7 to 0.9 times the time of a
+    training step of tf_efficientnet_lite0 at 224 px on a CPU (benchmarks/README.md), and less memory. Whether the
+    network answers the same is tried, as in `folded`; where it does not, nothing is changed.
 
     Args:
         network: what is trained; its batch norm must keep its statistics from now on.

@@ -100,10 +100,11 @@ def test_the_probe_of_a_large_set_answers_at_the_size_that_suits_it(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def planted(trainer: Any, classifier: Any, data: Any, photos: Sequence[Photo], size: int, answer: Any) -> Outcomes:
-        """Answer photos of 48 px rightly; of equally good networks the probe is kept."""
+        """Answer photos of 48 px rightly."""
         return right_answers(photos, 3, 5.0)
 
     monkeypatch.setattr(final_choice, "answers", planted)
+    monkeypatch.setattr(final_choice, "keeps_probe", lambda *_, few: not few)
     monkeypatch.setattr(probe_start, "SMALL_SET", 0)
     root = make_dataset({"train": 4, "val": 3, "test": 1}, size=(60, 60))
     options = [*tiny(root, tmp_path / "out", epochs=1), "--model.answer_size=48", "--pictures=false"]
@@ -115,7 +116,7 @@ def test_the_probe_of_a_large_set_answers_at_the_size_that_suits_it(
     assert_tested_at(48, run, root)
 
 
-def test_doubt_is_for_the_probe_of_few_photos_alone() -> None:
+def test_doubt_is_for_the_probe_of_few_photos_and_for_fine_tuning_on_many() -> None:
     targets = torch.arange(120) % 3
     right = torch.zeros(120, 3)
     right[torch.arange(120), targets] = 4.0
@@ -133,7 +134,13 @@ def test_doubt_is_for_the_probe_of_few_photos_alone() -> None:
         False,
         True,
     ]
-    assert [keeps_probe(probe, tuned, few=False) for tuned in (a_little_better, probe, None)] == [False, True, True]
+    # In turn the probe is a little better, as good, and much better.
+    assert [keeps_probe(kept, probe, few=False) for kept in (a_little_better, probe, much_better)] == [
+        False,
+        False,
+        True,
+    ]
+    assert keeps_probe(probe, None, few=False)
 
 
 def test_a_size_of_ones_own_is_kept_with_the_probe(

@@ -73,8 +73,8 @@ class FinalChoice(Callback):
     better.
 
     With a linear probe, the probe, the best epoch and the average of their weights (arXiv:2109.01903) are compared.
-    Of few photos the probe gets the benefit of the doubt: the others must be clearly better. Then `best.ckpt` becomes
-    the probe, fitted again to all photos for training and validation, with its answers to held-out photos for
+    Of few photos the probe gets the benefit of the doubt, of many the others do. Where the probe wins, `best.ckpt`
+    becomes the probe, fitted again to all photos for training and validation, with its answers to held-out photos for
     calibration.
 
     The logit of a class `none` that was rendered is lowered until few validation photos of a move are lost to it, as
@@ -257,9 +257,9 @@ def _at_its_size(classifier: MoveClassifier, checkpoint: dict[str, Any], candida
 
 
 def keeps_probe(kept: Candidate, tuned: Candidate | None, few: bool) -> bool:
-    """Say and return whether the probe is kept: it is, unless fine-tuning is better; of few photos, clearly better.
+    """Say and return whether the probe is kept: of few photos unless fine-tuning is clearly better, else if it is.
 
-    With many photos fine-tuning is the likelier winner before anything is measured, and doubt is no reason against it.
+    With many photos fine-tuning is the likelier winner before anything is measured, so the doubt is for it.
 
     Args:
         kept: the probe.
@@ -270,10 +270,14 @@ def keeps_probe(kept: Candidate, tuned: Candidate | None, few: bool) -> bool:
     losses = torch.full_like(reference, torch.nan) if tuned is None else tuned.losses
     name = "fine-tuning" if tuned is None else tuned.name
     figures = f"val loss {float(losses.mean()):.4g} against {float(reference.mean()):.4g}"
-    if clearly_better(losses, reference) or (not few and losses.mean() < reference.mean()):
-        rank_zero_info(f"{name} beat the linear probe: {figures}")
-        return False
+    doubt_is_for_probe = few or not bool(losses.isfinite().all())
+    keeps = not clearly_better(losses, reference) if doubt_is_for_probe else clearly_better(reference, losses)
     # Without the remark a user who sees the lower figure would wonder.
-    doubt = ", less than one standard error apart" if losses.mean() < reference.mean() else ""
-    rank_zero_info(f"{name} did not beat the linear probe ({figures}{doubt}): best.ckpt is the probe")
-    return True
+    is_lower = losses.mean() < reference.mean() if keeps else losses.mean() > reference.mean()
+    doubt = ", less than one standard error apart" if is_lower else ""
+    rank_zero_info(
+        f"{name} did not beat the linear probe ({figures}{doubt}): best.ckpt is the probe"
+        if keeps
+        else f"{name} beat the linear probe: {figures}{doubt}"
+    )
+    return keeps
