@@ -71,7 +71,8 @@ def _fold_frozen(network: nn.Module, changed: list[tuple[nn.Module, type[nn.Modu
     for child in network.children():
         # Other kinds, and those of the libraries' users, compute something else.
         is_pair = type(child) in (nn.BatchNorm2d, BatchNormAct2d) and type(before) in (nn.Conv2d, Conv2dSame)
-        if is_pair and before is not None:
+        # Without running statistics a batch norm takes those of the batch in every mode.
+        if is_pair and before is not None and getattr(child, "running_var", None) is not None:
             changed += [(before, type(before)), (child, type(child))]
             before.__dict__["norm"], before.__dict__["same"] = child, type(before) is Conv2dSame
             before.__class__, child.__class__ = _ScaledConv2d, _ActivationOfNorm

@@ -35,7 +35,8 @@ _FOLDER, _PYTHON = "BBALL_TESTS_FORKED", "BBALL_TESTS_PYTHON"
 _LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning", "lightning.pytorch.cli", "torchmetrics.classification"),
     *("torch.utils.tensorboard", "albumentations", "jsonargparse", "rich.progress", "jinja2", "cv2", "PIL.ImageCms"),
-    *("scipy.stats", "scipy.cluster.hierarchy", "sklearn.linear_model", "sklearn.metrics", "captum.attr"),
+    *("scipy.stats", "scipy.cluster.hierarchy", "sklearn.linear_model", "sklearn.metrics", "sklearn.cluster"),
+    *("captum.attr", "sqlite3", "timm.optim"),
     *("onnx", "coremltools", "yaml", "filelock", "fastapi", "uvicorn", "httpx2", "torch.onnx", "onnxscript"),
     *("onnxscript.function_libs.torch_lib.ops", "networkx"),  # imported by an export to ONNX
 )

@@ -132,12 +132,15 @@ def test_a_batch_norm_without_weights_and_one_elsewhere() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.zeroth = nn.Conv2d(3, 3, 1)
+            self.of_the_batch = nn.BatchNorm2d(3, track_running_stats=False)
             self.first = nn.Conv2d(3, 4, 1)
             self.second = nn.BatchNorm2d(4, affine=False)
             self.elsewhere = nn.BatchNorm2d(4)  # follows a convolution in this list alone
             self.channels_last = False
 
         def forward(self, photos: torch.Tensor) -> torch.Tensor:
+            photos = self.of_the_batch(self.zeroth(photos))
             answer: torch.Tensor = self.second(self.first(photos)).mean((2, 3))
             return answer
 
@@ -146,7 +149,7 @@ def test_a_batch_norm_without_weights_and_one_elsewhere() -> None:
             answer: torch.Tensor = self.second(self.first(photos).relu()).mean((2, 3))
             return answer
 
-    for kind, left in ((Net, 1), (Crossed, 2)):
+    for kind, left in ((Net, 2), (Crossed, 3)):
         torch.manual_seed(0)
         network = kind()
         network.second.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr]
