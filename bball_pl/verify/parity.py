@@ -237,23 +237,24 @@ def batch_gate(runner: OnnxRunner, reference: Reference, number: int = 3) -> Gat
     return Gate("a batch as one by one", f"{difference:.1e}", "≤ 1.0e-05", difference <= 1e-5)
 
 
-def rounding_gate(path: Path, precise: Path, reference: Reference, progress: Callable[[], None] = lambda: None) -> Gate:
+def rounding_gate(path: Path, precise: Path, reference: Reference) -> Gate:
     """Check that a 16-bit ML Program is a proven 32-bit one with its constants rounded, and nothing else.
+
+    Two programs of the same ops, wired alike, with the same constants, answer alike; others answer all photos.
 
     Args:
         path: the 16-bit program, as it is shipped.
         precise: the 32-bit program of the same network, which is proven against the trained model.
         reference: the photos.
-        progress: called after each photo.
     """
     largest = 0.0
     try:
         shipped, rounded = MilProgram(path), MilProgram(precise, rounded_constants=True)
-        for row in range(len(reference.photos)):
+        differ = shipped.digest() != rounded.digest()
+        for row in range(len(reference.photos) if differ else 0):
             pixels = reference.pixels(row, rounded.preprocess)
             difference = np.abs(shipped.probabilities(pixels) - rounded.probabilities(pixels)).max()
             largest = max(largest, float(difference) if np.isfinite(difference) else np.inf)
-            progress()
         found = f"{largest:.1e}"
     except VerificationError as error:
         largest, found = np.inf, str(error)

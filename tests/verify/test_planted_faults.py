@@ -411,6 +411,7 @@ def test_the_files_that_are_shipped_pass(right: Right, shipped: Shipped, suffix:
 def test_a_shipped_program_is_the_proven_one_to_the_last_bit(right: Right, shipped: Shipped) -> None:
     program = MilProgram(shipped.folder / "model.mlpackage")
     rounded = MilProgram(shipped.precise, rounded_constants=True)
+    assert program.digest() == rounded.digest() != MilProgram(shipped.precise).digest()
     for photo in edge_photos():
         pixels = right.about.spec.resize(photo)
         np.testing.assert_array_equal(program.probabilities(pixels), rounded.probabilities(pixels))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -138,6 +139,25 @@ def _failed_op(error: Exception) -> str:
     return label
 
 
+@dataclass(frozen=True)
+class _Call:
+    """An op of a program as it is compared.
+
+    Attributes:
+        op_type: coremltools' name.
+        constants: plain constants by parameter, as text.
+        inputs: keys of the values that it takes, by parameter.
+        outputs: keys of the values that it gives.
+        types: types of these.
+    """
+
+    op_type: str
+    constants: str
+    inputs: dict[str, list[int]]
+    outputs: list[Hashable]
+    types: list[str]
+
+
 class MilProgram(TorchExecutor):
     """A saved ML Program that answers photos as its file says, with the weights on disk, compressed ones included.
 
@@ -166,6 +186,7 @@ class MilProgram(TorchExecutor):
         self.size, self.colour = saved.size, saved.colour
         self._rounded_constants = rounded_constants
         self._keys: dict[Any, int] = {saved.image: 0}
+        self._calls: list[_Call] = []
         operations, last = saved.operations, saved.operations[-1]
         classifies = last.op_type == "classify"
         self._steps = [self._step(operation) for operation in (operations[:-1] if classifies else operations)]
@@ -175,6 +196,30 @@ class MilProgram(TorchExecutor):
         self.class_names = [str(name) for name in last.classes.val] if classifies else []
         if classifies:
             self._check_labels()
+
+    def digest(self) -> bytes:
+        """Return a digest of the whole computation from the photo to the answer in mode fp32.
+
+        Programs with equal digests answer every photo alike in that mode, to the last bit: each value's digest is that
+        of its op, of the op's constants and of the values that it takes. Changes between kinds of floats, which do
+        nothing in that mode, and names do not count.
+        """
+        digests: dict[Hashable, bytes] = {0: b"photo"}
+        floats: set[Hashable] = {0}
+        for key, value in self._constants.items():
+            content = value.contiguous().numpy().tobytes()
+            digests[key] = _digest(str(value.dtype), str(tuple(value.shape)), content)
+            if value.dtype.is_floating_point:
+                floats.add(key)
+        for call in self._calls:
+            inputs = [(name, *(digests[key] for key in keys)) for name, keys in sorted(call.inputs.items())]
+            for number, (key, kind) in enumerate(zip(call.outputs, call.types, strict=True)):
+                digests[key] = _digest(call.op_type, number, call.constants, inputs)
+                if kind in ("fp16", "fp32"):
+                    floats.add(key)
+                    if call.op_type == "cast" and (given := call.inputs["x"][0]) in floats:
+                        digests[key] = digests[given]
+        return _digest(self.colour, self.size, digests[self._answer_key])
 
     # --- once per file: from coremltools' operations to steps ---------------------------------------------------------
 
@@ -199,11 +244,13 @@ class MilProgram(TorchExecutor):
             else:
                 constants[name] = self._plain(given.val)
         shapes, types = zip(*(self._stated(var, label) for var in operation.outputs), strict=True)
+        outputs: list[Hashable] = [self._keys[var] for var in operation.outputs]
+        self._calls.append(_Call(operation.op_type, repr(sorted(constants.items())), tensors, outputs, list(types)))
         return Step(
             label,
             _bound(function, constants, {name: len(keys) for name, keys in tensors.items()}, lists),
             [key for keys in tensors.values() for key in keys],
-            [self._keys[var] for var in operation.outputs],
+            outputs,
             list(shapes),
             list(types),
             rounded=types[0] == "fp16" and operation.op_type not in EXACT_OPS,
@@ -247,6 +294,16 @@ class MilProgram(TorchExecutor):
             return value
         rounded = self._rounded_constants and value.dtype.kind == "f"
         return (_rounded_to_fp16(np.asarray(value)) if rounded else value).tolist()
+
+
+def _digest(*parts: object) -> bytes:
+    """Return a digest of parts; bytes are taken as they are, everything else as Python writes it."""
+    made = hashlib.sha256()
+    for part in parts:
+        content = part if isinstance(part, bytes) else repr(part).encode()
+        made.update(b"%d:" % len(content))
+        made.update(content)
+    return made.digest()
 
 
 def _bound(
