@@ -46,8 +46,9 @@ def rows(judged: Judgement) -> list[int]:
     return [int(doubt.photo.relative) for doubt in judged.doubts]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_wrong_labels_come_first(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "dimensions"), [(0, 1024), (1, 1024), (2, 1024), (0, 40)])
+def test_wrong_labels_come_first(seed: int, dimensions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bball_pl.audit.labels._DIMENSIONS", dimensions)  # fewer than there are photos
     features, targets, games = clouds(300, seed)
     labels = [NAMES[target] for target in targets]
     wrong = np.random.default_rng(seed).choice(300, 15, replace=False)
