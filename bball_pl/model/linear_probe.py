@@ -326,8 +326,8 @@ def none_offset(logits: Tensor, targets: Tensor, none: int, share: float = 0.01)
     return min(0.0, -float(leads.sort(descending=True).values[allowed]) - 1e-4)
 
 
-def clearly_better(losses: Tensor, reference: Tensor) -> bool:
-    """Return whether the mean loss is lower than a reference's by more than one standard error of the differences.
+def clearly_better(losses: Tensor, reference: Tensor, errors: float = 1.0) -> bool:
+    """Return whether the mean loss is lower than a reference's by more than some standard errors of the differences.
 
     On a few dozen photos the mean loss of the best of many epochs falls below the probe's by luck alone; the model with
     fewer choices gets the benefit of the doubt.
@@ -335,8 +335,9 @@ def clearly_better(losses: Tensor, reference: Tensor) -> bool:
     Args:
         losses: cross entropy of each photo, float `[N]`, N of 1 or more.
         reference: cross entropies of the same photos in the same order.
+        errors: number of standard errors.
     """
     gains = (reference - losses).double()
     # A single photo has no spread: any gain counts.
     error = float(gains.std() / len(gains) ** 0.5) if len(gains) > 1 else 0.0
-    return float(gains.mean()) > error
+    return float(gains.mean()) > errors * error

@@ -16,6 +16,7 @@ from bball_pl.model import probe_start
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit import final_choice
 from bball_pl.model.fit.final_choice import Candidate, keeps_probe, larger_size
+from bball_pl.model.linear_probe import clearly_better
 from bball_pl.model.outcomes import Outcomes
 from bball_pl.photos.tree import Photo
 
@@ -129,7 +130,10 @@ def test_doubt_is_for_the_probe_of_few_photos_and_for_fine_tuning_on_many() -> N
     probe, a_little_better, much_better = wrong([0, 1, 2, 3]), wrong([0, 1, 2, 7]), wrong([])
     a_little_better.outcomes.logits[4, targets[4]] += 1.0
     a_little_better.outcomes.logits[7, targets[7]] += 1.0
-    assert [keeps_probe(probe, tuned, few=True) for tuned in (a_little_better, much_better, None)] == [
+    better = wrong([0])
+    assert clearly_better(better.losses, probe.losses), "by one standard error, which happens by luck"
+    assert [keeps_probe(probe, tuned, few=True) for tuned in (a_little_better, better, much_better, None)] == [
+        True,
         True,
         False,
         True,
@@ -153,7 +157,7 @@ def test_a_size_of_ones_own_is_kept_with_the_probe(
     root = make_dataset({"train": 4, "val": 4, "test": 2}, size=(80, 80))
     options = [*tiny(root, tmp_path / "out", epochs=1), "--model.answer_size=56", "--pictures=false"]
     # So that fine-tuning wins.
-    monkeypatch.setattr(final_choice, "clearly_better", lambda losses, reference: True)
+    monkeypatch.setattr(final_choice, "clearly_better", lambda losses, reference, errors=1.0: True)
     here(options, 0, monkeypatch, capsys)
     assert "answers at 56 px" in caplog.text
     assert "beat the linear probe" in caplog.text
