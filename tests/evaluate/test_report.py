@@ -110,6 +110,13 @@ def test_the_figures_of_the_page_are_those_of_the_metrics(tmp_path: Path) -> Non
     sane(page.text)
 
 
+def test_where_all_errors_are_of_one_kind_it_says_all(tmp_path: Path) -> None:
+    evaluated = of_matrix(tmp_path, [[28, 0, 2], [0, 30, 0], [2, 0, 28]])
+    assert "and all of its 4 errors are between shoot 投籃 and layup 上籃." in words_of(evaluated, tmp_path)
+    chinese = write_report(evaluated, tmp_path / "zh.md", form="md", language="zh-Hant").read_text(encoding="utf-8")
+    assert re.search("4 個錯誤全是.*互相弄錯。", chinese)
+
+
 def test_2018_stands_beside_the_three_moves_only(tmp_path: Path) -> None:
     matrix = [[9, 0, 1], [0, 10, 0], [2, 1, 7]]
     text = words_of(of_matrix(tmp_path, matrix), tmp_path)

@@ -143,9 +143,10 @@ def verdict(evaluation: Evaluation, pairs: Sequence[Pair], language: Language = 
     if len(names) > 2 and pairs and pairs[0].both >= 3 and pairs[0].both * 3 >= n - right:
         first, second = shown(names[pairs[0].first]), shown(names[pairs[0].second])
         both, errors = thousands(pairs[0].both), counted(n - right, "error")
+        some = say(f"{both} of", f"裡有 {both} 個是") if pairs[0].both < n - right else say("all of", "全是")
         return sentence + say(
-            f", and {both} of its {errors} are between {first} and {second}.",
-            f"；{thousands(n - right)} 個錯誤裡有 {both} 個是{first}和{second}互相弄錯。",
+            f", and {some} its {errors} are between {first} and {second}.",
+            f"；{thousands(n - right)} 個錯誤{some}{first}和{second}互相弄錯。",
         )
     return sentence + say(".", "。")
 
