@@ -139,25 +139,6 @@ def _failed_op(error: Exception) -> str:
     return label
 
 
-@dataclass(frozen=True)
-class _Call:
-    """An op of a program as it is compared.
-
-    Attributes:
-        op_type: coremltools' name.
-        constants: plain constants by parameter, as text.
-        inputs: keys of the values that it takes, by parameter.
-        outputs: keys of the values that it gives.
-        types: types of these.
-    """
-
-    op_type: str
-    constants: str
-    inputs: dict[str, list[int]]
-    outputs: list[Hashable]
-    types: list[str]
-
-
 class MilProgram(TorchExecutor):
     """A saved ML Program that answers photos as its file says, with the weights on disk, compressed ones included.
 
@@ -186,7 +167,8 @@ class MilProgram(TorchExecutor):
         self.size, self.colour = saved.size, saved.colour
         self._rounded_constants = rounded_constants
         self._keys: dict[Any, int] = {saved.image: 0}
-        self._calls: list[_Call] = []
+        #: Type and parameters of the op of each step, for `digest`.
+        self._ops: list[tuple[str, str]] = []
         operations, last = saved.operations, saved.operations[-1]
         classifies = last.op_type == "classify"
         self._steps = [self._step(operation) for operation in (operations[:-1] if classifies else operations)]
@@ -211,14 +193,14 @@ class MilProgram(TorchExecutor):
             digests[key] = _digest(str(value.dtype), str(tuple(value.shape)), content)
             if value.dtype.is_floating_point:
                 floats.add(key)
-        for call in self._calls:
-            inputs = [(name, *(digests[key] for key in keys)) for name, keys in sorted(call.inputs.items())]
-            for number, (key, kind) in enumerate(zip(call.outputs, call.types, strict=True)):
-                digests[key] = _digest(call.op_type, number, call.constants, inputs)
+        for (op_type, parameters), step in zip(self._ops, self._steps, strict=True):
+            inputs = [digests[key] for key in step.inputs]
+            for number, (key, kind) in enumerate(zip(step.outputs, step.types, strict=True)):
+                digests[key] = _digest(op_type, number, parameters, *inputs)
                 if kind in ("fp16", "fp32"):
                     floats.add(key)
-                    if call.op_type == "cast" and (given := call.inputs["x"][0]) in floats:
-                        digests[key] = digests[given]
+                    if op_type == "cast" and step.inputs[0] in floats:
+                        (digests[key],) = inputs
         return _digest(self.colour, self.size, digests[self._answer_key])
 
     # --- once per file: from coremltools' operations to steps ---------------------------------------------------------
@@ -244,13 +226,13 @@ class MilProgram(TorchExecutor):
             else:
                 constants[name] = self._plain(given.val)
         shapes, types = zip(*(self._stated(var, label) for var in operation.outputs), strict=True)
-        outputs: list[Hashable] = [self._keys[var] for var in operation.outputs]
-        self._calls.append(_Call(operation.op_type, repr(sorted(constants.items())), tensors, outputs, list(types)))
+        counts = {name: len(keys) for name, keys in tensors.items()}
+        self._ops.append((operation.op_type, repr((sorted(constants.items()), counts))))
         return Step(
             label,
-            _bound(function, constants, {name: len(keys) for name, keys in tensors.items()}, lists),
+            _bound(function, constants, counts, lists),
             [key for keys in tensors.values() for key in keys],
-            outputs,
+            [self._keys[var] for var in operation.outputs],
             list(shapes),
             list(types),
             rounded=types[0] == "fp16" and operation.op_type not in EXACT_OPS,
