@@ -1,7 +1,7 @@
-"""Photos per second and memory of a training step on a GPU: precision, torch.compile, number of loading processes.
+"""Photos per second and memory of training on a GPU: the step with the data on the card, the loader, the whole Trainer.
 
     python benchmarks/speed_gpu.py
-    python benchmarks/speed_gpu.py --batch 128 --size 160 --compile false
+    python benchmarks/speed_gpu.py --backbones "[tf_efficientnet_lite0]" --batches "[128]" --workers "[8]" --size 160
 
 It prints Markdown for benchmarks/README.md, or one line where there is no GPU.
 """
@@ -21,54 +21,81 @@ from speed_parts import BareStep, WholeTrainer
 
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.errors import exit_on_error
+from bball_pl.model.network import MoveNet
+from bball_pl.moves import MOVES
 
 #: Untimed batches: a GPU is fast enough to empty the loader's queues, and they must be empty before the clock starts.
 _WARM_UP = 20
 
 
-def gpu_speed(size: int = 299, batch: int = 64, steps: int = 40, compile: bool = True) -> None:
-    """Measure the bare step in each precision, then the whole Trainer with 1, 2, 4 … loading processes.
+def gpu_speed(
+    size: int = 299,
+    backbones: tuple[str, ...] = ("inception_v3", "tf_efficientnet_lite0"),
+    batches: tuple[int, ...] = (64, 128, 256),
+    workers: tuple[int, ...] = (1, 2, 4, 8, 16),
+    steps: int = 40,
+    compile: bool = False,
+    fp32: bool = True,
+) -> None:
+    """Measure the bare step for each batch, then loader and whole Trainer with each number of loading processes.
+
+    The recipe is the default one: frozen batch norm, heavy augmentation, average of the weights, bfloat16.
 
     Args:
         size: side of the input in pixels.
-        batch: photos per step.
+        backbones: timm names.
+        batches: photos per step; loader and Trainer are measured with the middle one.
+        workers: numbers of loading processes; those above the number of cores are left out.
         steps: timed training steps of each row.
-        compile: measure torch.compile as well, which takes minutes to start.
+        compile: measures torch.compile as well, which takes minutes to start.
+        fp32: measures 32 bits as well.
     """
     if not torch.cuda.is_available():
         print("\nNo GPU here: memory and photos/s on one are not measured.")
         return
     cores = cpu_count()
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    print(f"\n### {torch.cuda.get_device_name()}, {cores} cores, {size} px, batch {batch} ({day})\n")
-    print(
-        "| | precision | compiled | loading processes | photos/s | peak memory, GiB |", "|---|---|---|---:|---:|---:|"
-    )
-    for precision in ("32-true", "bf16-mixed"):
-        for compiled in (False, True) if compile else (False,):
-            part = BareStep(size, batch, precision, "cuda", compiled)
-            _row(("bare step", precision, "yes" if compiled else "no", "none"), part, steps)
+    print(f"\n### {torch.cuda.get_device_name()}, {cores} cores, {size} px, torch {torch.__version__} ({day})\n")
+    print("| network | | precision | batch | loading processes | photos/s | of the bare step | peak memory, GiB |")
+    print("|---|---|---|---:|---:|---:|---:|---:|", flush=True)
+    middle = batches[len(batches) // 2]
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder) / "demo"
         # Validation takes 15 %, and the workers prefetch.
-        write_demo(demo, math.ceil((_WARM_UP + steps + 20) * batch / 0.8), 3, seed=7, show_progress=False)
-        for workers in (number for number in (1, 2, 4, 8, 16) if number <= cores):
-            options: dict[str, object] = {
-                "data.num_workers": workers,
-                "trainer.accelerator": "gpu",
-                "trainer.devices": 1,
-                "trainer.precision": "bf16-mixed",
-            }
-            trainer = WholeTrainer(demo, Path(folder), size, batch, options)
-            _row(("whole Trainer", "bf16-mixed", "no", str(workers)), trainer, steps)
+        write_demo(demo, math.ceil((_WARM_UP + steps + 40) * middle / 0.8), 3, seed=7, show_progress=False)
+        for backbone in backbones:
+            # Frozen statistics need weights; which ones says nothing about speed.
+            weights = Path(folder) / f"{backbone}.pth"
+            torch.save(MoveNet(backbone, len(MOVES), size).net.state_dict(), weights)
+            variants = [(batch, "bf16-mixed", False) for batch in batches]
+            variants += [(middle, "32-true", False)] * fp32 + [(middle, "bf16-mixed", True)] * compile
+            bare = 0.0
+            for batch, precision, compiled in variants:
+                part = BareStep(size, batch, precision, "cuda", compiled, backbone, str(weights))
+                name = "bare step, compiled" if compiled else "bare step"
+                rate = _row((backbone, name, precision, str(batch), "–"), part, steps)
+                if (batch, precision, compiled) == (middle, "bf16-mixed", False):
+                    bare = rate
+                del part
+            for number in (number for number in workers if number <= cores):
+                options: dict[str, object] = {
+                    "data.num_workers": number, "model.backbone": backbone, "model.weights": weights,
+                    "model.batch_norm": "frozen", "trainer.accelerator": "gpu", "trainer.devices": 1,
+                    "trainer.precision": "bf16-mixed",
+                }  # fmt: skip
+                trainer = WholeTrainer(demo, Path(folder), size, middle, options)
+                _row((backbone, "loader alone", "–", str(middle), str(number)), trainer.loading, steps, bare)
+                _row((backbone, "whole Trainer", "bf16-mixed", str(middle), str(number)), trainer, steps, bare)
 
 
-def _row(titles: tuple[str, ...], part: Callable[[int, int], float], steps: int) -> None:
+def _row(titles: tuple[str, ...], part: Callable[[int, int], float], steps: int, bare: float = 0.0) -> float:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     rate = part(steps, _WARM_UP)
     memory = torch.cuda.max_memory_allocated() / 2**30
-    print("| " + " | ".join((*titles, f"{rate:.0f}", f"{memory:.1f}")) + " |", flush=True)
+    share = f"{rate / bare:.2f}" if bare else "–"
+    print("| " + " | ".join((*titles, f"{rate:.0f}", share, f"{memory:.1f}")) + " |", flush=True)
+    return rate
 
 
 if __name__ == "__main__":

@@ -52,18 +52,29 @@ class BareStep:
         precision: `bf16-mixed` or `32-true`.
         device: `cpu` or `cuda`.
         compile: compile the network with torch.compile.
+        backbone: timm name.
+        weights: as `--model.weights`; batch norm is frozen, as the recipe has it, unless they are `none`.
     """
 
-    def __init__(self, size: int, batch: int, precision: str, device: str = "cpu", compile: bool = False) -> None:
+    def __init__(
+        self,
+        size: int,
+        batch: int,
+        precision: str,
+        device: str = "cpu",
+        compile: bool = False,
+        backbone: str = BACKBONE,
+        weights: str = "none",
+    ) -> None:
         keep_freed_memory()
         names = [move.name for move in MOVES]
-        self._classifier = MoveClassifier(names, BACKBONE, weights="none", image_size=size, compile=compile)
-        self._classifier.to(device).train()
+        self._classifier = MoveClassifier(names, backbone, weights, image_size=size, compile=compile)
         self._classifier.setup("fit")
+        self._classifier.to(device).train()
         # `training_step` logs, and there is no Trainer here to log to.
         warnings.filterwarnings("ignore", "You are trying to `self.log")
         recipe = self._classifier.hparams
-        apply_policy(self._classifier.network, recipe["batch_norm"])
+        apply_policy(self._classifier.network, self._classifier.batch_norm)
         groups = parameter_groups(
             self._classifier.network.net, recipe["lr"], recipe["layer_decay"], recipe["weight_decay"]
         )
@@ -126,6 +137,19 @@ class WholeTrainer:
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")
         warnings.filterwarnings("ignore", ".*does not have many workers")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    def loading(self, steps: int, warm_up: int = TRAINER_WARM_UP) -> float:
+        """Return photos per second of the training loader alone; in pinned memory where there is a GPU."""
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            data = FitCLI(self._arguments).datamodule
+            data.prepare_data()
+            data.setup("fit")
+            batches = iter(data.train_dataloader())
+        for step in range(-warm_up, steps):
+            if step == 0:
+                start = time.perf_counter()
+            next(batches)
+        return steps * self._size / (time.perf_counter() - start)
 
     def __call__(self, steps: int, warm_up: int = TRAINER_WARM_UP) -> float:
         """Return photos per second over `steps` batches, from the end of a batch to the end of a later one."""
