@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Literal, NamedTuple
 
@@ -14,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
@@ -162,13 +164,23 @@ def _fit_group(
     return regressions
 
 
-def _one_thread() -> threadpool_limits:
+def _one_thread() -> AbstractContextManager[object]:
     """Return a context in which BLAS has one thread.
 
     Products this small gain nothing from a second one, which waits for its turn in a loop: on a busy machine that made
     the choice of a probe two to four times as long.
     """
-    return threadpool_limits(limits=1, user_api="blas")
+    limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Return the controller of the libraries that this module has loaded.
+
+    Looking through all libraries of the process takes 10 ms, as long as a regression, and a probe fits hundreds.
+    """
+    return ThreadpoolController()
 
 
 def _standards(features: Tensor) -> tuple[Tensor, Tensor]:
