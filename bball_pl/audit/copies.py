@@ -99,13 +99,31 @@ def _whitened(features: np.ndarray) -> np.ndarray:
         sample = values[np.random.default_rng(0).choice(len(values), _SAMPLE, replace=False)]
     mean = sample.mean(0)
     sample = sample - mean
-    covariance = sample.T @ sample / len(sample)
-    strengths, directions = np.linalg.eigh(covariance)
-    strengths, directions = strengths[-_DIRECTIONS:], directions[:, -_DIRECTIONS:]
-    floor = max(float(strengths.mean()) / 10, 1e-6)
+    strengths, directions = _principal_directions(sample)
+    floor = max(float(strengths.sum()) / min(_DIRECTIONS, values.shape[1]) / 10, 1e-6)
     values = (values - mean) @ (directions / np.sqrt(np.maximum(strengths, 0) + floor))
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     return np.asarray(values / np.maximum(lengths, 1e-6), np.float32)
+
+
+def _principal_directions(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variances along the strongest directions, `[D]`, and the directions, `[F, D]`.
+
+    Of fewer photos than features the products of photos are taken, a smaller matrix with the same strengths:
+    1,280 features take 0.4 s, 100 photos 2 ms.
+
+    Args:
+        sample: Float32 `[N, F]`, each column of mean 0.
+    """
+    count, width = sample.shape
+    if count >= width:
+        strengths, directions = np.linalg.eigh(sample.T @ sample / count)
+        return strengths[-_DIRECTIONS:], directions[:, -_DIRECTIONS:]
+    strengths, photos = np.linalg.eigh(sample @ sample.T / count)
+    strengths, photos = strengths[-_DIRECTIONS:], photos[:, -_DIRECTIONS:]
+    kept = strengths > max(float(strengths[-1]) * 1e-6, 1e-12)  # the others are rounding
+    strengths, photos = strengths[kept], photos[:, kept]
+    return strengths, sample.T @ photos / np.sqrt(count * strengths)
 
 
 #: Decoded pictures kept in memory: 80 kB each.

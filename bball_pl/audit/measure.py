@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def measure_photos(photos: Sequence[Photo], store: PhotoStore, console: Console 
         small = {sha256: pixels for _, sha256, _, pixels in batch if pixels is not None}
         features: dict[str, np.ndarray] = {}
         if small:
-            frozen = frozen or FrozenFeatures(SHORT_SIDE)
+            frozen = frozen or frozen_features(SHORT_SIDE)
             features = dict(zip(small, frozen.short(np.stack(list(small.values()))), strict=True))
             measured |= {sha256: replace(measured[sha256], short=short) for sha256, short in features.items()}
         # Signatures from before the files were read: one that changes meanwhile is measured again next time.
@@ -130,7 +131,7 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
                 fill(index, known[sha256s[index]])
             else:
                 todo.append(index)
-    frozen = FrozenFeatures(LONG_SIDE) if todo else None
+    frozen = frozen_features(LONG_SIDE) if todo else None
 
     def read(index: int) -> tuple[int, np.ndarray]:
         return index, views(decode(paths[index]), LONG_SIDE)
@@ -148,6 +149,19 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
 def short_network() -> str:
     """Return the name under which the store keeps `FrozenFeatures.short`."""
     return f"{_BACKBONE} short {SHORT_SIDE}"
+
+
+@cache
+def frozen_features(side: int) -> FrozenFeatures:
+    """Return the network for a side; read once in a process.
+
+    Args:
+        side: as of `FrozenFeatures`.
+
+    Raises:
+        BballError: if the weights are not installed.
+    """
+    return FrozenFeatures(side)
 
 
 class FrozenFeatures:

@@ -186,7 +186,7 @@ def test_long_features_do_not_depend_on_the_photos_beside(tmp_path: Path, monkey
     scale = features.std()
     assert np.abs(features[:2] - alone).mean() < 0.01 * scale
     assert np.abs(features[0] - features[1]).mean() > 0.2 * scale
-    monkeypatch.setattr(measure, "FrozenFeatures", None)  # all is known: no network is needed
+    monkeypatch.setattr(measure, "frozen_features", None)  # all is known: no network is needed
     assert np.array_equal(label_features(photos[::-1], store), features[::-1].astype(np.float16))
     store.close()
 

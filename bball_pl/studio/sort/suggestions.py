@@ -179,11 +179,11 @@ class FrozenNetwork:
     """A frozen network with ImageNet weights, for a start without a run; shares its features with the audit."""
 
     def __init__(self) -> None:
-        from bball_pl.audit.measure import FrozenFeatures, short_network
+        from bball_pl.audit.measure import frozen_features, short_network
 
         self.name, self.answers = short_network(), False
         self.seen: dict[Language, dict[str, str]] = {}
-        self._features = FrozenFeatures(SHORT_SIDE)
+        self._features = frozen_features(SHORT_SIDE)
 
     def score(self, paths: Sequence[Path]) -> list[tuple[str, Score]]:
         """Return features without logits."""
