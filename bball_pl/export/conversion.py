@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bball_pl.errors import BballError, ConfigError
+from bball_pl.export.conversion_speed import speed_up_coremltools
 from bball_pl.files import write_problem
 from bball_pl.verify.model_file import reason_of
 
@@ -82,6 +83,7 @@ def mend_coremltools() -> None:
     `alias`, which torch.export leaves there.
 
     Besides, it checks a program after each of 90 passes, which takes 45 % of a conversion; here once after all of them.
+    What else takes time and changes nothing is left out: see `speed_up_coremltools`.
     """
     import torch
     from coremltools.converters.mil import Builder, register_torch_op
@@ -128,26 +130,9 @@ def mend_coremltools() -> None:
     def alias(context: Any, node: Any) -> None:
         context.add(Builder.identity(x=context[node.inputs[0]], name=node.name), node.name)
 
-    _check_programs_once()
+    speed_up_coremltools()
     register: Callable[..., Any] = register_torch_op
     register(alias, override=True)
     register(upsample_bicubic2d, torch_alias=["upsample_bicubic2d.vec"], override=True)
     register(_int, torch_alias=["int"], override=True)
     register(addcmul, override=True)
-
-
-def _check_programs_once() -> None:
-    from coremltools.converters.mil.mil import Program
-    from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipelineManager
-
-    apply, validate = PassPipelineManager.apply_pipeline, Program.validate
-
-    def apply_pipeline(program: Any, pipeline: Any) -> None:
-        Program.validate = lambda *_, **__: None
-        try:
-            apply(program, pipeline)
-        finally:
-            Program.validate = validate
-        program.validate()
-
-    PassPipelineManager.apply_pipeline = staticmethod(apply_pipeline)

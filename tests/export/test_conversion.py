@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from coremltools.models import datatypes
+from coremltools.models.neural_network import NeuralNetworkBuilder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bball_pl import cli
 from bball_pl.errors import ConfigError
 from bball_pl.export import coreml
-from bball_pl.export.conversion import in_one_line
+from bball_pl.export.conversion import in_one_line, mend_coremltools
 from bball_pl.export.coreml import check_coreml, write_coreml
 from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import DeployModel, write_onnx
@@ -182,3 +184,32 @@ def test_an_export_is_refused_before_its_photos(
     assert "at the op softmax" in said
     assert "softmax" not in run("--formats", "onnx"), "what is said then is about the photos"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_that_are_stored_at_once_are_those_that_are_stored_one_by_one(dtype: Any) -> None:
+    mend_coremltools()
+    random = np.random.default_rng(0)
+    kernel, matrix = random.standard_normal((3, 2, 4, 6)).astype(dtype), random.standard_normal((5, 70)).astype(dtype)
+    builders = [
+        NeuralNetworkBuilder(
+            [("image", datatypes.Array(8, 9, 9))], [("result", None)], disable_rank5_shape_mapping=True
+        )
+        for _ in range(2)
+    ]
+    at_once: Any = NeuralNetworkBuilder
+    for builder, convolve, multiply in (
+        (builders[0], at_once.add_convolution, at_once.add_inner_product),
+        (builders[1], at_once.add_convolution.__wrapped__, at_once.add_inner_product.__wrapped__),
+    ):
+        sizes, window = (4, 6, 3, 2), (1, 2, "valid", 2)
+        convolve(builder, "grouped", *sizes, *window, kernel, np.arange(6), True, input_name="image", output_name="a")
+        convolve(
+            builder, "turned", *sizes, *window, kernel, None, False, is_deconv=True, input_name="a", output_name="b"
+        )
+        convolve(builder, "given", *sizes, *window, None, None, False, input_name=["a", "b"], output_name="c")
+        multiply(builder, "matrix", matrix, None, 70, 5, False, "c", "result")
+    layers = builders[0].spec.neuralNetwork.layers
+    assert list(layers[3].innerProduct.weights.floatValue) == matrix.astype(np.float32).ravel().tolist()
+    assert list(layers[0].convolution.weights.floatValue) != list(layers[1].convolution.weights.floatValue)
+    assert builders[0].spec == builders[1].spec
