@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from bball_pl.audit import measure
 from bball_pl.audit.labels import EXPECTED_SHARE, Doubt, Judgement
 from bball_pl.audit.outputs import render_page
 from bball_pl.court.demo_dataset import write_demo
@@ -36,7 +36,7 @@ from helpers.audit_albums import (
     table,
     write_table,
 )
-from helpers.forked import start_python
+from helpers.forked import run_python
 from planted_faults import plant
 
 
@@ -46,9 +46,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def faulty(root: Path) -> Path:
-    """A dataset with one fault of each kind that a file can have."""
-    dataset(root, {"train": 4, "val": 2, "test": 2}, groups=2)
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Return a function that makes a dataset with one fault of each kind that a file can have: painted once."""
+    painted = paint_faulty(tmp_path_factory.mktemp("faulty") / "photos")
+    return lambda root: Path(shutil.copytree(painted, root))
+
+
+def paint_faulty(root: Path) -> Path:
+    dataset(root, {"train": 2, "val": 1, "test": 2}, groups=2)
     own = scene(500)
     save(root / "train/shoot/new.jpg", own)
     save(root / "test/shoot/leak.jpg", np.ascontiguousarray(own[10:200, 20:300][:, ::-1]), quality=60)
@@ -92,7 +98,7 @@ EXPECTED = {
 }
 
 
-def test_every_fault_is_found_moved_and_taken_back(tmp_path: Path, cache: Path) -> None:
+def test_every_fault_is_found_moved_and_taken_back(faulty: Callable[[Path], Path], tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     before = listing(root)
     first = run(root, "--no-labels", cache=cache, process=True)
@@ -142,7 +148,7 @@ def test_every_fault_is_found_moved_and_taken_back(tmp_path: Path, cache: Path) 
     assert "nothing to take back" in run(root, "--undo").stdout
 
 
-def test_a_fix_of_chosen_kinds_and_two_undos(tmp_path: Path, cache: Path) -> None:
+def test_a_fix_of_chosen_kinds_and_two_undos(faulty: Callable[[Path], Path], tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     before = listing(root)
     kinds = ("--kinds", "near_duplicate", "two_classes", "dark")
@@ -156,7 +162,7 @@ def test_a_fix_of_chosen_kinds_and_two_undos(tmp_path: Path, cache: Path) -> Non
     assert listing(root) == before
 
 
-def test_an_undo_refuses_what_has_changed_since(tmp_path: Path, cache: Path) -> None:
+def test_an_undo_refuses_what_has_changed_since(faulty: Callable[[Path], Path], tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     run(root, "--no-labels", "--fix", cache=cache)
     quarantine = tmp_path / "quarantine" / "photos"
@@ -172,7 +178,9 @@ def test_an_undo_refuses_what_has_changed_since(tmp_path: Path, cache: Path) -> 
     assert (root / "train/dribble/cut.jpg").exists()
 
 
-def test_somebody_elses_labels_csv_stops_moves_and_not_looks(tmp_path: Path, cache: Path) -> None:
+def test_somebody_elses_labels_csv_stops_moves_and_not_looks(
+    faulty: Callable[[Path], Path], tmp_path: Path, cache: Path
+) -> None:
     root = faulty(tmp_path / "photos")
     (tmp_path / "labels.csv").write_text("photo,label\na,b\n")
     run(root, "--no-labels", cache=cache)
@@ -183,7 +191,7 @@ def test_somebody_elses_labels_csv_stops_moves_and_not_looks(tmp_path: Path, cac
     assert not (tmp_path / "quarantine").exists()
 
 
-def test_another_trees_fix_is_not_taken_back(tmp_path: Path, cache: Path) -> None:
+def test_another_trees_fix_is_not_taken_back(faulty: Callable[[Path], Path], tmp_path: Path, cache: Path) -> None:
     one, other = (faulty(tmp_path / name) for name in ("one", "one more"))
     run(one, "--no-labels", "--fix", cache=cache)
     run(other, "--no-labels", "--fix", cache=cache)
@@ -238,7 +246,7 @@ def test_a_damaged_table_stops_it_before_anything_is_written(tmp_path: Path) -> 
     assert not (tmp_path / "audits").exists()
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path, cache: Path) -> None:
+def test_a_place_that_cannot_be_written(faulty: Callable[[Path], Path], tmp_path: Path, cache: Path) -> None:
     root = faulty(tmp_path / "photos")
     before = sorted(root.rglob("*"))
     (tmp_path / "out").write_text("a file where the folder should be")
@@ -308,33 +316,47 @@ def test_wrong_labels_end_to_end(tmp_path: Path, cache: Path) -> None:
     assert "label in doubt" in run(root, "--min-side", 16, cache=cache).stdout
 
 
-def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(tmp_path: Path) -> None:
-    root, own = dataset(tmp_path / "d", {"train": 30, "test": 10}), tmp_path / "cache"
-    words = [SCRIPT, root, "--no-labels", "--cache_dir", own]
-    started = start_python(words, env=os.environ)
-    deadline = time.monotonic() + 600
-    while not any(own.glob("*.sqlite")) and time.monotonic() < deadline and started.poll() is None:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    started.send_signal(signal.SIGINT)
-    _, told = started.communicate(timeout=900)
-    if started.returncode == 0:
-        pytest.skip("it was too quick to be interrupted")
-    assert started.returncode == 130
-    assert told.strip().endswith("interrupted")
+#: Ends the script by Ctrl-C once the store has kept the first photos.
+_INTERRUPTED = """
+import os, runpy, signal, sys
+from bball_pl.photos.store import PhotoStore
+keep = PhotoStore.keep
+def interrupted(self, **kept):
+    keep(self, **kept)
+    os.kill(os.getpid(), signal.SIGINT)
+PhotoStore.keep = interrupted
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, own = dataset(tmp_path / "d", {"train": 9, "test": 3}), tmp_path / "cache"
+    words = ["-c", _INTERRUPTED, SCRIPT, root, "--no-labels", "--cache_dir", own]
+    ended = run_python(words, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert ended.returncode == 130
+    assert ended.stderr.strip().endswith("interrupted")
     assert not (tmp_path / "audits").exists()
+    measured: list[bytes] = []
+    measure_photo = measure.measure_photo
+    monkeypatch.setattr(measure, "measure_photo", lambda content: measured.append(content) or measure_photo(content))
     run(root, "--no-labels", cache=own)
+    assert 0 < len(measured) < 36, "photos that are known are not measured again"
     assert sorted(path.name for path in audit_folder(root).iterdir()) == ["audit.csv", "audit.html", "audit.json"]
 
 
-def test_a_fix_that_was_killed_is_finished_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fix_that_was_killed_is_finished_by_the_next(
+    faulty: Callable[[Path], Path], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from bball_pl.audit import fix as fixing
     from bball_pl.photos.journal import Journal
     from bball_pl.photos.labels_csv import Entry
 
     root = faulty(tmp_path / "photos")
     before = listing(root)
-    store = PhotoStore(tmp_path / "cache")
+    store = PhotoStore(cache)
     move, calls = Journal.move, 0
 
     def killed(self: Journal, *arguments: object, **named: object) -> Entry:
@@ -369,8 +391,8 @@ def test_what_is_said_beside_the_findings(tmp_path: Path) -> None:
 
 
 def test_planted_faults_in_rendered_games(tmp_path: Path) -> None:
-    write_demo(tmp_path / "demo", 36, 15, 5, 1)
-    planted = plant(tmp_path / "demo", tmp_path / "planted", seed=1, copies=12, leaks=6, strays=2, labels=0)
+    write_demo(tmp_path / "demo", 30, 9, 5, 1)
+    planted = plant(tmp_path / "demo", tmp_path / "planted", seed=1, copies=11, leaks=4, strays=2, labels=0)
     audit = look_at(planted.root)
     expected = {frozenset(pair) for pair in (*planted.copies.items(), *planted.leaks.items())}
     clusters = {frozenset(photo.relative for photo in cluster) for cluster in audit.copies.clusters}
