@@ -126,8 +126,8 @@ def _principal_directions(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return strengths, sample.T @ photos / np.sqrt(count * strengths)
 
 
-#: Decoded pictures kept in memory: 80 kB each.
-_READY = 2000
+#: Decoded pictures kept in memory: 140 kB each.
+_READY = 1200
 #: Pairs that are compared before the clusters are looked at again.
 _AT_ONCE = 64
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,6 +22,8 @@ _FRAME_SIDE = 32
 _MARGIN = 0.2
 #: Scales of the search, as powers of e: crops to 70 % of either side, in steps of 6 %.
 _SCALES = np.exp(0.06 * np.arange(-6, 7))
+#: Fewest pixels of a side of the part that is searched: less says nothing.
+_LEAST_MIDDLE = 8
 #: Correlation from which a rough match is looked at closely. Measured on the demo court: copies 0.89 and more, 99 % of
 #: the most alike photos of one game 0.86 and less, half of them 0.6.
 _ROUGH = 0.8
@@ -55,6 +58,26 @@ class _Start(NamedTuple):
     correlation: float
     mirrored: bool
     warp: np.ndarray
+
+
+class _Middle(NamedTuple):
+    """The middle part of a rough picture at one scale of the search.
+
+    Attributes:
+        pixels: float32 `[h, w]`.
+        mirrored: whether the picture was mirrored first.
+        left: pixels of the rough picture, or of its mirror image, to the left of it.
+        top: pixels above it.
+        across: pixels of the rough picture for one of `pixels`, along a row.
+        down: the same along a column.
+    """
+
+    pixels: np.ndarray
+    mirrored: bool
+    left: int
+    top: int
+    across: float
+    down: float
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,24 @@ class Picture:
         framed = (rows.start, columns.start, rows.stop, columns.stop) != (0, 0, height, width)
         self.within = Picture(grey[rows, columns]) if framed else None
 
+    @cached_property
+    def middles(self) -> list[_Middle]:
+        """The middle part and its mirror image at all scales of the search; made once, for all other pictures."""
+        found = []
+        for mirrored in (False, True):
+            moving = np.ascontiguousarray(self.rough[:, ::-1]) if mirrored else self.rough
+            height, width = moving.shape
+            top, left = int(_MARGIN * height), int(_MARGIN * width)
+            middle = moving[top : height - top, left : width - left]
+            for scale in _SCALES:
+                size = round(middle.shape[1] * scale), round(middle.shape[0] * scale)
+                if min(size) >= _LEAST_MIDDLE:
+                    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+                    pixels = np.asarray(cv2.resize(middle, size, interpolation=way))
+                    across, down = middle.shape[1] / size[0], middle.shape[0] / size[1]
+                    found.append(_Middle(pixels, mirrored, left, top, across, down))
+        return found
+
 
 def overlay(one: Picture, other: Picture, alike: bool = False) -> Overlay | None:
     """Align two pictures; None unless they show the same throughout.
@@ -134,22 +175,19 @@ def _frame_starts(one: Picture, other: Picture) -> Iterator[_Start]:
 
 
 def _rough_starts(one: Picture, other: Picture) -> Iterator[_Start]:
-    field = one.rough
-    for mirrored in (False, True):
-        moving = np.ascontiguousarray(other.rough[:, ::-1]) if mirrored else other.rough
-        height, width = moving.shape
-        top, left = int(_MARGIN * height), int(_MARGIN * width)
-        middle = moving[top : height - top, left : width - left]
-        for scale in _SCALES:
-            size = round(middle.shape[1] * scale), round(middle.shape[0] * scale)
-            if not (8 <= size[0] <= field.shape[1] and 8 <= size[1] <= field.shape[0]):
-                continue
-            way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            surface = cv2.matchTemplate(field, cv2.resize(middle, size, interpolation=way), cv2.TM_CCOEFF_NORMED)
-            _, correlation, _, (x, y) = cv2.minMaxLoc(surface)
-            across, down = middle.shape[1] / size[0], middle.shape[0] / size[1]
-            warp = np.array([[across, 0, left - x * across], [0, down, top - y * down]], np.float32)
-            yield _Start(correlation, mirrored, _to_fine(warp, one, other))
+    height, width = one.rough.shape
+    best: tuple[float, _Middle, tuple[int, int]] | None = None
+    for middle in other.middles:
+        if middle.pixels.shape[0] <= height and middle.pixels.shape[1] <= width:
+            surface = cv2.matchTemplate(one.rough, middle.pixels, cv2.TM_CCOEFF_NORMED)
+            _, correlation, _, place = cv2.minMaxLoc(surface)
+            if best is None or correlation > best[0]:
+                best = correlation, middle, (place[0], place[1])
+    if best is not None:
+        correlation, middle, (x, y) = best
+        across, down = middle.across, middle.down
+        warp = np.array([[across, 0, middle.left - x * across], [0, down, middle.top - y * down]], np.float32)
+        yield _Start(correlation, middle.mirrored, _to_fine(warp, one, other))
 
 
 def _to_fine(warp: np.ndarray, one: Picture, other: Picture) -> np.ndarray:
