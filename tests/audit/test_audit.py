@@ -18,6 +18,7 @@ from bball_pl.audit.outputs import render_page
 from bball_pl.court.demo_dataset import write_demo
 from bball_pl.photos.audit_record import read_audit
 from bball_pl.photos.journal import Journal
+from bball_pl.photos.measurements import Measurements, measure_photo
 from bball_pl.photos.store import PhotoStore
 from bball_pl.photos.tree import PhotoTree
 from bball_pl.project import audit_folder
@@ -319,6 +320,7 @@ def test_wrong_labels_end_to_end(tmp_path: Path, cache: Path) -> None:
 #: Ends the script by Ctrl-C once the store has kept the first photos.
 _INTERRUPTED = """
 import os, runpy, signal, sys
+from bball_pl.photos.measurements import Measurements, measure_photo
 from bball_pl.photos.store import PhotoStore
 keep = PhotoStore.keep
 def interrupted(self, **kept):
@@ -339,9 +341,13 @@ def test_an_interrupted_audit_leaves_nothing_half_written_and_the_next_goes_on(
     assert ended.returncode == 130
     assert ended.stderr.strip().endswith("interrupted")
     assert not (tmp_path / "audits").exists()
-    measured: list[bytes] = []
-    measure_photo = measure.measure_photo
-    monkeypatch.setattr(measure, "measure_photo", lambda content: measured.append(content) or measure_photo(content))
+    measured = []
+
+    def counted(content: bytes) -> tuple[Measurements, np.ndarray | None]:
+        measured.append(content)
+        return measure_photo(content)
+
+    monkeypatch.setattr(measure, "measure_photo", counted)
     run(root, "--no-labels", cache=own)
     assert 0 < len(measured) < 36, "photos that are known are not measured again"
     assert sorted(path.name for path in audit_folder(root).iterdir()) == ["audit.csv", "audit.html", "audit.json"]
