@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
 from bball_pl.photos.tree import Photo
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 #: Inverse strength of the regularisation: there are many more features than photos. Measured on the demo court with
 #: ten times as little, the 30 most doubtful labels hold fewer wrong ones.
@@ -20,6 +24,9 @@ _FOLDS = 10
 #: Most dimensions that the model learns in. Of 95 wrong labels among 1,900 rendered photos it found 87, 88 and 85 in
 #: 1,024 (three draws), and 85, 89 and 86 in all; without a limit time and memory grow faster than the number of photos.
 _DIMENSIONS = 1024
+#: Photos that the dimensions are computed from, chosen at random. Their features are in memory together, 33 kB a photo;
+#: of the others only the dimensions are kept.
+_SAMPLE = 4096
 #: Keeps a logarithm finite.
 _LEAST = 1e-5
 #: Fewest photos, and groups, that a class needs to be judged.
@@ -69,7 +76,7 @@ class Judgement:
 def judge_labels(
     photos: Sequence[Photo],
     clusters: Sequence[Sequence[Photo]],
-    features: Callable[[Sequence[Photo]], np.ndarray],
+    features: Callable[[Sequence[Photo]], Iterable[np.ndarray]],
     seed: int = 0,
 ) -> Judgement:
     """Judge labels by confident learning on out-of-fold predictions (Northcutt et al., JAIR 70, 2021).
@@ -79,7 +86,7 @@ def judge_labels(
     Args:
         photos: From `measure_photos`; those that can be used and have a class are judged.
         clusters: Photos that show the same picture.
-        features: Returns the features of photos, float `[N, views, features]`.
+        features: Yields the features of photos in their order, some at a time, float `[n, views, features]`.
         seed: Random seed of the cross-validation folds.
     """
     photos = [photo for photo in photos if photo.usable and photo.class_name]
@@ -95,7 +102,12 @@ def judge_labels(
     chosen = [index for index, photo in enumerate(photos) if photo.class_name in names]
     judged = [photos[index] for index in chosen]
     targets = np.array([names.index(photo.class_name) for photo in judged])
-    shares = out_of_fold(features(judged), targets, groups[chosen], seed)
+    # Shuffled, so that the first ones are a sample; of a small album all are, and they stay in their order.
+    order = np.arange(len(judged))
+    if len(judged) > _SAMPLE:
+        order = np.random.default_rng(0).permutation(len(judged))
+    reduced = reduce_features(features([judged[index] for index in order]))[np.argsort(order)]
+    shares = out_of_fold(reduced, targets, groups[chosen], seed)
     doubts = []
     for index in _issues(targets, shares):
         likely = int(shares[index].argmax())
@@ -108,11 +120,55 @@ def judge_labels(
     return Judgement(kept, len(judged), float(np.mean(shares.argmax(1) == targets)), remark)
 
 
+def reduce_features(batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Return features of mean 0 and deviation 1 in the strongest dimensions of the first `_SAMPLE` photos.
+
+    A model with an L2 penalty answers the same after a rotation, and learns many times faster in fewer dimensions.
+
+    Args:
+        batches: float `[n, views, features]` each, one or more.
+
+    Returns:
+        float32 `[N, views, D]`; D is the number of photos or features, `_DIMENSIONS` at most.
+    """
+    remaining = iter(batches)
+    sample = [next(remaining)]
+    while sum(map(len, sample)) < _SAMPLE and (batch := next(remaining, None)) is not None:
+        sample.append(batch)
+    reductions = [_reduction([batch[:, view] for batch in sample]) for view in range(sample[0].shape[1])]
+    reduced = [_reduced(batch, reductions) for batch in sample]
+    sample.clear()
+    reduced += (_reduced(batch, reductions) for batch in remaining)
+    return np.concatenate(reduced)
+
+
+def _reduction(batches: Sequence[np.ndarray]) -> Pipeline:
+    """Return the standardisation and rotation of one view, fitted to its features, float `[n, features]` each."""
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler(copy=False)
+    for batch in batches:  # not all at once: that makes a copy of 64 bits
+        scaler.partial_fit(batch.astype(np.float32))
+    values = scaler.transform(np.concatenate(batches, dtype=np.float32))
+    dimensions = min(*values.shape, _DIMENSIONS)
+    # Randomised (arXiv:0909.4061): as many wrong labels are found, in a fraction of the time.
+    solver = "randomized" if dimensions < min(values.shape) else "full"
+    pca = PCA(dimensions, copy=False, svd_solver=solver, iterated_power=1, random_state=0).fit(values)
+    return make_pipeline(scaler, pca)
+
+
+def _reduced(features: np.ndarray, reductions: Sequence[Pipeline]) -> np.ndarray:
+    views = [reduction.transform(features[:, view].astype(np.float32)) for view, reduction in enumerate(reductions)]
+    return np.stack(views, 1)
+
+
 def out_of_fold(features: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return the answers of models that were trained without the photo's group: one a view, geometrically averaged.
 
     Args:
-        features: float `[N, views, features]`.
+        features: From `reduce_features`, float32 `[N, views, D]`.
         targets: int `[N]`, 0 … classes − 1, each in two groups or more.
         groups: int `[N]`.
         seed: Random seed of the folds.
@@ -135,7 +191,7 @@ def _answers(features: np.ndarray, targets: np.ndarray, folds: Sequence[tuple[np
 
     logs = np.zeros((len(targets), int(targets.max()) + 1))
     for view in range(features.shape[1]):
-        values = _compact(features[:, view])  # one at a time: 10,000 photos take 330 MB
+        values = np.ascontiguousarray(features[:, view])
         for seen, unseen in folds:
             if len(np.unique(targets[seen])) < 2:
                 continue  # one class only: nothing to learn, and nothing to doubt
@@ -145,27 +201,6 @@ def _answers(features: np.ndarray, targets: np.ndarray, folds: Sequence[tuple[np
             logs[unseen] += np.log(answers) / features.shape[1]
     shares = np.exp(logs)
     return np.asarray(shares / shares.sum(1, keepdims=True))
-
-
-def _compact(features: np.ndarray) -> np.ndarray:
-    """Return features of mean 0 and deviation 1, rotated into no more dimensions than there are photos.
-
-    A model with an L2 penalty answers the same after a rotation, and learns many times faster in fewer dimensions. Of
-    many photos the `_DIMENSIONS` strongest directions are kept (randomised, arXiv:0909.4061).
-    """
-    from sklearn.utils.extmath import randomized_svd
-
-    values = features.astype(np.float32)
-    values -= values.mean(0)
-    # Not std(), which makes a copy: 10,000 photos take 330 MB.
-    values /= np.sqrt(np.einsum("nf,nf->f", values, values) / len(values)) + 1e-6
-    if min(values.shape) > _DIMENSIONS:
-        rotated, strengths, _ = randomized_svd(values, _DIMENSIONS, n_iter=1, random_state=0)
-        return np.asarray(rotated * strengths, np.float32)
-    if values.shape[0] >= values.shape[1]:
-        return values
-    strengths, directions = np.linalg.eigh(values @ values.T)
-    return np.asarray(directions * np.sqrt(np.maximum(strengths, 0)), np.float32)
 
 
 def _issues(targets: np.ndarray, shares: np.ndarray) -> list[int]:

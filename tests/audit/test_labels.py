@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bball_pl.audit.labels import Judgement, judge_labels, out_of_fold
+from bball_pl.audit.labels import Judgement, judge_labels, out_of_fold, reduce_features
 from bball_pl.photos.measurements import Measurements
 from bball_pl.photos.tree import Photo
 
@@ -33,8 +34,11 @@ def photos(labels: Sequence[str], groups: Sequence[str]) -> list[Photo]:
     ]
 
 
-def lookup(features: np.ndarray) -> Callable[[Sequence[Photo]], np.ndarray]:
-    return lambda chosen: features[[int(photo.relative) for photo in chosen]]
+def lookup(features: np.ndarray) -> Callable[[Sequence[Photo]], Iterator[np.ndarray]]:
+    """Features of photos by their number, seven at a time."""
+    return lambda chosen: (
+        features[[int(photo.relative) for photo in chosen[start : start + 7]]] for start in range(0, len(chosen), 7)
+    )
 
 
 def judge(features: np.ndarray, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> tuple[list[int], str]:
@@ -46,9 +50,14 @@ def rows(judged: Judgement) -> list[int]:
     return [int(doubt.photo.relative) for doubt in judged.doubts]
 
 
-@pytest.mark.parametrize(("seed", "dimensions"), [(0, 1024), (1, 1024), (2, 1024), (0, 40)])
-def test_wrong_labels_come_first(seed: int, dimensions: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bball_pl.audit.labels._DIMENSIONS", dimensions)  # fewer than there are photos
+@pytest.mark.parametrize(
+    ("seed", "dimensions", "sample"),
+    # Fewer dimensions than photos; dimensions of some of the photos, both more and fewer than those.
+    [(0, 1024, 4096), (1, 1024, 4096), (2, 1024, 4096), (0, 40, 4096), (0, 40, 90), (1, 1024, 90)],
+)
+def test_wrong_labels_come_first(seed: int, dimensions: int, sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bball_pl.audit.labels._DIMENSIONS", dimensions)
+    monkeypatch.setattr("bball_pl.audit.labels._SAMPLE", sample)
     features, targets, games = clouds(300, seed)
     labels = [NAMES[target] for target in targets]
     wrong = np.random.default_rng(seed).choice(300, 15, replace=False)
@@ -120,7 +129,7 @@ def test_a_class_with_too_few_photos_is_left_out_and_named() -> None:
 
 def test_predictions_are_shares() -> None:
     features, targets, games = clouds(100, noise=5)
-    shares = out_of_fold(features, targets, games)
+    shares = out_of_fold(reduce_features([features]), targets, games)
     assert shares.shape == (100, 3)
     assert shares.min() > 0
     assert np.allclose(shares.sum(1), 1)
@@ -131,7 +140,22 @@ def test_more_photos_than_features_answer_alike() -> None:
     features, targets, games = clouds(200, noise=3)
     few = features[:, :, :150]
     padded = np.concatenate([few, np.zeros((200, 2, 100), np.float16)], 2)
-    assert np.allclose(out_of_fold(few, targets, games), out_of_fold(padded, targets, games), atol=0.005)
+    standardised = ((few - few.mean(0, np.float32)) / few.std(0, np.float32)).astype(np.float32)
+    answers = out_of_fold(standardised, targets, games)
+    assert np.allclose(out_of_fold(reduce_features([few]), targets, games), answers, atol=0.005)
+    assert np.allclose(out_of_fold(reduce_features([padded]), targets, games), answers, atol=0.005)
+
+
+def test_features_are_reduced_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bball_pl.audit.labels._SAMPLE", 64)
+    rng = np.random.default_rng(0)
+    reduce_features([rng.normal(size=(32, 2, 2000)).astype(np.float16)])  # imports
+    tracemalloc.start()
+    reduced = reduce_features(rng.normal(size=(32, 2, 2000)).astype(np.float16) for _ in range(40))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reduced.shape == (1280, 2, 64)
+    assert peak < 1280 * 2 * 2000 * 2 / 1.5  # the features as they come, together
 
 
 def test_a_confirmed_label_and_an_unusable_photo_are_not_doubted() -> None:

@@ -41,6 +41,10 @@ def looked(paths: list[Path], store: PhotoStore) -> list[Photo]:
     return measure_photos([Photo(path, path.name) for path in paths], store)
 
 
+def labelled(photos: list[Photo], store: PhotoStore) -> np.ndarray:
+    return np.concatenate(list(label_features(photos, store)))
+
+
 def usable(photos: list[Photo]) -> list[int]:
     return [number for number, photo in enumerate(photos) if photo.usable]
 
@@ -178,17 +182,32 @@ def test_long_features_do_not_depend_on_the_photos_beside(tmp_path: Path, monkey
     monkeypatch.setattr(measure, "LONG_SIDE", 64)
     store = PhotoStore(tmp_path / "cache")
     photos = [Photo(path, path.name, sha256=path.stem) for path in paths]
-    features = label_features(photos, store).astype(np.float32)
+    features = labelled(photos, store).astype(np.float32)
     assert features.shape[:2] == (3, VIEWS)
     # However many the network is shown at once: photos, crops and their order stay as they were.
     monkeypatch.setattr(measure, "_PIXELS_AT_ONCE", 1)
-    alone = label_features(photos[:2], PhotoStore(None)).astype(np.float32)
+    alone = labelled(photos[:2], PhotoStore(None)).astype(np.float32)
     scale = features.std()
     assert np.abs(features[:2] - alone).mean() < 0.01 * scale
     assert np.abs(features[0] - features[1]).mean() > 0.2 * scale
     monkeypatch.setattr(measure, "frozen_features", None)  # all is known: no network is needed
-    assert np.array_equal(label_features(photos[::-1], store), features[::-1].astype(np.float16))
+    assert np.array_equal(labelled(photos[::-1], store), features[::-1].astype(np.float16))
     store.close()
+
+
+def test_long_features_come_in_order_known_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [save(tmp_path / f"{seed}.png", scene(seed, (120, 80))) for seed in (3, 4, 5)]
+    monkeypatch.setattr(measure, "LONG_SIDE", 64)
+    monkeypatch.setattr(measure, "_BATCH", 2)
+    photos = [Photo(path, path.name, sha256=path.stem) for path in paths]
+    features = labelled(photos, PhotoStore(None))
+    shuffled = [2, 1, 0, 0, 1, 2, 2]
+    with PhotoStore(tmp_path / "cache") as store:
+        labelled(photos[1:2], store)
+        batches = list(label_features([photos[index] for index in shuffled], store))
+    assert [len(batch) for batch in batches] == [2, 2, 2, 1]
+    wanted = features[shuffled].astype(np.float32)
+    assert np.abs(np.concatenate(batches) - wanted).mean() < 0.01 * wanted.std()
 
 
 def test_photos_of_any_size(tmp_path: Path) -> None:
