@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.export.export import export_model
 from bball_pl.export.options import ExportSettings
 
+from helpers.made_once import made_once
 from helpers.painting import COLOURS, paint_photo
 from helpers.predict_runs import calibrated
 from helpers.try_runs import make_run
@@ -32,8 +35,18 @@ class Tiny:
         return self.folder / f"BasketballMoves.{suffix}"
 
 
-def tiny_export(base: Path) -> Tiny:
-    """Make the run, nine test photos of three classes, and the export with a compressed copy."""
+def tiny_export(factory: pytest.TempPathFactory, base: Path) -> Tiny:
+    """Put the run, nine test photos of three classes, and the export with a compressed copy into a folder of one's own.
+
+    They are made once in a run of the tests.
+    """
+    first = made_once(factory, "tiny_export", _tiny_export)
+    common = first.photos.parent
+    shutil.copytree(common, base, dirs_exist_ok=True)
+    return Tiny(*(base / path.relative_to(common) for path in (first.checkpoint, first.photos, first.folder)))
+
+
+def _tiny_export(base: Path) -> Tiny:
     checkpoint = calibrated(make_run(base / "lightning_logs", "tiny/version_0", 5.0), 1.3, 0.8)
     for place, (name, colour) in enumerate(COLOURS.items()):
         for split, count in (("train", 1), ("test", 3)):

@@ -24,7 +24,7 @@ FILES = {"onnx": FP32_LIMIT, "mlpackage": FP16_LIMIT, "mlmodel": FP32_LIMIT}
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return tiny_export(tmp_path_factory.mktemp("tiny"))
+    return tiny_export(tmp_path_factory, tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.parametrize("suffix", FILES)

@@ -21,7 +21,7 @@ from helpers.tiny_exports import tiny_export
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     folder = tmp_path_factory.mktemp("steps")
-    tiny_export(folder)
+    tiny_export(tmp_path_factory, folder)
     (folder / "configs").mkdir()
     (folder / "configs" / "own.yaml").write_text("trainer:\n  max_epochs: 1\n")
     with project_studio(folder) as running:

@@ -30,7 +30,7 @@ Verify = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return tiny_export(tmp_path_factory.mktemp("tiny"))
+    return tiny_export(tmp_path_factory, tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
