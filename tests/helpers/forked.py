@@ -349,7 +349,7 @@ def _share_operators_of_onnx() -> None:
     """Let all exports of a process to ONNX use one list of operators: torch makes it anew for each, in 0.5 s."""
     from torch.onnx._internal.exporter import _constants, _registration
 
-    registry = _registration.ONNXRegistry
+    registry: Any = _registration.ONNXRegistry
     registry.from_torchlib = staticmethod(cache(registry.from_torchlib))
     registry.from_torchlib(opset_version=_constants.TORCHLIB_OPSET)
 
