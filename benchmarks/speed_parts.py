@@ -69,8 +69,8 @@ class BareStep:
         keep_freed_memory()
         names = [move.name for move in MOVES]
         self._classifier = MoveClassifier(names, backbone, weights, image_size=size, compile=compile)
-        self._classifier.setup("fit")
         self._classifier.to(device).train()
+        self._classifier.setup("fit")
         # `training_step` logs, and there is no Trainer here to log to.
         warnings.filterwarnings("ignore", "You are trying to `self.log")
         recipe = self._classifier.hparams

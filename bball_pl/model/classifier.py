@@ -239,12 +239,21 @@ class MoveClassifier(Classifier, L.LightningModule):
             self.network.check_size(self.hparams["answer_size"])
         if stage == "test" and isinstance(data := self._datamodule(), PhotoDataModule):
             data.spec = self.spec  # the network may answer at another size than it was trained at
-        if stage == "fit" and self.batch_norm == "frozen":
+        if stage == "fit" and self.batch_norm == "frozen" and self._trains_on_cpu():
             fold_frozen_batch_norm(self.network, self.spec.size)
         if self.hparams["compile"] and stage == "fit":
             # In place, so that the names in the checkpoint stay. Batches of an epoch differ by one photo; two compiled
             # sizes are faster than one for any size.
             self.network.compile(dynamic=False)
+
+    def _trains_on_cpu(self) -> bool:
+        # Folded, a step of inception_v3 has 1,100 small operations more, and on a GPU it is their launch that takes the
+        # time of a step of fewer than about 200 photos (benchmarks/README.md).
+        try:
+            device = self.trainer.strategy.root_device
+        except RuntimeError:  # without a Trainer
+            device = self.device
+        return device.type == "cpu"
 
     def check_batches(self, smallest: int) -> None:
         """Refuse batches that batch norm cannot be trained on, before features are computed and a step fails.

@@ -160,8 +160,14 @@ def test_a_batch_norm_without_weights_and_one_elsewhere() -> None:
         torch.testing.assert_close(network.eval()(photos), plain(photos))
 
 
-@pytest.mark.parametrize(("policy", "weights", "left"), [("frozen", "court", 0), ("slow", "court", 49)])
-def test_only_frozen_statistics_are_folded_in_training(policy: str, weights: str, left: int) -> None:
+@pytest.mark.parametrize(
+    ("policy", "weights", "device", "left"),
+    # Any device that is not the CPU stands for a GPU.
+    [("frozen", "court", "cpu", 0), ("slow", "court", "cpu", 49), ("frozen", "court", "meta", 49)],
+)
+def test_only_frozen_statistics_are_folded_and_on_a_cpu_alone(
+    policy: str, weights: str, device: str, left: int
+) -> None:
     classifier = MoveClassifier(
         ["shoot", "dribble", "layup"],
         backbone="tf_efficientnet_lite0",
@@ -170,5 +176,6 @@ def test_only_frozen_statistics_are_folded_in_training(policy: str, weights: str
         probe=False,
         batch_norm=policy,  # type: ignore[arg-type]
     )
+    classifier.to(device)
     classifier.setup("fit")
     assert len(batch_norm_layers(classifier.network)) == left
