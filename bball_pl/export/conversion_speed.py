@@ -46,12 +46,16 @@ def _follow_only_compressed_weights() -> None:
     follow = Block._propagate_nonreplaceable_vars
 
     def has_compressed(block: Any) -> bool:
-        return any(
-            operation.op_type.startswith("constexpr_")
-            or any(output.nonreplaceable_vars_upstream for output in operation.outputs or ())
-            or any(has_compressed(inner) for inner in operation.blocks)
-            for operation in block.operations
-        )
+        for operation in block.operations:
+            if operation.op_type.startswith("constexpr_"):
+                return True
+            for output in operation.outputs or ():
+                if output.nonreplaceable_vars_upstream:
+                    return True
+            for inner in operation.blocks:
+                if has_compressed(inner):
+                    return True
+        return False
 
     def follow_if_any(self: Any) -> None:
         if has_compressed(self):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
+    # No process for each origin, and no graphics in software beside the usual drawing: a fifth of a page's time.
+    *("--disable-site-isolation-trials", "--disable-software-rasterizer"),
 )
 
 

@@ -46,18 +46,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         yield studio
 
 
-def test_two_hundred_photos_by_keyboard_a_kill_and_everything_back(browser: Browser, tmp_path: Path) -> None:
-    originals = paint_inbox(tmp_path, 200)
+def test_sixty_photos_by_keyboard_a_kill_and_everything_back(browser: Browser, tmp_path: Path) -> None:
+    originals = paint_inbox(tmp_path, 60)  # the page has ten ahead
     with Studio(tmp_path) as studio, Visit(browser, studio.url, quiet=False) as visit:
         said: dict[str, str] = {}
         waits = []
-        for number in range(200):
+        for number in range(60):
             name = visit.photo()
             assert name not in said, "shown twice"
             said[name] = CLASSES[number % 3]
             before = time.perf_counter()
             visit.press(str(1 + number % 3))
-            if number < 199:
+            if number < 59:
                 visit.page.wait_for_function("name => document.querySelector('.file').textContent !== name", arg=name)
             waits.append(time.perf_counter() - before)
         visit.page.wait_for_selector("text=Everything is sorted")
@@ -65,7 +65,7 @@ def test_two_hundred_photos_by_keyboard_a_kill_and_everything_back(browser: Brow
         for class_name in CLASSES:
             wanted = sorted(name for name, own in said.items() if own == class_name)
             assert photos_below(tmp_path / "data/inbox/league" / class_name) == wanted
-        assert sorted(waits)[100] < 0.5, "median of key to next, with the driver's own way there and back"
+        assert sorted(waits)[30] < 0.5, "median of key to next, with the driver's own way there and back"
 
         last = list(said)[::-1]
         visit.press("z")
