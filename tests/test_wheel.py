@@ -72,7 +72,7 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 def test_from_the_demo_to_an_export_in_an_empty_folder(installed: Installed) -> None:
     before = state(installed.packages)
     project = installed.project
-    said = installed.bball("demo", "--train", 72, "--test", 6, "--workers", 1).stdout
+    said = installed.bball("demo", "--train", 40, "--test", 6, "--workers", 1).stdout
     assert "fit --config demo" in said
     tiny = ["--model.backbone", "test_resnet", "--model.weights", "none", "--model.image_size", 64]
     short = ["--trainer.max_epochs", 1, "--data.batch_size", 8, "--trainer.accelerator", "cpu"]
