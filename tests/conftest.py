@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.compiled import compile_modules
 from helpers.forked import stand_in, start_server
 from helpers.painting import COLOURS, paint_photo
 
@@ -40,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the workers share one process to fork, and be forked from it: they need the same libraries."""
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         start_server()
+        compile_modules(config)
         if _FORKS_WORKERS:
             python = shlex.quote(str(stand_in()))
             config.option.tx = [f"{spec}//python={python}" if spec == "popen" else spec for spec in config.option.tx]
