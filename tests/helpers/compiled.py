@@ -28,9 +28,9 @@ def compile_modules(config: pytest.Config) -> None:
 
         state = config.stash[rewrite.assertstate_key]
         for path in _files(config.args):
-            folder = rewrite.get_cache_dir(path)
-            compiled = folder / f"{path.stem}{rewrite.PYC_TAIL}"
-            folder.mkdir(parents=True, exist_ok=True)
+            beside = rewrite.get_cache_dir(path)
+            compiled = beside / f"{path.stem}{rewrite.PYC_TAIL}"
+            beside.mkdir(parents=True, exist_ok=True)
             if rewrite._read_pyc(path, compiled) is None:
                 source, code = rewrite._rewrite_test(path, config)
                 rewrite._write_pyc(state, code, source, compiled)
