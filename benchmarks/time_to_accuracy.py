@@ -56,6 +56,7 @@ def time_to_accuracy(
     image_size: int = 224,
     epochs: int = 8,
     weights: str = "court",
+    imagenet_epochs: int = 0,
     out: Path = project.ROOT / "exports" / "time_to_accuracy.png",
 ) -> None:
     """Train in each way, print the points, and draw them.
@@ -66,6 +67,7 @@ def time_to_accuracy(
         image_size: side of the input in pixels, for all.
         epochs: epochs of the other two; this project has those of its demo settings.
         weights: court or pip, the start of all.
+        imagenet_epochs: epochs of one more curve, the recipe of 2018 from ImageNet's weights, where it started in 2018.
         out: the picture; the points lie beside it as .json.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -73,8 +75,14 @@ def time_to_accuracy(
         options = [f"--data.root={root}", f"--model.weights={weights}", "--pictures=false"]
         ours = [*options, "--config=demo", f"--model.image_size=[{image_size}]"]
         seed = [*options, "--config=seed_2018", "--model.backbone=tf_efficientnet_lite0", "--data.batch_size=16"]
-        seed += [f"--model.image_size={image_size}", f"--trainer.max_epochs={epochs}", "--trainer.precision=32-true"]
-        curves = {"bball_pl": _fit(ours, root, home / "ours"), "the recipe of 2018": _fit(seed, root, home / "seed")}
+        seed += [f"--model.image_size={image_size}", "--trainer.precision=32-true"]
+        curves = {
+            "bball_pl": _fit(ours, root, home / "ours"),
+            "the recipe of 2018": _fit([*seed, f"--trainer.max_epochs={epochs}"], root, home / "seed"),
+        }
+        if imagenet_epochs:
+            more = [*seed, "--model.weights=pip", f"--trainer.max_epochs={imagenet_epochs}"]
+            curves["the recipe of 2018 from ImageNet's weights"] = _fit(more, root, home / "imagenet")
         if timm is not None:
             curves["timm's train.py"] = _timm(timm, root, image_size, epochs, weights, home / "timm")
     out.parent.mkdir(parents=True, exist_ok=True)
