@@ -23,6 +23,8 @@ from bball_pl.errors import ConfigError
 
 BatchNormPolicy = Literal["train", "slow", "frozen"]
 
+#: Steps of training between two updates of the average of the weights.
+_STEPS_OF_AN_UPDATE = 4
 #: Momentum of the running statistics under the policy `slow`.
 _SLOW_MOMENTUM = 0.01
 
@@ -104,35 +106,47 @@ class WeightEma(WeightAveraging):
     """Moving average of weights and buffers, used in validation, in checkpoints and as the final model.
 
     With 2,000 photos a whole run has a few hundred steps, and an average over 500 steps would still remember the
-    start. So the decay warms up, as in TensorFlow's `ExponentialMovingAverage`: `min(decay, (1 + n) / (10 + n))`
-    after n updates.
+    start. So the decay warms up, as in TensorFlow's `ExponentialMovingAverage`: `min(decay, s / (9 + s))` at step s.
+
+    The weights are taken every fourth step and at the end of an epoch, with the decays of the steps between multiplied:
+    four neighbours differ less than the average could show, and an update passes over all weights of the network.
 
     Args:
-        decay: share of the old average that stays in one update, 0–1; 0.998 averages over about 500 steps.
+        decay: share of the old average that stays in one step, 0–1; 0.998 averages over about 500 steps.
     """
 
     def __init__(self, decay: float = 0.998) -> None:
-        super().__init__(use_buffers=True, multi_avg_fn=_warmed_up_average(decay))
+        super().__init__(use_buffers=True, multi_avg_fn=self._average)
+        self._decay = decay
+        self._steps = range(0)
+        self._is_due = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Create the average on the training device, to which the network is moved only later."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Update the average if it is time to."""
+        self._steps = range(self.state_dict()["latest_update_step"] + 1, trainer.global_step + 1)
+        self._is_due = len(self._steps) >= _STEPS_OF_AN_UPDATE or trainer.is_last_batch
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-def _warmed_up_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Return whether enough steps were taken since the last update."""
+        return step_idx is not None and self._is_due
+
     @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], updates: Tensor | int) -> None:
-        number = int(updates)
-        weight = 1 - min(decay, (1 + number) / (10 + number))
+    def _average(self, averages: list[Tensor], currents: list[Tensor], updates: Tensor | int) -> None:
         if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, currents, weight)
+            kept = math.prod(min(self._decay, step / (9 + step)) for step in self._steps)
+            torch._foreach_lerp_(averages, currents, 1 - kept)
         else:
             # Counters of batch norm: the latest value counts, not an average.
             for average, current in zip(averages, currents, strict=True):
                 average.copy_(current)
-
-    return update
 
 
 def freeze_lowest(network: Any, share: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,8 @@ class Counting(L.LightningModule):
         return torch.optim.SGD([self.weight], lr=1.0)
 
 
-def fit(folder: Path, decay: float, epochs: int) -> tuple[Counting, dict[str, Any]]:
-    photos: Any = DataLoader(torch.arange(20.0).view(20, 1), batch_size=5)  # type: ignore[arg-type]
+def fit(folder: Path, decay: float, epochs: int, batches: int) -> tuple[Counting, dict[str, Any]]:
+    photos: Any = DataLoader(torch.arange(5.0 * batches).view(-1, 1), batch_size=5)  # type: ignore[arg-type]
     trainer = L.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
@@ -53,26 +55,32 @@ def fit(folder: Path, decay: float, epochs: int) -> tuple[Counting, dict[str, An
     return net, torch.load(folder / "end.ckpt", weights_only=True)
 
 
-def average(steps: int, decay: float) -> float:
-    """The definition: the first value, then `d·average + (1 − d)·weight` with a decay that warms up."""
-    value = 1.0
-    for updates, weight in enumerate(range(2, steps + 1), start=1):
-        share = min(decay, (1 + updates) / (10 + updates))
-        value = share * value + (1 - share) * weight
+def average(updates: list[int], decay: float) -> float:
+    """The definition: the first value, then `d·average + (1 − d)·weight`, d the product of the steps' rising decays."""
+    value = float(updates[0])
+    for last, step in itertools.pairwise(updates):
+        share = math.prod(min(decay, one / (9 + one)) for one in range(last + 1, step + 1))
+        value = share * value + (1 - share) * step
     return value
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("decay", [0.5, 0.998])
-def test_the_average_warms_up_is_validated_is_saved_and_is_what_remains(tmp_path: Path, decay: float) -> None:
-    net, checkpoint = fit(tmp_path, decay, epochs=3)
-    wanted = [average(4 * epoch, decay) for epoch in (1, 2, 3)]
-    assert net.validated[::4] == pytest.approx(wanted)
+@pytest.mark.parametrize(
+    ("decay", "batches", "updates"),
+    [(0.5, 4, [4, 8, 12]), (0.998, 4, [4, 8, 12]), (0.998, 6, [4, 6, 10, 12, 16, 18]), (0.998, 1, [1, 2, 3])],
+)
+def test_the_average_warms_up_is_validated_is_saved_and_is_what_remains(
+    tmp_path: Path, decay: float, batches: int, updates: list[int]
+) -> None:
+    net, checkpoint = fit(tmp_path, decay, 3, batches)
+    ends = [updates.index(batches * epoch) + 1 for epoch in (1, 2, 3)]
+    wanted = [average(updates[:end], decay) for end in ends]
+    assert net.validated[::batches] == pytest.approx(wanted)
     assert checkpoint["state_dict"]["weight"].item() == pytest.approx(wanted[-1])
     assert net.weight.item() == pytest.approx(wanted[-1])
-    assert wanted[0] > 2.0, "a short run's average has left its start behind"
+    assert wanted[-1] > 0.7 * updates[-1], "a short run's average has left its start behind"
     counters = checkpoint["state_dict"]["norm.num_batches_tracked"]
     assert counters.dtype == torch.int64
-    assert counters.item() == 12, "counters are taken over, not averaged"
+    assert counters.item() == 3 * batches, "counters are taken over, not averaged"
     means = checkpoint["state_dict"]["norm.running_mean"]
-    assert 0 < means.item() < 12, "statistics are averaged as weights are"
+    assert 0 < means.item() < 5 * batches, "statistics are averaged as weights are"
