@@ -588,7 +588,7 @@ def export(
     folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)
     # Hidden files count for nothing in a proof.
     folder = folder.lstrip(".") or "export"
-    check_convertible(model, settings)
+    deployed = check_convertible(model, settings)
     if is_court_checkpoint(model.checkpoint):
         say(f"{model.checkpoint.name}: {CAUTION}")
         folder = name or "court"
@@ -601,7 +601,7 @@ def export(
                 f"scenes for the proof cannot be written: {write_problem(error, scenes)}; make room, or pass --root "
                 "DIR with test photos"
             ) from error
-    result = export_model(model, out.absolute() / folder, settings, root, records=records)
+    result = export_model(model, out.absolute() / folder, settings, root, records=records, deployed=deployed)
     console.print(export_summary(result))
     say(f"export: {result.folder}")
     if not result.passed:

@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import coremltools as ct
 import numpy as np
-import torch
 from sklearn.cluster import KMeans
 
 from bball_pl.errors import ConfigError
@@ -151,13 +150,8 @@ def finish(converted: Any, path: Path, interface: Interface, about: About) -> No
 
 
 def _source(model: DeployModel, route: Route, target: Any, onnx_file: Path | None) -> Any:
-    if route == "trace":
-        with torch.no_grad():
-            # Torch would trace twice and compare; here the proof compares the file with the network.
-            return torch.jit.trace(model, model.example, check_trace=False)
-    if route == "export":
-        # Without the decompositions the program is of torch's training dialect, which coremltools does not read.
-        return torch.export.export(model, (model.example,)).run_decompositions({})
+    if route != "onnx":
+        return model.graph(route)
     if onnx_file is None:
         raise ConfigError("the route onnx needs an ONNX file; export that format as well")
     return _from_onnx(onnx_file, target)

@@ -84,10 +84,13 @@ def export_summary(export: Export, gates: bool = True) -> Group:
     return Group(parity_table(files, title), *lines)
 
 
-def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
+def check_convertible(model: TrainedModel, settings: ExportSettings) -> DeployModel:
     """Let the converters of the requested formats read the network, before photos are rendered, decoded or answered.
 
     ONNX is not tried: that takes as long as its export, which is the first to be written.
+
+    Returns:
+        The network that they read, for `export_model`: it is traced only once.
 
     Raises:
         ConfigError: if a converter cannot read an op; the message names it and says how to go on. Likewise if the
@@ -95,8 +98,7 @@ def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
     """
     check_class_names(model.class_names)
     interface = interface_for(model.class_names, settings.interface, settings.labels)
-    # A copy: the deployed model changes the network's padding and memory format.
-    deployed = DeployModel(copy.deepcopy(model.classifier), model.rule.temperature).eval()
+    deployed = _deployed(model)
     if "mlpackage" in settings.formats:
         check_coreml(deployed, interface, "mlprogram", settings.target, settings.route)
     if "mlmodel" in settings.formats:
@@ -105,6 +107,12 @@ def check_convertible(model: TrainedModel, settings: ExportSettings) -> None:
         from bball_pl.export.coreai import check_coreai
 
         check_coreai(deployed, interface)
+    return deployed
+
+
+def _deployed(model: TrainedModel) -> DeployModel:
+    # A copy: the deployed model changes the network's padding and memory format.
+    return DeployModel(copy.deepcopy(model.classifier), model.rule.temperature).eval()
 
 
 #: Photos that the filters of resizing are compared on: as many as the parity kit has. Each filter answers them all.
@@ -120,16 +128,18 @@ def export_model(
     root: Path | None = None,
     console: Console = log,
     records: Mapping[Path, DeviceRecord] | None = None,
+    deployed: DeployModel | None = None,
 ) -> Export:
     """Write an export folder and verify every file in it; a failed export keeps a folder that ends in `.rejected`.
 
     Args:
-        model: the trained model, on the CPU; its network is taken over and cannot train afterwards.
+        model: the trained model, on the CPU.
         target: the folder.
         settings: formats and options.
         root: dataset with the test photos. Default: the training dataset.
         console: for progress. Default: standard error.
         records: measurements of the same export on devices, by their files, for the model card.
+        deployed: the model as `check_convertible` returned it. Default: made now.
 
     Raises:
         RunError: if the disk is full.
@@ -143,10 +153,9 @@ def export_model(
     interface = interface_for(about.class_names, settings.interface, settings.labels)
     test_photos, dataset = split_photos(model, "test", root)
     photos = choose_photos(test_photos, settings.photos)
-    # First the answers: the deployed model changes the network's padding and memory format.
     reference = reference_answers(model, photos)
     pixels = pixel_gates(model, reference)
-    deployed = DeployModel(model.classifier, about.temperature).eval()
+    deployed = _deployed(model) if deployed is None else deployed
     with staged_folder(target) as staging:
         work = VerifiedFiles(staging.folder, deployed, interface, about, reference, settings, console)
         work.write()

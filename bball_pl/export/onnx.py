@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -20,6 +21,8 @@ from bball_pl.verify.runners import quietly
 class DeployModel(nn.Module):
     """A classifier with normalisation, temperature and softmax inside, so that an app needs to know none of them.
 
+    Its graph is read once for all files that are converted from it: after the first of them it must not change.
+
     Args:
         classifier: taken over, on the CPU, in evaluation mode.
         temperature: the logits are divided by it before the softmax.
@@ -35,6 +38,7 @@ class DeployModel(nn.Module):
         self.class_names, self.spec = list(classifier.class_names), classifier.spec
         self.backbone = classifier.backbone
         self.temperature = temperature
+        self._graphs: dict[str, Any] = {}
         _fix_padding(self.network, self.spec.size)
         # Inside the graph: Core ML's image scaling has one scale for all channels.
         self.register_buffer("mean", torch.tensor(self.spec.mean).mul(255).view(1, 3, 1, 1))
@@ -49,6 +53,27 @@ class DeployModel(nn.Module):
     def example(self) -> Tensor:
         """A grey photo to trace with, float32 `[1, 3, S, S]`."""
         return torch.full((1, 3, self.spec.size, self.spec.size), 127.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy may be changed, and then its graph is another one.
+        return {**self.__dict__, "_graphs": {}}
+
+    def graph(self, route: Literal["trace", "export"]) -> Any:
+        """Return the graph for one photo: TorchScript of torch.jit.trace, or the `ExportedProgram` of torch.export."""
+        if route not in self._graphs:
+            self._graphs[route] = _traced(self) if route == "trace" else _exported(self)
+        return self._graphs[route]
+
+
+@torch.no_grad()
+def _traced(model: DeployModel) -> Any:
+    # Torch would trace twice and compare; here the proof compares the file with the network.
+    return torch.jit.trace(model, model.example, check_trace=False)
+
+
+def _exported(model: DeployModel) -> Any:
+    # Without the decompositions the program is of torch's training dialect, which coremltools does not read.
+    return torch.export.export(model, (model.example,)).run_decompositions({})
 
 
 @torch.no_grad()

@@ -112,6 +112,31 @@ def test_bicubic_resizing_is_written_as_products(tmp_path: Path, form: Any, rout
     np.testing.assert_allclose(runner_for(path).probabilities(photo), expected, atol=1e-5)
 
 
+def test_one_reading_of_a_network_serves_its_check_and_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[Any] = []
+    trace = torch.jit.trace
+
+    def counted(model: Any, *given: Any, **options: Any) -> Any:
+        traced.append(model)
+        return trace(model, *given, **options)
+
+    monkeypatch.setattr(torch.jit, "trace", counted)
+    network = Windows()
+    model = deployed(network)
+    for form, (suffix, target) in TARGETS.items():
+        check_coreml(model, about(model)[0], form, target, "trace")
+        write_coreml(model, tmp_path / f"first.{suffix}", *about(model), form, target, compute="fp32")
+    assert len(traced) == 1
+    again = deployed(network)
+    photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for form, (suffix, target) in reversed(TARGETS.items()):
+        write_coreml(again, tmp_path / f"alone.{suffix}", *about(again), form, target, compute="fp32")
+        first, alone = (runner_for(tmp_path / f"{name}.{suffix}").probabilities(photo) for name in ("first", "alone"))
+        np.testing.assert_array_equal(first, alone)
+
+
 @pytest.mark.parametrize("form", list(TARGETS))
 @pytest.mark.parametrize("route", ["trace", "export"])
 def test_an_op_that_core_ml_lacks_is_named_before_anything_is_written(tmp_path: Path, form: Any, route: Route) -> None:
