@@ -161,7 +161,7 @@ def export_model(
         work.write()
         refuse_strangers(records, {file.name: model_sha256(staging.folder / file.name) for file in work.files})
         console.print("resizing: comparing filters …", highlight=False)
-        costs = filter_costs(deployed, reference.first(_FILTER_PHOTOS))
+        costs = filter_costs(model, reference.first(_FILTER_PHOTOS))
         sources = sources_of(dataset)
         origin = origin_of(model.checkpoint, model.data, [sources.get(photo.relative, "") for photo in photos])
         card = staging.folder / "MODEL_CARD.md"

@@ -139,13 +139,22 @@ def reference_answers(model: TrainedModel, photos: Sequence[Photo]) -> Reference
     Raises:
         VerificationError: if a photo cannot be decoded.
     """
+    inputs: dict[tuple[int, PreprocessSpec], np.ndarray] = {}
+
+    def load(row: int) -> np.ndarray:
+        photo = decode(photos[row].path)
+        if row < _KEPT:
+            inputs[row, model.spec] = model.spec.resize(photo)
+        return photo
+
     rows = []
-    for photo, answer in model.logits(photos, lambda photo: decode(photo.path)):
+    for row, answer in model.logits(range(len(photos)), load):
         if isinstance(answer, PhotoError):
-            raise VerificationError(f"{photo.relative}: {answer}. Every photo of the proof must be sound.")
+            raise VerificationError(f"{photos[row].relative}: {answer}. Every photo of the proof must be sound.")
         rows.append(answer)
     targets = np.array([model.class_names.index(photo.class_name) for photo in photos], np.int64)
-    return Reference(list(photos), targets, softmax(np.stack(rows) / model.rule.temperature, axis=1), model.class_names)
+    probabilities = softmax(np.stack(rows) / model.rule.temperature, axis=1)
+    return Reference(list(photos), targets, probabilities, model.class_names, inputs)
 
 
 def compare_file(

@@ -13,12 +13,13 @@ import coremltools as ct
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from bball_pl.errors import RunError
 from bball_pl.evaluate.predictions import read_answers
 from bball_pl.export import coreml
 from bball_pl.export.coreml import write_coreml
-from bball_pl.export.export import export_model
+from bball_pl.export.export import check_convertible, export_model
 from bball_pl.export.metadata import About, interface_for
 from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import ExportSettings
@@ -90,6 +91,29 @@ def test_the_same_checkpoint_gives_the_same_bytes(exported: Exported, tmp_path: 
     script("--run", exported.run, "--out", tmp_path, *exported.options)
     for name in [*FILES, "parity_kit"]:
         assert digest(tmp_path / "small" / name) == digest(exported.folder / name), name
+
+
+def test_an_export_leaves_the_model_as_it_was_and_decodes_each_photo_of_the_proof_once(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = exported.model()
+    before = {name: tensor.clone() for name, tensor in model.classifier.state_dict().items()}
+    layers = [type(module) for module in model.classifier.modules()]
+    decoded: list[Path] = []
+
+    def counted(path: Path) -> np.ndarray:
+        decoded.append(path)
+        return decode(path)
+
+    monkeypatch.setattr("bball_pl.verify.parity.decode", counted)
+    deployed = check_convertible(model, ExportSettings(formats=["mlmodel"]))
+    settings = ExportSettings(photos=6, formats=["mlmodel"])
+    assert export_model(model, tmp_path / "small", settings, deployed=deployed).passed
+    assert len(decoded) == len(set(decoded)) == 6
+    assert [type(module) for module in model.classifier.modules()] == layers
+    for name, tensor in model.classifier.state_dict().items():
+        assert tensor.stride() == before[name].stride()
+        assert torch.equal(tensor, before[name])
 
 
 @pytest.mark.parametrize("suffix", ["mlpackage", "mlmodel"])

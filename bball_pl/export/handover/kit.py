@@ -13,7 +13,6 @@ from PIL import Image
 from bball_pl.export.handover.contract import main_file
 from bball_pl.export.metadata import CROP_POLICY, Interface
 from bball_pl.files import write_text
-from bball_pl.photos.decode import decode
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.parity import FileParity, Reference
 
@@ -56,7 +55,7 @@ def write_kit(
     for index, row in enumerate(rows):
         photo = reference.photos[row]
         name = f"{index:02d}_{photo.class_name}"
-        Image.fromarray(spec.resize(decode(photo.path))).save(folder / "photos" / f"{name}.png")
+        Image.fromarray(reference.pixels(row, spec)).save(folder / "photos" / f"{name}.png")
         shutil.copyfile(photo.path, folder / "originals" / f"{name}{photo.path.suffix.lower()}")
         shares = reference.probabilities[row]
         expected.append(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
-from bball_pl.export.onnx import DeployModel
+from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.photos.decode import decode
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.parity import Reference
 
 #: RGB uint8 `[H, W, 3]`, width, height → RGB uint8 `[height, width, 3]`.
 Resize = Callable[[np.ndarray, int, int], np.ndarray]
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,11 @@ _FILTERS: list[tuple[str, bool, Resize]] = [
 ]
 
 
-@torch.inference_mode()
-def filter_costs(model: DeployModel, reference: Reference) -> list[FilterCost]:
-    """Answer photos resized with each filter, and compare with the trained model's answers.
+def filter_costs(model: TrainedModel, reference: Reference) -> list[FilterCost]:
+    """Answer photos resized with each filter, and compare with the answers to those resized as in training.
 
     Args:
-        model: the network as it is exported, on the CPU.
+        model: the trained model.
         reference: photos and the trained model's answers.
 
     Returns:
@@ -83,7 +80,8 @@ def filter_costs(model: DeployModel, reference: Reference) -> list[FilterCost]:
         trained = antialiased and name == spec.interpolation
         answers = reference.probabilities
         if not trained:
-            answers = _answers(model, [squared(photo, spec, resize) for photo in photos])
+            squares = np.stack([squared(photo, spec, resize) for photo in photos])
+            answers = model.rule.probabilities(model.pixel_logits(squares))
         predicted = answers.argmax(1)
         rows.append(
             FilterCost(
@@ -123,11 +121,3 @@ def squared(photo: np.ndarray, spec: PreprocessSpec, resize: Resize) -> np.ndarr
     y, x = (spec.size - inner.shape[0]) // 2, (spec.size - inner.shape[1]) // 2
     canvas[y : y + inner.shape[0], x : x + inner.shape[1]] = inner
     return canvas
-
-
-def _answers(model: DeployModel, squares: Sequence[np.ndarray]) -> np.ndarray:
-    batches = []
-    for start in range(0, len(squares), _BATCH):
-        pixels = torch.from_numpy(np.stack(squares[start : start + _BATCH]))
-        batches.append(model(pixels.permute(0, 3, 1, 2).float()).numpy())
-    return np.concatenate(batches)
