@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -89,11 +90,39 @@ def _storing_at_once(add: Callable[..., Any], layer: str) -> Callable[..., Any]:
         held.taken = taken
         answer = add(*bound.args, **bound.kwargs)
         for values in taken:
-            weights = getattr(bound.arguments["self"].nn_spec.layers[-1], layer).weights
-            weights.MergeFromString(_packed(weights.DESCRIPTOR.fields_by_name["floatValue"].number, values))
+            if _LATER:
+                _LATER[-1][bound.arguments["name"], layer] = values
+            else:
+                _store(getattr(bound.arguments["self"].nn_spec.layers[-1], layer).weights, values)
         return answer
 
     return added
+
+
+#: For each conversion that is under way and stores its weights at its end: the weights by name and kind of their layer.
+_LATER: list[dict[tuple[str, str], np.ndarray]] = []
+
+
+@contextmanager
+def weights_at_the_end() -> Iterator[Callable[[Any], None]]:
+    """Leave the weights out of a NeuralNetwork that is converted within the body: they are copied from step to step.
+
+    Yields:
+        A function that stores them in the converted network, a `NeuralNetwork_pb2.NeuralNetworkClassifier`.
+    """
+    kept: dict[tuple[str, str], np.ndarray] = {}
+
+    def store(network: Any) -> None:
+        for layer in network.layers:
+            kind = layer.WhichOneof("layer")
+            if (layer.name, kind) in kept:
+                _store(getattr(layer, kind).weights, kept[layer.name, kind])
+
+    _LATER.append(kept)
+    try:
+        yield store
+    finally:
+        _LATER.pop()
 
 
 class _Held(np.ndarray):
@@ -107,6 +136,11 @@ class _Held(np.ndarray):
     def flatten(self, order: Any = "C") -> np.ndarray:
         self.taken.append(np.asarray(self).flatten(order))
         return np.empty(0, np.float32)
+
+
+def _store(weights: Any, values: np.ndarray) -> None:
+    """Store numbers in a message `WeightParams`."""
+    weights.MergeFromString(_packed(weights.DESCRIPTOR.fields_by_name["floatValue"].number, values))
 
 
 def _packed(number: int, values: np.ndarray) -> bytes:

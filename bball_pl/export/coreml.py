@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +16,7 @@ from sklearn.cluster import KMeans
 
 from bball_pl.errors import ConfigError
 from bball_pl.export.conversion import in_one_line, mend_coremltools
+from bball_pl.export.conversion_speed import weights_at_the_end
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import Compression, Compute, Route, Target
@@ -65,8 +67,9 @@ def write_coreml(
     if form == "mlprogram":
         options["compute_precision"] = ct.precision.FLOAT16 if compute == "fp16" else ct.precision.FLOAT32
     with _in_one_line(model, form, route), quietly():
-        converted = _converted(model, interface, target, route, onnx_file, **options)
-        finish(converted, path, interface, about)
+        with weights_at_the_end() as store_weights:
+            converted = _converted(model, interface, target, route, onnx_file, **options)
+        finish(converted, path, interface, about, store_weights)
     return path
 
 
@@ -111,7 +114,13 @@ def _converted(
     )
 
 
-def finish(converted: Any, path: Path, interface: Interface, about: About) -> None:
+def finish(
+    converted: Any,
+    path: Path,
+    interface: Interface,
+    about: About,
+    store_weights: Callable[[Any], None] = lambda network: None,
+) -> None:
     """Give a converted model its names and facts, and save it such that the same model gives the same bytes.
 
     Args:
@@ -119,6 +128,7 @@ def finish(converted: Any, path: Path, interface: Interface, about: About) -> No
         path: ends in .mlpackage or .mlmodel.
         interface: names of the features.
         about: the facts.
+        store_weights: stores the weights that a NeuralNetwork was converted without.
     """
     spec = converted.get_spec()
     old = spec.description.predictedProbabilitiesName
@@ -138,15 +148,16 @@ def finish(converted: Any, path: Path, interface: Interface, about: About) -> No
     }
     for feature in [*spec.description.input, *spec.description.output]:
         feature.shortDescription = texts[feature.name]
-    model = ct.models.MLModel(spec, weights_dir=converted.weights_dir, skip_model_load=True)
-    model.save(str(path))
-    inner = path / "Data" / "com.apple.CoreML" / "model.mlmodel" if path.is_dir() else path
-    saved = ct.utils.load_spec(str(inner))
-    # Maps come in any order otherwise, and coremltools makes the file readable for its owner alone.
-    inner.write_bytes(saved.SerializeToString(deterministic=True))
-    inner.chmod(0o644)
-    if path.is_dir():
+    inner = path
+    if path.suffix == ".mlpackage":
+        ct.models.MLModel(spec, weights_dir=converted.weights_dir, skip_model_load=True).save(str(path))
         _steady_manifest(path / "Manifest.json")
+        inner = path / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    else:
+        store_weights(spec.neuralNetworkClassifier)
+    # Maps come in any order otherwise, and coremltools makes the file readable for its owner alone.
+    inner.write_bytes(spec.SerializeToString(deterministic=True))
+    inner.chmod(0o644)
 
 
 def _source(model: DeployModel, route: Route, target: Any, onnx_file: Path | None) -> Any:

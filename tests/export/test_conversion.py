@@ -17,12 +17,13 @@ from bball_pl import cli
 from bball_pl.errors import ConfigError
 from bball_pl.export import coreml
 from bball_pl.export.conversion import in_one_line, mend_coremltools
-from bball_pl.export.coreml import check_coreml, write_coreml
+from bball_pl.export.coreml import check_coreml, finish, write_coreml
 from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import DeployModel, write_onnx
 from bball_pl.export.options import Route
 from bball_pl.model.classifier import MoveClassifier
-from bball_pl.verify.runners import runner_for
+from bball_pl.verify.model_file import read_spec
+from bball_pl.verify.runners import quietly, runner_for
 
 NAMES = ["shoot", "dribble", "layup"]
 TARGETS: Any = {"mlprogram": ("mlpackage", "iOS16"), "neuralnetwork": ("mlmodel", "iOS14")}
@@ -110,6 +111,35 @@ def test_bicubic_resizing_is_written_as_products(tmp_path: Path, form: Any, rout
     write_coreml(model, path, *about(model), form, target, route, "fp32")
     assert expected.max() < 0.9
     np.testing.assert_allclose(runner_for(path).probabilities(photo), expected, atol=1e-5)
+
+
+class Convolutions(nn.Module):
+    """Each kind of layer with many weights: grouped, over several pixels, transposed, and a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(
+            nn.Conv2d(3, 8, (3, 5), 4), nn.ReLU(), nn.Conv2d(8, 6, 1, groups=2), nn.ConvTranspose2d(6, 4, 2, 2)
+        )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        result: Tensor = self.head(self.maps(images / 255).mean((2, 3)))
+        return result
+
+
+def test_a_neural_network_has_the_bytes_that_it_would_have_with_its_weights_from_the_start(tmp_path: Path) -> None:
+    model = deployed(Convolutions())
+    interface, facts = about(model)
+    path, whole = (tmp_path / f"{name}.mlmodel" for name in ("model", "whole"))
+    write_coreml(model, path, interface, facts, "neuralnetwork", "iOS14")
+    with quietly():
+        converted = coreml._converted(model, interface, "iOS14", "trace", None, convert_to="neuralnetwork")
+        finish(converted, whole, interface, facts)
+    assert path.read_bytes() == whole.read_bytes()
+    kinds = [layer.WhichOneof("layer") for layer in read_spec(path).neuralNetworkClassifier.layers]
+    assert kinds.count("convolution") == 3
+    assert kinds.count("innerProduct") == 1
 
 
 def test_one_reading_of_a_network_serves_its_check_and_every_file(
