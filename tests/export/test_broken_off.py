@@ -31,7 +31,7 @@ from helpers.forked import start_python
 def test_a_signal_leaves_nothing(exported: Exported, tmp_path: Path, signum: int, status: int, word: str) -> None:
     out, temporary = tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
-    words = [ROOT / "scripts" / "export.py", "--run", exported.run, "--out", out]
+    words = [ROOT / "scripts" / "export.py", "--run", exported.run, "--out", out, "--formats", "mlpackage", "mlmodel"]
     started = start_python(words, env=environment() | {"TMPDIR": str(temporary)})
     until = time.monotonic() + 600
     while not list(out.glob(".*.partial/*.mlpackage")) and time.monotonic() < until and started.poll() is None:
