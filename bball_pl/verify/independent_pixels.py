@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -109,6 +110,7 @@ def resize_independently(photo: np.ndarray, spec: PreprocessSpec) -> Iterator[np
         yield _framed(_passes(photo, matrices, order[::-1]), size)
 
 
+@lru_cache(64)  # photos of a set have few sizes; making the matrices takes longer than using them
 def _weights(length: int, target: int, start: float, part: float, interpolation: Interpolation) -> csr_array:
     """Return the matrix `[target, length]` that resizes `part` pixels from `start` on to `target` pixels."""
     reach, weight = _FILTERS[interpolation]
