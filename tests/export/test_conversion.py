@@ -17,6 +17,7 @@ from bball_pl import cli
 from bball_pl.errors import ConfigError
 from bball_pl.export import coreml
 from bball_pl.export.conversion import in_one_line, mend_coremltools
+from bball_pl.export.conversion_speed import speed_up_coremltools
 from bball_pl.export.coreml import check_coreml, finish, write_coreml
 from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import DeployModel, write_onnx
@@ -268,3 +269,10 @@ def test_weights_that_are_stored_at_once_are_those_that_are_stored_one_by_one(dt
     assert list(layers[3].innerProduct.weights.floatValue) == matrix.astype(np.float32).ravel().tolist()
     assert list(layers[0].convolution.weights.floatValue) != list(layers[1].convolution.weights.floatValue)
     assert builders[0].spec == builders[1].spec
+
+
+def test_a_coremltools_of_another_age_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = NeuralNetworkBuilder.add_convolution
+    monkeypatch.setattr("coremltools.__version__", "10.0")
+    speed_up_coremltools()
+    assert NeuralNetworkBuilder.add_convolution is before
