@@ -266,6 +266,11 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
         targets, answers.predicted, labels=labels, zero_division=0
     )
     accuracy, resampled = Share(int(answers.correct.sum()), len(answers)), _bootstrap(answers)
+    figures = probability_figures(answers.probabilities, targets)
+    ece_interval = percentile_interval(_bootstrapped_ece(answers))
+    if ece_interval is not None:
+        # Resamples are further off than the photos themselves, often all of them.
+        ece_interval[0] = min(ece_interval[0], figures["ece"])
     return {
         "split": split,
         "n": len(answers),
@@ -275,8 +280,8 @@ def compute_metrics(split: str, answers: Answers) -> dict[str, Any]:
         "groups": len({group for group in answers.groups if group}),
         "macro_f1": float(f1[support > 0].mean()),
         "macro_f1_bootstrap95": percentile_interval(resampled["macro_f1"]),
-        **probability_figures(answers.probabilities, targets),
-        "ece_bootstrap95": percentile_interval(_bootstrapped_ece(answers)),
+        **figures,
+        "ece_bootstrap95": ece_interval,
         "below_sure": below_sure(answers),
         "chance": float(support.max() / support.sum()),
         "per_class": {

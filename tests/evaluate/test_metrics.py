@@ -225,6 +225,21 @@ def test_the_calibration_error_has_an_interval_and_the_doubts_are_checked_apart(
     assert not believable(compute_metrics("test", sure))
 
 
+def test_the_interval_of_a_calibration_error_holds_the_error() -> None:
+    """Nearly every resample is further off than photos are whose confidences are exact."""
+    parts = [from_matrix([[n, (100 - n) // 2, (100 - n) // 2]] + [[0, 0, 0]] * 2, n / 100) for n in (80, 60)]
+    answers = Answers(
+        parts[0].class_names,
+        [f"{number}/{path}" for number, part in enumerate(parts) for path in part.paths],
+        [group for part in parts for group in part.groups],
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )
+    metrics = compute_metrics("test", answers)
+    assert metrics["ece"] == pytest.approx(0, abs=1e-6)
+    assert metrics["ece_bootstrap95"][0] == metrics["ece"] < 0.01 < metrics["ece_bootstrap95"][1]
+
+
 def test_the_order_of_photos_changes_no_figure() -> None:
     answers = drawn(60, games=20)
     order = np.random.default_rng(1).permutation(60)
