@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Literal, NamedTuple
@@ -20,11 +20,14 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
+from bball_pl.model.temperature import fit_temperature
+
 #: `balanced` gives every class the same total weight, `none` every photo.
 ClassWeights = Literal["balanced", "none"]
 
-#: Inverse regularisation strengths to choose from, strong penalty to weak, two per decade.
-STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(-5, 1.01, 0.5))
+#: Inverse regularisation strengths to choose from, strong penalty to weak, two per decade. Beyond 0.1 a few hundred
+#: photos no longer hold the rows of a thousand features, and what is sure of every picture can win by chance.
+STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(-5, -0.99, 0.5))
 #: Deviation of a known head's answers as inputs beside features of deviation 1: at this size the penalty on them is
 #: next to nothing. 3, 10, 30 and 100 were looked at (docs/training.md).
 _KNOWN_DEVIATION = 30.0
@@ -60,6 +63,10 @@ class Regression:
         """Return logits `[N, classes]` of features `[N, features]`."""
         return linear(features.float(), self.weight, self.bias)
 
+    def cooled(self, temperature: float) -> Regression:
+        """Return a regression whose logits are divided by a temperature."""
+        return Regression(self.weight / temperature, self.bias / temperature)
+
     def split(self, groups: list[int]) -> list[Regression]:
         """Return what the answers take from each group of features; the biases are whole in each."""
         return [Regression(weight, self.bias) for weight in self.weight.split(groups, 1)]
@@ -75,7 +82,8 @@ class ProbeChoice:
         strength: scikit-learn's C, the inverse of the L2 penalty on standardised features.
         indices: int64 `[M]`, positions of the held-out photos in the list of all photos, ascending.
         logits: float32 `[M, classes]`, the answers to them.
-        losses: float32 `[M]`, their cross entropies in nats.
+        temperature: divisor of the logits that makes the true classes most likely.
+        losses: float32 `[M]`, cross entropies of the answers at that temperature, in nats.
     """
 
     size: int
@@ -83,11 +91,21 @@ class ProbeChoice:
     strength: float
     indices: Tensor
     logits: Tensor
+    temperature: float
     losses: Tensor
+
+    @classmethod
+    def of(
+        cls, size: int, class_weights: ClassWeights, strength: float, indices: Tensor, logits: Tensor, targets: Tensor
+    ) -> ProbeChoice:
+        """Return the choice with temperature and losses; targets of all photos, the rest as the attributes."""
+        temperature = fit_temperature(logits.numpy(), targets[indices].numpy())
+        losses = cross_entropy(logits / temperature, targets[indices], reduction="none")
+        return cls(size, class_weights, strength, indices, logits, temperature, losses)
 
     def with_logits(self, logits: Tensor, targets: Tensor) -> ProbeChoice:
         """Return the choice with other answers to the same photos: float32 `[M, classes]`; targets of all photos."""
-        return replace(self, logits=logits, losses=cross_entropy(logits, targets[self.indices], reduction="none"))
+        return ProbeChoice.of(self.size, self.class_weights, self.strength, self.indices, logits, targets)
 
 
 def fit_regressions(
@@ -224,10 +242,12 @@ def choose_probe(
     known: Regression | None = None,
     groups: Sequence[int] = (),
 ) -> ProbeChoice:
-    """Choose image size, class weighting and regularisation by the mean loss on held-out photos.
+    """Choose image size, class weighting and regularisation by the mean loss on held-out photos, at its temperature.
 
-    Every combination is fitted to the first part of each fold and judged on the second. Of several image sizes the
-    smallest is taken that is not clearly worse than the best, because a larger one makes training and phone slower.
+    Every combination is fitted to the first part of each fold and judged on the second, with the temperature that suits
+    its answers, which is fitted to the chosen one anyway: otherwise a weak penalty would win by being surer alone, and
+    it is as sure of pictures without a move. Of several image sizes the smallest is taken that is not clearly worse
+    than the best, because a larger one makes training and phone slower.
 
     Args:
         features: features of all photos by image size in pixels.
@@ -257,10 +277,9 @@ def choose_probe(
             for row, regression in zip(answers, regressions, strict=True):
                 row.append(regression.logits(plain[torch.tensor(judged)]))
         for strength, row in zip(STRENGTHS, answers, strict=True):
-            indices, logits = held_out[order], torch.cat(row)[order]
-            losses = cross_entropy(logits, targets[indices], reduction="none")
-            if size not in best or losses.mean() < best[size].losses.mean():
-                best[size] = ProbeChoice(size, weighting, strength, indices, logits, losses)
+            found = ProbeChoice.of(size, weighting, strength, held_out[order], torch.cat(row)[order], targets)
+            if size not in best or found.losses.mean() < best[size].losses.mean():
+                best[size] = found
     lowest = min(best.values(), key=lambda choice: float(choice.losses.mean()))
     return next(choice for choice in best.values() if not clearly_better(lowest.losses, choice.losses))
 

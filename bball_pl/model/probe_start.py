@@ -129,6 +129,8 @@ class LinearProbe(Callback):
             self.start, self._final = (
                 replace(regression, bias=raised(regression.bias, offset)) for regression in (self.start, self._final)
             )
+        # Only now: beside answers that are surer of the moves, the row of none would be fitted to less.
+        self.start, self._final = self.start.cooled(choice.temperature), self._final.cooled(choice.temperature)
         _set_head(classifier, self.start)
         self.folds = len(folds)
         self._held_out = {
@@ -137,7 +139,7 @@ class LinearProbe(Callback):
             "strength": choice.strength,
             "folds": len(folds),
             "targets": targets[choice.indices].tolist(),
-            "logits": choice.logits.tolist(),
+            "logits": (choice.logits / choice.temperature).tolist(),
         }
         self.val = Outcomes(torch.arange(len(val)), targets[val], self.start.logits(plain[val]))
         rank_zero_info(_described(choice, targets, len(folds)))
