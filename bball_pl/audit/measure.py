@@ -50,7 +50,6 @@ def measure_photos(photos: Sequence[Photo], store: PhotoStore, console: Console 
     by_content = _recall(store, sha256s.values())
     todo = [path for path in signatures if sha256s.get(path) not in by_content]
     unreadable: dict[Path, Measurements] = {}
-    frozen: FrozenFeatures | None = None
 
     def read(path: Path) -> tuple[Path, str, Measurements, np.ndarray | None]:
         try:
@@ -69,8 +68,7 @@ def measure_photos(photos: Sequence[Photo], store: PhotoStore, console: Console 
         small = {sha256: pixels for _, sha256, _, pixels in batch if pixels is not None}
         features: dict[str, np.ndarray] = {}
         if small:
-            frozen = frozen or frozen_features(SHORT_SIDE)
-            features = dict(zip(small, frozen.short(np.stack(list(small.values()))), strict=True))
+            features = dict(zip(small, frozen_features(SHORT_SIDE).short(np.stack(list(small.values()))), strict=True))
             measured |= {sha256: replace(measured[sha256], short=short) for sha256, short in features.items()}
         # Signatures from before the files were read: one that changes meanwhile is measured again next time.
         files = {path: (signatures[path], sha256) for path, sha256 in by_path.items()}
@@ -111,7 +109,6 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
         PhotoError: if a photo can no longer be decoded.
     """
     network = f"{_BACKBONE} late maps of views {LONG_SIDE}"
-    frozen: FrozenFeatures | None = None
 
     def read(photo: Photo) -> tuple[str, np.ndarray, bool]:
         known = store.features(network, [photo.sha256])
@@ -123,8 +120,7 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
         features = {sha256: values for sha256, values, is_known in batch if is_known}
         todo = {sha256: pixels for sha256, pixels, is_known in batch if not is_known and sha256 not in features}
         if todo:
-            frozen = frozen or frozen_features(LONG_SIDE)
-            computed = dict(zip(todo, frozen.long(np.stack(list(todo.values()))), strict=True))
+            computed = dict(zip(todo, frozen_features(LONG_SIDE).long(np.stack(list(todo.values()))), strict=True))
             store.keep(features={network: computed})
             features |= computed
         yield np.stack([features[sha256] for sha256, _, _ in batch])
