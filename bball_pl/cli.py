@@ -226,6 +226,10 @@ def _with_separators(words: Sequence[str], old: str, new: str) -> list[str]:
     return [*changed, *words[end:]]
 
 
+#: Names of the values of options in the help, by type.
+_METAVARS: dict[Any, str] = {int: "N", float: "X", Path: "PATH"}
+
+
 @dataclasses.dataclass(frozen=True)
 class _Option:
     """One option of a command.
@@ -253,7 +257,7 @@ class _Option:
 
     @property
     def label(self) -> str:
-        """Name of a positional argument in the help."""
+        """Name of the value in the help, where its type gives none."""
         return self.name.upper()
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
@@ -279,8 +283,7 @@ class _Option:
             given["choices"] = typing.get_args(kind)
         else:
             given["type"] = home_path if kind is Path else kind
-            metavar = {int: "N", float: "X", Path: "PATH"}.get(kind)
-            given |= {} if metavar is None else {"metavar": metavar}
+            given |= {"metavar": _METAVARS[kind]} if kind in _METAVARS else {}
         if not self.positional:
             parser.add_argument(*names, required=self.required, **given)
             return
@@ -295,7 +298,9 @@ def _parse(function: Callable[..., Any], prog: str, words: Sequence[str]) -> tup
     options = list(_options(function))
     labels = [option.label if option.required else f"[{option.label}]" for option in options if option.positional]
     labels += [
-        f"--{option.name.replace('_', '-')} VALUE" for option in options if option.required and not option.positional
+        f"--{option.name.replace('_', '-')} {_METAVARS.get(option.kind, option.label)}"
+        for option in options
+        if option.required and not option.positional
     ]
     parser = ErrorsInOneLine(prog, description=_about(function), formatter_class=_Help, allow_abbrev=False)
     parser.usage, parser.epilog = " ".join(["%(prog)s", *labels, "[OPTION ...]"]), _COMMON

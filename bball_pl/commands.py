@@ -54,8 +54,8 @@ def demo(
         seed: random seed; the same seed gives the same bytes.
         out: folder of the dataset; it must not hold anything else.
         workers: number of processes (default: one per core); it changes no byte.
-        force: replace another demo in that folder, where nothing but a demo is ever replaced, and a contact sheet's
-            file of another kind.
+        force: replace another demo in that folder (nothing but a demo is ever replaced), and a file of --contact-sheet
+            that is no JPEG file.
         contact_sheet: JPEG file for a sheet of sample photos.
         court: demo is an album of the three moves; teaching is for training before there are real photos, with
             framings, halls and light of all kinds and a class none.

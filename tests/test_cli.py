@@ -78,6 +78,8 @@ def test_help_imports_nothing_heavy(words: tuple[str, ...], tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
     if words == ("fit",):
         assert len(done.stdout.splitlines()) <= 40
+        # Its texts are first clauses, which have to end by themselves.
+        assert all(done.stdout.count(pair[0]) == done.stdout.count(pair[1]) for pair in ("()", "[]"))
 
 
 @pytest.mark.parametrize("words", ALL, ids=ids)
@@ -113,7 +115,11 @@ def test_every_option_has_a_help_text(words: tuple[str, ...], bball: Callable[..
     for option in cli._options(function):
         assert len(option.text) >= 10, option.name
         assert "unless given" not in option.text
-        assert option.positional or f"--{option.name.replace('_', '-')}" in text
+        name = f"--{option.name.replace('_', '-')}"
+        assert option.positional or name in text
+        if option.required and not option.positional:
+            value = text.partition("\n")[0].partition(f"{name} ")[2].partition(" ")[0]
+            assert f"\n  {name} {value} " in text
 
 
 @pytest.mark.parametrize("words", [("fiit",), ("collect", "facebok")], ids=ids)

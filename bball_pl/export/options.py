@@ -29,7 +29,7 @@ class ExportSettings:
         route: way from PyTorch to Core ML: trace, export (torch.export) or onnx (from the ONNX file).
         compute: precision of the ML Program's arithmetic and weights.
         interface: names of inputs and outputs; seed_2018 is for the app of 2018.
-        labels: class labels of the default interface: name (shoot) or bilingual (shoot 投籃).
+        labels: class labels, unless --interface seed_2018: name (shoot) or bilingual (shoot 投籃).
         compress: compressed copies of the ML Program to write as well.
         force: keep a compressed copy even if it loses more than one point of accuracy.
         photos: number of test photos for the proof; 0 takes all.

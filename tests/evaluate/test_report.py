@@ -247,7 +247,7 @@ def test_verdicts(tmp_path: Path) -> None:
     absent = evaluation(tmp_path, [0, 1] * 12, [0, 1] * 12)
     wrong = [sentence.replace("\xa0", " ") for sentence in collect(absent).findings.wrong]
     assert wrong[0].startswith(
-        "Its doubts are not to be believed: of the 24 answers with a confidence below 90 %, 100.0 %"
+        "Its low confidences cannot be believed: of the 24 answers with a confidence below 90 %, 100.0 %"
     )
     assert wrong[2:] == ["No photo of layup 上籃 in this split: nothing is known about it."]
 

@@ -216,7 +216,7 @@ def _tiles(evaluation: Evaluation, operating: OperatingPoint | None, language: L
     recall = recalls[weakest]
     of = thousands(recall.right), thousands(recall.n)
     note = say(f"{weakest}: {of[0]} of {of[1]} recognised", f"{weakest}：{of[1]} 張認出 {of[0]} 張")
-    tiles.append(Tile(say("Weakest class", "最不會認的"), percent(recall.value), note))
+    tiles.append(Tile(say("Weakest class", "最弱的類別"), percent(recall.value), note))
     f1_interval = _bootstrapped(metrics, metrics, "macro_f1")
     note = own_note = ""
     if f1_interval is not None:

@@ -286,9 +286,9 @@ def _wrong(
         right, expected = percent(below["accuracy"]), percent(below["confidence"])
         found.append(
             say(
-                f"Its doubts are not to be believed: of the {counted(below['n'], 'answer')} with a confidence below "
+                f"Its low confidences cannot be believed: of the {counted(below['n'], 'answer')} with a confidence below "
                 f"90 %, {right} are right where {expected} are expected.",
-                f"它的猶豫不能相信：信心低於 90 % 的 {below['n']} 個答案裡，{right} 是對的，預期是 {expected}。",
+                f"它信心偏低時不能相信：信心低於 90 % 的 {below['n']} 個答案裡，{right} 是對的，預期是 {expected}。",
             )
         )
     if operating is not None and operating.coverage.value < _LITTLE:
