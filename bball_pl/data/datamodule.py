@@ -41,7 +41,7 @@ DATA = ROOT / "data"
 _ROOM_FOR_CROPS = 1.25
 
 #: Scenes of `--data.court auto`. With 300 beside 138 real photos of moves (five folds), 0.98 of the pairs of a real
-#: photo of a move and a real picture without one were ranked rightly; without them 0.71 (docs/training.md).
+#: photo of a move and a real picture without one were ranked rightly; without them 0.71 (docs/trials.md).
 COURT_SCENES = 300
 
 

@@ -29,7 +29,7 @@ ClassWeights = Literal["balanced", "none"]
 #: photos no longer hold the rows of a thousand features, and what is sure of every picture can win by chance.
 STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(-5, -0.99, 0.5))
 #: Deviation of a known head's answers as inputs beside features of deviation 1: at this size the penalty on them is
-#: next to nothing. 3, 10, 30 and 100 were looked at (docs/training.md).
+#: next to nothing. 3, 10, 30 and 100 were looked at (docs/trials.md).
 _KNOWN_DEVIATION = 30.0
 #: Lower bound of a feature's deviation as a share of the median one. Up to a tenth no accuracy changed by more than
 #: chance, while the largest weight of an inception_v3 fell from 1,000 to 43.
@@ -284,7 +284,7 @@ def choose_probe(
     return next(choice for choice in best.values() if not clearly_better(lowest.losses, choice.losses))
 
 
-#: Inverse penalty of the row of `none`. 0.001, 0.01 and 0.1 were looked at (docs/training.md): the rendered scenes are
+#: Inverse penalty of the row of `none`. 0.001, 0.01 and 0.1 were looked at (docs/trials.md): the rendered scenes are
 #: all of one kind, so the strongest carries over best to real pictures.
 _NONE_STRENGTH = 1e-3
 

@@ -286,8 +286,8 @@ def _wrong(
         right, expected = percent(below["accuracy"]), percent(below["confidence"])
         found.append(
             say(
-                f"Its low confidences cannot be believed: of the {counted(below['n'], 'answer')} with a confidence below "
-                f"90 %, {right} are right where {expected} are expected.",
+                f"Its low confidences cannot be believed: of the {counted(below['n'], 'answer')} with a confidence "
+                f"below 90 %, {right} are right where {expected} are expected.",
                 f"它信心偏低時不能相信：信心低於 90 % 的 {below['n']} 個答案裡，{right} 是對的，預期是 {expected}。",
             )
         )
