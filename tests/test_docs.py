@@ -60,11 +60,28 @@ def test_every_option_that_a_page_uses_exists(page: Path) -> None:
             assert not strange, f"{page.name}: {script} has no {' '.join(strange)}"
 
 
+@cache
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings as GitHub makes them: lower case, hyphens for spaces, no other signs."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if not link.startswith(("http://", "https://", "#")):
-            assert (page.parent / link.split("#")[0]).exists(), f"{page.name}: {link}"
+        if not link.startswith(("http://", "https://")):
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_an_anchor_is_a_heading_and_no_comment_in_code(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A `fit` of [two](x.md) parts\n\n```sh\n# no heading\n```\n\n## What's new?\n")
+    assert anchors(page) == {"a-fit-of-two-parts", "whats-new"}
 
 
 def test_two_processes_fit_on_shards_as_documented(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
