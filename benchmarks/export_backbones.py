@@ -338,10 +338,10 @@ def _table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
     counts = []
     for column in columns:
         tried = [rows[name][column] for name in names if column in rows[name]]
-        counts.append(f"{column} {sum(map(_holds, tried))} of {len(tried)}")
+        counts.append(f"{column}: {sum(map(_holds, tried))} of {len(tried)}")
     day = datetime.date.fromtimestamp(max(row["written"] for row in found)).isoformat() if found else ""
     tools = ", ".join(f"{tool} {version(tool)}" for tool in ("torch", "timm", "coremltools", "onnxruntime"))
-    head = f"{len(names)} backbones: {', '.join(counts)}. Ended by a signal: {signals}. {day}, {_processor()}; {tools}."
+    head = f"{len(names)} backbones. {'; '.join(counts)}. Ended by a signal: {signals}. {day}, {_processor()}; {tools}."
     notes = [f"[{number}] {text}" for text, number in reasons.items()]
     return "\n".join([head, "", *lines, "", "\n\n".join(notes), ""])
 

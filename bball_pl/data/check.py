@@ -157,7 +157,7 @@ def _refuse_empty_classes(dataset: PhotoTree, photos: Mapping[str, Sequence[Phot
         if empty := [name for name, count in counts.items() if count == 0 and name not in optional]:
             raise DatasetError(
                 f"{folder} has no usable photo of: {', '.join(empty)} (found: "
-                + ", ".join(f"{name} {count}" for name, count in counts.items())
+                + ", ".join(f"{name} {count}" for name, count in counts.items() if count or name not in optional)
                 + "). Add photos, or leave the class out with --data.class_names."
             )
 

@@ -118,7 +118,7 @@ def test_a_configuration_for_gpus_says_that_there_is_none(refusal: Callable[...,
 def test_a_setting_that_is_given_twice_is_named_with_its_line(refusal: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("model:\n  lr: 0.1\n  dropout: 0.1\n  lr: 0.2\n")
     message = refusal(f"--config={tmp_path / 'mine.yaml'}")
-    assert "mine.yaml, line 4: lr stands there for the second time" in message
+    assert "mine.yaml, line 4: lr is given a second time" in message
 
 
 def test_batch_norm_needs_two_photos(refusal: Callable[..., str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,11 @@ from bball_pl.split.write import SplitSettings, make_split, split_lines
 Make = Callable[..., Path]
 
 
-def check(root: Path, class_names: list[str] | None = None) -> dict[str, list[Photo]]:
-    dataset = scan_dataset(root, class_names)
+def check(root: Path, class_names: list[str] | None = None, rendered: Sequence[str] = ()) -> dict[str, list[Photo]]:
+    dataset = scan_dataset(root, class_names, rendered)
     specs = dict.fromkeys(("train", "val", "test"), PreprocessSpec(32))
     with PhotoStore(root.parent / "cache") as store:
-        return check_photos(dataset, PhotoCache(None), store, specs)
+        return check_photos(dataset, PhotoCache(None), store, specs, rendered=rendered)
 
 
 def test_class_names_are_found_in_the_order_of_the_moves_or_by_name(make_dataset: Make) -> None:
@@ -136,10 +136,12 @@ def test_class_without_photos_is_refused(make_dataset: Make) -> None:
     root = make_dataset()
     shutil.rmtree(root / "test/layup")
     (root / "test/layup").mkdir()
-    with pytest.raises(
-        DatasetError, match=r"test has no usable photo of: layup \(found: shoot 3, dribble 3, layup 0\)"
-    ):
+    message = r"test has no usable photo of: layup \(found: shoot 3, dribble 3, layup 0\)"
+    with pytest.raises(DatasetError, match=message):
         check(root)
+    # A class that will be rendered is not missing, and is not listed as if it were.
+    with pytest.raises(DatasetError, match=message):
+        check(root, ["shoot", "dribble", "layup", "none"], rendered=["none"])
 
 
 def test_test_photo_that_is_also_in_train_is_refused(make_dataset: Make) -> None:

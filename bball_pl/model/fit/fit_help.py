@@ -233,8 +233,8 @@ class _UniqueKeys(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in seen:
                 raise ConfigError(
-                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: {key.value} stands there for the second "
-                    "time; keep one of them"
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: {key.value} is given a second time; keep "
+                    "one of them"
                 )
             seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
