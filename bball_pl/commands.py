@@ -595,7 +595,7 @@ def export(
         # Scenes of a seed that it was not trained on: the proof needs photos, and there may be none yet.
         scenes = project.ROOT / "data" / "court_proof"
         try:
-            root = root or write_demo(scenes, 4, 64, 2018, court="teaching").root
+            root = root or write_demo(scenes, 4, 64, 2018, force="unless_complete", court="teaching").root
         except OSError as error:
             raise RunError(
                 f"scenes for the proof cannot be written: {write_problem(error, scenes)}; make room, or pass --root "

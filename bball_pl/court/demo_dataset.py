@@ -1,4 +1,4 @@
-"""A contact sheet: sample photos of a dataset in a grid, one row of the sheet per class."""
+"""The demo dataset: rendered games in train and test, kept where they lie already; and a sheet of its photos."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -85,6 +86,10 @@ def write_contact_sheet(root: Path, path: Path, columns: int = 5, rows_per_class
 RENDERER = 1
 
 
+#: Whether a demo that is there already is replaced; `unless_complete` keeps the very one that is asked for.
+Force = bool | Literal["unless_complete"]
+
+
 @dataclass(frozen=True)
 class _Demo:
     """What a demo dataset depends on, as demo.json keeps it; nothing else changes a byte of it."""
@@ -151,7 +156,7 @@ def _strangers(root: Path) -> list[str]:
     return sorted(path for path in files if path not in known)
 
 
-def _clear_way(root: Path, demo: _Demo, force: bool) -> bool:
+def _clear_way(root: Path, demo: _Demo, force: Force) -> bool:
     """Return True if `root` already holds this very demo; else make sure that it may be written.
 
     Raises:
@@ -163,7 +168,7 @@ def _clear_way(root: Path, demo: _Demo, force: bool) -> bool:
         raise DatasetError(f"{root} is a file; the demo needs a folder. Give another --out.")
     if not any(root.iterdir()):
         return False
-    if not force and _is_complete(root, demo):
+    if force is not True and _is_complete(root, demo):
         return True
     found = _read_demo(root)
     if found is None:
@@ -192,7 +197,7 @@ def write_demo(
     test: int,
     seed: int,
     workers: int | None = None,
-    force: bool = False,
+    force: Force = False,
     show_progress: bool = True,
     court: str = "demo",
 ) -> DemoResult:
@@ -207,7 +212,8 @@ def write_demo(
         test: number of test photos, one for each class or more.
         seed: 0 or more.
         workers: number of processes; None takes as many as this process may use cores.
-        force: replace a demo that is already in `out`; nothing else is ever replaced.
+        force: replace a demo that is already in `out`, or only another or an incomplete one; nothing else is ever
+            replaced.
         show_progress: draw a progress bar on standard error.
         court: a key of `COURTS`: "demo" is an album of the three moves, "teaching" is made to learn from before there
             are real photos, with a class "none", and "none" renders that class alone.
@@ -258,6 +264,8 @@ def write_demo(
         write_photos_csv(building / "photos.csv", records)
         write_text(building / "demo.json", json.dumps({"demo": asdict(demo)}, indent=2) + "\n")
         building.chmod(0o777 & ~UMASK)  # mkdtemp lets only its owner in
+        if _clear_way(out, demo, force):  # another process has been faster, and may be reading it
+            return DemoResult(out, train + test, written=False)
         _take_place(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)

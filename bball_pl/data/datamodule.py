@@ -285,7 +285,8 @@ class PhotoDataModule(L.LightningDataModule):
         from bball_pl.court.demo_dataset import RENDERER, write_demo
 
         folder = self._cache_dir / f"scenes.{number}.{self.seed}.{RENDERER}"
-        write_demo(folder, number, 1, self.seed, show_progress=show_progress, court=NO_MOVE.name)
+        # Parts of a cache may be gone: rendered again, they are the same.
+        write_demo(folder, number, 1, self.seed, None, "unless_complete", show_progress, court=NO_MOVE.name)
         target = self.class_names.index(NO_MOVE.name)
         photos = [
             Photo(folder / row.path, f"scenes/{row.path}", "train", NO_MOVE.name, row.group, target=target)

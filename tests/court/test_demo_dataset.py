@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bball_pl.court.album import PHOTOS_PER_GAME, difference_hash
+from bball_pl.court.album import PHOTOS_PER_GAME, difference_hash, render_games
 from bball_pl.court.body import COARSE, MIDDLE, PARTS, build_mesh, surface
 from bball_pl.court.camera import Plane, look_at, visible_polygon
 from bball_pl.court.demo_dataset import write_contact_sheet, write_demo
@@ -174,7 +176,25 @@ def test_a_demo_with_a_lost_photo_is_incomplete(tmp_path: Path) -> None:
     (tmp_path / "demo" / "test" / "layup" / "000002.jpg").unlink()
     with pytest.raises(DatasetError, match="an incomplete demo"):
         write_demo(tmp_path / "demo", 3, 3, 0, workers=1, show_progress=False)
+    for written in (True, False):
+        again = write_demo(tmp_path / "demo", 3, 3, 0, workers=1, force="unless_complete", show_progress=False)
+        assert again.written == written
     assert write_demo(tmp_path / "demo", 3, 3, 0, workers=1, force=True, show_progress=False).written
+
+
+def test_a_demo_that_another_process_has_written_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "demo"
+
+    def slow(*given: Any) -> Iterator[list[PhotoRecord]]:
+        monkeypatch.setattr("bball_pl.court.demo_dataset.render_games", render_games)
+        assert write_demo(out, 3, 3, 0, workers=1, show_progress=False).written
+        yield from render_games(*given)
+
+    monkeypatch.setattr("bball_pl.court.demo_dataset.render_games", slow)
+    assert not write_demo(out, 3, 3, 0, workers=1, show_progress=False).written
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,13 @@ def test_scenes_are_rendered_once_and_depend_on_the_seed(make_dataset: MakeDatas
     assert {photo.sha256 for photo in other.scenes}.isdisjoint(photo.sha256 for photo in first.scenes)
 
 
+def test_a_scene_that_is_gone_from_the_cache_is_rendered_again(make_dataset: MakeDataset) -> None:
+    root = make_dataset()
+    first = ready(root, court=4)
+    first.scenes[0].path.unlink()
+    assert ready(root, court=4).state_dict() == first.state_dict()
+
+
 def test_auto_adds_scenes_to_moves_without_none_only(make_dataset: MakeDataset) -> None:
     assert PhotoDataModule(make_dataset(), court="auto").class_names == [*MOVES, "none"]
     sorted_by_people = make_dataset(class_names=("shoot", "dribble", "layup", "none"), name="four")
