@@ -12,13 +12,13 @@ import numpy as np
 
 
 def speed_up_coremltools() -> None:
-    """Make conversions by coremltools 9 quicker in this process; the files stay the same, byte for byte.
+    """Make conversions by coremltools 9.0 quicker in this process; the files stay the same, byte for byte.
 
     Other versions are left as they are: all this hangs on parts of coremltools that may change.
     """
     import coremltools
 
-    if not coremltools.__version__.startswith("9."):
+    if not coremltools.__version__.startswith("9.0"):
         return
     _check_programs_once()
     _follow_only_compressed_weights()

@@ -271,8 +271,9 @@ def test_weights_that_are_stored_at_once_are_those_that_are_stored_one_by_one(dt
     assert builders[0].spec == builders[1].spec
 
 
-def test_a_coremltools_of_another_age_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("version", ["9.1", "10.0"])
+def test_a_coremltools_of_another_age_is_left_as_it_is(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = NeuralNetworkBuilder.add_convolution
-    monkeypatch.setattr("coremltools.__version__", "10.0")
+    monkeypatch.setattr("coremltools.__version__", version)
     speed_up_coremltools()
     assert NeuralNetworkBuilder.add_convolution is before
