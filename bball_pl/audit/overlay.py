@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -156,25 +155,26 @@ def overlay(one: Picture, other: Picture, alike: bool = False) -> Overlay | None
     found = None
     if one.within is not None or other.within is not None:
         found = overlay(one.within or one, other.within or other, alike)
-    for starts in (_frame_starts, _rough_starts):
+    for start_of in (_frame_start, _rough_start):
         if found is None:
-            start = max(starts(one, other), key=lambda start: start.correlation, default=None)
+            start = start_of(one, other)
             if start is not None and start.correlation >= _ROUGH:
                 found = _refined(one, other, start, alike)
     return found
 
 
-def _frame_starts(one: Picture, other: Picture) -> Iterator[_Start]:
+def _frame_start(one: Picture, other: Picture) -> _Start:
+    """Return the start that lays frame over frame, of the picture or of its mirror image."""
     (height, width), (to_height, to_width) = one.fine.shape, other.fine.shape
     across, down = to_width / width, to_height / height
     # The first pixel's centre lies half a pixel from the edge.
     warp = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float32)
-    for mirrored in (False, True):
-        moving = other.frame[:, ::-1] if mirrored else other.frame
-        yield _Start(float(np.mean(one.frame * moving)), mirrored, warp)
+    plain, mirrored = (float(np.mean(one.frame * frame)) for frame in (other.frame, other.frame[:, ::-1]))
+    return _Start(max(plain, mirrored), mirrored > plain, warp)
 
 
-def _rough_starts(one: Picture, other: Picture) -> Iterator[_Start]:
+def _rough_start(one: Picture, other: Picture) -> _Start | None:
+    """Return the best start of the rough search; None if the middle of `other` fits into `one` at no scale."""
     height, width = one.rough.shape
     best: tuple[float, _Middle, tuple[int, int]] | None = None
     for middle in other.middles:
@@ -183,11 +183,12 @@ def _rough_starts(one: Picture, other: Picture) -> Iterator[_Start]:
             _, correlation, _, place = cv2.minMaxLoc(surface)
             if best is None or correlation > best[0]:
                 best = correlation, middle, (place[0], place[1])
-    if best is not None:
-        correlation, middle, (x, y) = best
-        across, down = middle.across, middle.down
-        warp = np.array([[across, 0, middle.left - x * across], [0, down, middle.top - y * down]], np.float32)
-        yield _Start(correlation, middle.mirrored, _to_fine(warp, one, other))
+    if best is None:
+        return None
+    correlation, middle, (x, y) = best
+    across, down = middle.across, middle.down
+    warp = np.array([[across, 0, middle.left - x * across], [0, down, middle.top - y * down]], np.float32)
+    return _Start(correlation, middle.mirrored, _to_fine(warp, one, other))
 
 
 def _to_fine(warp: np.ndarray, one: Picture, other: Picture) -> np.ndarray:
