@@ -32,6 +32,7 @@ from bball_pl.photos.audit_record import PAGE, RECORD, TABLE
 from bball_pl.photos.decode import decode
 from bball_pl.photos.photos_csv import printable
 from bball_pl.photos.tree import Photo, unnamed_games
+from bball_pl.wording import counted
 
 #: Columns of audit.csv.
 _COLUMNS = ("path", "kind", "severity", "with", "class", "suggested", "why", "action", "moved_to")
@@ -284,11 +285,6 @@ def render_page(audit: Audit, commands: Sequence[tuple[str, str]] = ()) -> str:
         **style_and_script(Path(__file__).parent, "audit"),
     )
     return finished(page)
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number and a noun: `1 photo`, `1,200 photos`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _thumb(path: Path) -> Thumb:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from bball_pl.evaluate.predictions import Answers
-from bball_pl.evaluate.wording import Language, picked
 from bball_pl.files import write_text
 from bball_pl.model.calibration_error import CALIBRATION_BINS, calibration_error
 from bball_pl.moves import NO_MOVE
+from bball_pl.wording import Language, picked
 
 #: Bootstrap resamples: another seed moves the ends of a 95 % interval by 0.06 standard errors (root mean square), about
 #: a tenth of a point for an accuracy on 300 photos.

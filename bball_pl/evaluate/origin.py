@@ -9,10 +9,10 @@ from typing import Any
 
 from bball_pl.court.album import COURTS
 from bball_pl.errors import DatasetError
-from bball_pl.evaluate.wording import LANGUAGES, Language, counted, picked, thousands
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.moves import display_name
 from bball_pl.photos.photos_csv import PHOTOS_CSV, read_photos_csv
+from bball_pl.wording import LANGUAGES, Language, counted, picked, thousands
 
 _RENDERED = frozenset(court.source for court in COURTS.values())
 

@@ -17,9 +17,9 @@ from bball_pl import project
 from bball_pl.data.validation import read_split_csv
 from bball_pl.evaluate.metrics import Share, table_figures
 from bball_pl.evaluate.predictions import Answers
-from bball_pl.evaluate.wording import Language, counted, picked
 from bball_pl.photos.labels_csv import absolute, moved_photos
 from bball_pl.photos.tree import Photo, canonical_name, split_of
+from bball_pl.wording import Language, counted, picked
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bball_pl.predict.output import Format, Row, Writer, beginning, open_output,
 from bball_pl.predict.sources import Failure, Found, Source
 from bball_pl.predict.timeline import clock, find_segments, smooth, timeline_lines
 from bball_pl.terminal import log, progress
+from bball_pl.wording import counted
 
 
 def predict_all(
@@ -199,9 +200,9 @@ class Prediction:
     def _summary(self, seconds: float) -> str:
         parts = []
         if self.photos or not self.frames:
-            parts.append(_counted(self.photos, "photo"))
+            parts.append(counted(self.photos, "photo"))
         if self.frames:
-            parts.append(f"{_counted(self.frames, 'frame')} of {_counted(self.videos, 'video')}")
+            parts.append(f"{counted(self.frames, 'frame')} of {counted(self.videos, 'video')}")
         unit = "photos" if not self.frames else "frames" if not self.photos else "photos and frames"
         rate = (self.photos + self.frames) / max(seconds, 1e-9)
         return f"{' and '.join(parts)} in {seconds:.1f} s, {rate:.0f} {unit}/s"
@@ -209,7 +210,3 @@ class Prediction:
 
 def _raise(error: PhotoError) -> np.ndarray:
     raise error
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

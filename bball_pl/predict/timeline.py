@@ -10,6 +10,7 @@ import numpy as np
 
 from bball_pl.evaluate.calibration import Answer
 from bball_pl.moves import display_name
+from bball_pl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def find_segments(seconds: Sequence[float], answers: Sequence[Answer], end: floa
 def timeline_lines(name: str, segments: Sequence[Segment]) -> Iterator[str]:
     """Yield a video's timeline as lines of text: from, to, answer, mean confidence."""
     samples = sum(segment.samples for segment in segments)
-    yield f"{name}: {clock(segments[-1].end)} long, {samples} frame{'s' * (samples != 1)} answered"
+    yield f"{name}: {clock(segments[-1].end)} long, {counted(samples, 'frame')} answered"
     for segment in segments:
         # Names come last, because Chinese characters are two columns wide and would need alignment.
         span = f"{clock(segment.start):>9} – {clock(segment.end):>9}"

@@ -13,7 +13,7 @@ from bball_pl.files import write_text
 
 if TYPE_CHECKING:
     from bball_pl.evaluate.evaluation import Evaluation
-    from bball_pl.evaluate.wording import Language
+    from bball_pl.wording import Language
 
 __all__ = ["gallery_rows", "write_report"]
 

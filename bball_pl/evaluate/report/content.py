@@ -34,8 +34,8 @@ from bball_pl.evaluate.report.remarks import (
     points,
     shown,
 )
-from bball_pl.evaluate.wording import Language, counted, picked, thousands
 from bball_pl.model.calibration_error import CALIBRATION_BINS
+from bball_pl.wording import Language, counted, picked, thousands
 
 
 @dataclass(frozen=True)

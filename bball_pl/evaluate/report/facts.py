@@ -19,8 +19,8 @@ from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import Share
 from bball_pl.evaluate.predictions import Answers
 from bball_pl.evaluate.report.remarks import NONE, percent, percents, shown
-from bball_pl.evaluate.wording import counted, thousands
 from bball_pl.moves import MOVES
+from bball_pl.wording import counted, thousands
 
 #: Confusion matrix of the test of 2018: a row per true move and a column per answer, in the order of `MOVES`.
 MATRIX_2018 = ((81, 2, 17), (2, 98, 0), (18, 3, 79))

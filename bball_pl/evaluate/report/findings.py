@@ -15,8 +15,8 @@ from bball_pl.evaluate.metrics import SURE, Share, Slices, leading_interval, rej
 from bball_pl.evaluate.predictions import Answers, Selection
 from bball_pl.evaluate.report.curves import LearningCurves
 from bball_pl.evaluate.report.remarks import listed, percent, percents, points, shown
-from bball_pl.evaluate.wording import Language, counted, picked, thousands
 from bball_pl.moves import MOVES, NO_MOVE
+from bball_pl.wording import Language, counted, picked, thousands
 
 #: Photos below which an accuracy says next to nothing: with 20 its interval is some 40 points wide.
 FEW = 20

@@ -11,8 +11,8 @@ from bball_pl.evaluate.evaluation import Evaluation
 from bball_pl.evaluate.metrics import FEWEST_PHOTOS, Slices
 from bball_pl.evaluate.predictions import DOUBT, Selection
 from bball_pl.evaluate.report.curves import LearningCurves
-from bball_pl.evaluate.wording import Language, counted, thousands
 from bball_pl.moves import display_name
+from bball_pl.wording import Language, counted, thousands
 
 #: No line break between a figure and its unit.
 _SPACE = "\N{NO-BREAK SPACE}"

@@ -33,9 +33,9 @@ from bball_pl.evaluate.report.figures import (
     risk_chart,
 )
 from bball_pl.evaluate.report.remarks import COACH, DEFINITIONS, NONE, about_left_out, percent, percents
-from bball_pl.evaluate.wording import counted, thousands
 from bball_pl.html_page import finished, page_environment, style_and_script
 from bball_pl.photos.decode import decode
+from bball_pl.wording import counted, thousands
 
 #: Long side of a photo in the gallery, in pixels.
 LARGE = 320

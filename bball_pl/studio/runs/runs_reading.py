@@ -21,9 +21,9 @@ from bball_pl.errors import DatasetError, RunError
 from bball_pl.evaluate.calibration import calibration_file, read_calibration
 from bball_pl.evaluate.metrics import leading_interval
 from bball_pl.evaluate.report.curves import read_curves
-from bball_pl.evaluate.wording import LANGUAGES, Language
 from bball_pl.photos.photos_csv import PHOTOS_CSV
 from bball_pl.studio.state import Stamp, printable, stamp
+from bball_pl.wording import LANGUAGES, Language
 
 REPORT = "report.html"
 _EVENTS = "events.out.tfevents.*"

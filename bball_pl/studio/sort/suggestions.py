@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from bball_pl.evaluate.calibration import Answer
     from bball_pl.evaluate.trained_model import TrainedModel
-    from bball_pl.evaluate.wording import Language
     from bball_pl.studio.state import Models
+    from bball_pl.wording import Language
 
 _BATCH = 16
 #: Rows of features that are allocated at once.

@@ -14,7 +14,6 @@ from typing import Any, Literal, get_args
 
 from bball_pl import project
 from bball_pl.errors import ConfigError
-from bball_pl.evaluate.wording import LANGUAGES
 from bball_pl.export.options import ExportSettings, Format
 from bball_pl.files import folder_name_problem, has_control
 from bball_pl.model.court_weights import BACKBONE
@@ -23,6 +22,7 @@ from bball_pl.studio.runs.runs_reading import short_path
 from bball_pl.studio.state import Settings, printable
 from bball_pl.studio.steps.uploads import Uploads
 from bball_pl.studio.steps.way import INBOX, NOT_DATASETS, Way
+from bball_pl.wording import LANGUAGES
 
 #: The steps in their order; `sort` is a view of its own.
 WAY = ("collect", "sort", "audit", "split", "train", "evaluate", "export")

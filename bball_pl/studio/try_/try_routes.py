@@ -16,10 +16,10 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from bball_pl import project
 from bball_pl.errors import BballError, RunError
 from bball_pl.evaluate.calibration import file_sha256
-from bball_pl.evaluate.wording import Language
 from bball_pl.studio.pictures import read_upload
 from bball_pl.studio.runs.runs_reading import run_folders, run_summary, short_path
 from bball_pl.studio.state import Context, CurrentContext, printable
+from bball_pl.wording import Language
 
 if TYPE_CHECKING:
     from bball_pl.studio.try_.answers import Responder

@@ -1,4 +1,4 @@
-"""Words that the modules of an evaluation share: the language of a sentence, and numbers with their nouns."""
+"""Words that the stages share: the language of a sentence, and numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def thousands(number: int) -> str:
     return f"{number:,}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 photo`, `300 photos`."""
-    return f"{thousands(number)} {noun}{'s' * (number != 1)}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 photo`, `1,200 photos`; `plural` where that is more than an s."""
+    return f"{thousands(number)} {noun if number == 1 else plural or noun + 's'}"
