@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from bball_pl.model.temperature import fit_temperature
+from bball_pl.model.temperature import MANY, fit_temperature
 
 #: `balanced` gives every class the same total weight, `none` every photo.
 ClassWeights = Literal["balanced", "none"]
@@ -82,7 +82,9 @@ class ProbeChoice:
         strength: scikit-learn's C, the inverse of the L2 penalty on standardised features.
         indices: int64 `[M]`, positions of the held-out photos in the list of all photos, ascending.
         logits: float32 `[M, classes]`, the answers to them.
-        temperature: divisor of the logits that makes the true classes most likely.
+        folds: number of divisions that held them out.
+        temperature: divisor of the logits that makes the true classes most likely; 1 for few photos of one division,
+            by which fine-tuning is compared with the probe.
         losses: float32 `[M]`, cross entropies of the answers at that temperature, in nats.
     """
 
@@ -91,21 +93,31 @@ class ProbeChoice:
     strength: float
     indices: Tensor
     logits: Tensor
+    folds: int
     temperature: float
     losses: Tensor
 
     @classmethod
     def of(
-        cls, size: int, class_weights: ClassWeights, strength: float, indices: Tensor, logits: Tensor, targets: Tensor
+        cls,
+        size: int,
+        class_weights: ClassWeights,
+        strength: float,
+        indices: Tensor,
+        logits: Tensor,
+        folds: int,
+        targets: Tensor,
     ) -> ProbeChoice:
         """Return the choice with temperature and losses; targets of all photos, the rest as the attributes."""
-        temperature = fit_temperature(logits.numpy(), targets[indices].numpy())
+        temperature = 1.0
+        if folds > 1 or len(indices) >= MANY:
+            temperature = fit_temperature(logits.numpy(), targets[indices].numpy())
         losses = cross_entropy(logits / temperature, targets[indices], reduction="none")
-        return cls(size, class_weights, strength, indices, logits, temperature, losses)
+        return cls(size, class_weights, strength, indices, logits, folds, temperature, losses)
 
     def with_logits(self, logits: Tensor, targets: Tensor) -> ProbeChoice:
         """Return the choice with other answers to the same photos: float32 `[M, classes]`; targets of all photos."""
-        return ProbeChoice.of(self.size, self.class_weights, self.strength, self.indices, logits, targets)
+        return ProbeChoice.of(self.size, self.class_weights, self.strength, self.indices, logits, self.folds, targets)
 
 
 def fit_regressions(
@@ -246,8 +258,9 @@ def choose_probe(
 
     Every combination is fitted to the first part of each fold and judged on the second, with the temperature that suits
     its answers, which is fitted to the chosen one anyway: otherwise a weak penalty would win by being surer alone, and
-    it is as sure of pictures without a move. Of several image sizes the smallest is taken that is not clearly worse
-    than the best, because a larger one makes training and phone slower.
+    it is as sure of pictures without a move. Of fewer than `MANY` photos of a single fold they are taken as they are.
+    Of several image sizes the smallest is taken that is not clearly worse than the best, because a larger one makes
+    training and phone slower.
 
     Args:
         features: features of all photos by image size in pixels.
@@ -277,7 +290,8 @@ def choose_probe(
             for row, regression in zip(answers, regressions, strict=True):
                 row.append(regression.logits(plain[torch.tensor(judged)]))
         for strength, row in zip(STRENGTHS, answers, strict=True):
-            found = ProbeChoice.of(size, weighting, strength, held_out[order], torch.cat(row)[order], targets)
+            logits = torch.cat(row)[order]
+            found = ProbeChoice.of(size, weighting, strength, held_out[order], logits, len(folds), targets)
             if size not in best or found.losses.mean() < best[size].losses.mean():
                 best[size] = found
     lowest = min(best.values(), key=lambda choice: float(choice.losses.mean()))

@@ -58,7 +58,7 @@ class LinearProbe(Callback):
     Attributes:
         val: answers of the probe of the training photos to the validation photos; None before.
         start: head of the start, fitted to the training photos alone; None before.
-        folds: number of folds that have chosen its settings; 1 for a large set with one split.
+        folds: number of folds that have chosen its settings; 1 for one split.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class LinearProbe(Callback):
             classifier.use(classifier.widened(), TWIN)
         rank_zero_info(f"linear probe: frozen {classifier.backbone} features at {', '.join(map(str, sizes))} px …")
         # Every process fits the same regressions to the same gathered features: nothing has to be exchanged.
-        mirror = len(folds) > 1
+        mirror = is_small(data)
         features = {size: _features(trainer, classifier, data, photos, size, mirror) for size in sizes}
         known = _known_head(classifier, classes) if classifier.has_known_head else None
         groups = classifier.network.feature_groups
@@ -142,7 +142,7 @@ class LinearProbe(Callback):
             "logits": (choice.logits / choice.temperature).tolist(),
         }
         self.val = Outcomes(torch.arange(len(val)), targets[val], self.start.logits(plain[val]))
-        rank_zero_info(_described(choice, targets, len(folds)))
+        rank_zero_info(_described(choice, targets))
         loss, accuracy = self._val_figures()
         rank_zero_info(f"linear probe: val loss {loss:.4g}, val accuracy {accuracy:.4g}")
 
@@ -201,8 +201,13 @@ def _divided(data: PhotoDataModule) -> tuple[list[Photo], list[int], list[int], 
     photos = sorted(data.photos["train"] + data.photos["val"], key=lambda photo: photo.relative)
     positions = {photo.relative: position for position, photo in enumerate(photos)}
     train, val = ([positions[photo.relative] for photo in data.photos[split]] for split in ("train", "val"))
-    folds = cross_validation_folds(photos, _FOLDS, data.seed) if len(photos) <= SMALL_SET else []
+    folds = cross_validation_folds(photos, _FOLDS, data.seed) if is_small(data) else []
     return photos, train, val, folds
+
+
+def is_small(data: PhotoDataModule) -> bool:
+    """Return whether the photos for training and validation are so few that folds choose, where groups allow any."""
+    return len(data.photos["train"]) + len(data.photos["val"]) <= SMALL_SET
 
 
 def _accepted_sizes(classifier: MoveClassifier, sizes: list[int]) -> list[int]:
@@ -224,10 +229,12 @@ def _accepted_sizes(classifier: MoveClassifier, sizes: list[int]) -> list[int]:
     return accepted
 
 
-def _described(choice: ProbeChoice, targets: Tensor, folds: int) -> str:
+def _described(choice: ProbeChoice, targets: Tensor) -> str:
     accuracy = float((choice.logits.argmax(1) == targets[choice.indices]).float().mean())
     where = (
-        f"{folds} folds of {len(choice.indices)} photos" if folds > 1 else f"{len(choice.indices)} validation photos"
+        f"{choice.folds} folds of {len(choice.indices)} photos"
+        if choice.folds > 1
+        else f"{len(choice.indices)} validation photos"
     )
     weights = "balanced classes" if choice.class_weights == "balanced" else "unweighted photos"
     return (

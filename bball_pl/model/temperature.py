@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
+#: Photos from which a temperature says something: 15 % of the 600 up to which folds choose. One that is fitted to fewer
+#: rewards luck: 35 of 35 right look like certainty.
+MANY = 90
+
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """Fit the temperature that makes the true classes most likely (arXiv:1706.04599).

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import probe_start
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit import final_choice
 from bball_pl.model.fit.final_choice import Candidate, keeps_probe, larger_size
-from bball_pl.model.linear_probe import clearly_better
+from bball_pl.model.linear_probe import Features, choose_probe, clearly_better
 from bball_pl.model.outcomes import Outcomes
+from bball_pl.photos.dataset_layout import scan_dataset
+from bball_pl.photos.photos_csv import PhotoRecord, write_photos_csv
 from bball_pl.photos.tree import Photo
 
 from helpers.fit_runs import here, only_run, tiny
@@ -145,6 +148,44 @@ def test_doubt_is_for_the_probe_of_few_photos_and_for_fine_tuning_on_many() -> N
         True,
     ]
     assert keeps_probe(probe, None, few=False)
+
+
+def test_luck_on_few_validation_photos_is_not_taken_for_certainty() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(735) % 3
+    features = torch.randn(735, 8, generator=generator) + 3 * torch.eye(3, 8)[targets]
+    learned, judged = list(range(700)), list(range(700, 735))
+    choice = choose_probe({32: Features(features, features)}, targets, [(learned, judged)], 3)
+    assert torch.equal(choice.logits.argmax(1), targets[judged])
+
+    def candidate(logits: Tensor) -> Candidate:
+        return Candidate("one", {}, 32, Outcomes(torch.arange(35), targets[judged], logits))
+
+    # All right as well, and as sure as label smoothing lets it be.
+    smoothed = torch.full((35, 3), 0.1 / 3).index_put((torch.arange(35), targets[judged]), torch.tensor(1 - 0.2 / 3))
+    probe, tuned = candidate(choice.logits / choice.temperature), candidate(smoothed.log())
+    assert not keeps_probe(probe, tuned, few=False)
+
+
+def test_a_few_photos_of_one_game_are_few_though_there_are_no_folds(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_dataset({"train": 4, "val": 2, "test": 1}, size=(40, 40))
+    records = [
+        PhotoRecord(path=photo.relative, class_name=photo.class_name, group="one evening")
+        for photo in scan_dataset(root).photos
+        if photo.split != "test"
+    ]
+    write_photos_csv(root / "photos.csv", records)
+    asked = []
+
+    def keeps(kept: Candidate, tuned: Candidate | None, few: bool) -> bool:
+        asked.append(few)
+        return True
+
+    monkeypatch.setattr(final_choice, "keeps_probe", keeps)
+    here([*tiny(root, tmp_path / "out", epochs=1), "--pictures=false"], 0, monkeypatch, capsys)
+    assert asked == [True]
 
 
 def test_a_size_of_ones_own_is_kept_with_the_probe(

@@ -46,7 +46,7 @@ def five_folds(count: int) -> list[tuple[list[int], list[int]]]:
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_separable_classes_are_told_apart(classes: int) -> None:
-    val, targets = clouds(classes, 60, 1, 0.3)
+    val, targets = clouds(classes, 120, 1, 0.3)
     probe, choice = chosen(clouds(classes, 120, 0, 0.3), (val, targets), classes)
     assert probe.weight.shape == (classes, 8)
     assert probe.bias.shape == (classes,)

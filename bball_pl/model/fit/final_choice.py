@@ -21,8 +21,8 @@ from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.fit.checkpoints import checkpoint_folder, model_checkpoint, write_checkpoint
 from bball_pl.model.linear_probe import clearly_better, none_offset, raised
 from bball_pl.model.outcomes import Outcomes
-from bball_pl.model.probe_start import LinearProbe, answers, head_name
-from bball_pl.model.temperature import fit_temperature
+from bball_pl.model.probe_start import LinearProbe, answers, head_name, is_small
+from bball_pl.model.temperature import MANY, fit_temperature
 
 if TYPE_CHECKING:
     from bball_pl.model.classifier import MoveClassifier
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _STRIDE = 32
 _STEPS = 2
 
-#: Validation photos from which a temperature says something: 15 % of the 600 up to which folds choose.
-_MANY = 90
 #: Standard errors by which fine-tuning must beat the probe of few photos. With one, it was taken in one of five folds
 #: of 172 real photos of moves, on 20 validation photos, and lost there; over all five it was clearly worse.
 _FEW_ERRORS = 2.0
@@ -64,7 +62,7 @@ class Candidate:
     def losses(self) -> Tensor:
         """Cross entropy of each validation photo, of many photos after temperature scaling, float `[N]`, in nats."""
         logits, targets = self.outcomes.logits, self.outcomes.targets
-        temperature = fit_temperature(logits.numpy(), targets.numpy()) if len(targets) >= _MANY else 1.0
+        temperature = fit_temperature(logits.numpy(), targets.numpy()) if len(targets) >= MANY else 1.0
         return cross_entropy(logits / temperature, targets, reduction="none")
 
 
@@ -85,7 +83,7 @@ class FinalChoice(Callback):
 
     From 90 validation photos on, losses are compared after temperature scaling, which the evaluation does with the same
     photos: a larger input makes larger logits, and a network trained with label smoothing smaller ones than a
-    regression. A temperature that is fitted to fewer photos rewards luck: 35 of 35 right look like certainty.
+    regression. Of fewer photos neither has a temperature that is fitted to them (`MANY`).
 
     Args:
         probe: the probe that the run starts from, or None.
@@ -108,8 +106,8 @@ class FinalChoice(Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose, and write `best.ckpt`."""
         folder = checkpoint_folder(trainer)
-        photos = isinstance(trainer.datamodule, PhotoDataModule)  # type: ignore[attr-defined]
-        if folder is None or model_checkpoint(trainer) is None or not photos:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if folder is None or model_checkpoint(trainer) is None or not isinstance(data, PhotoDataModule):
             return
         best = folder / project.BEST
         checkpoint = read_checkpoint(best) if best.is_file() else None
@@ -124,7 +122,7 @@ class FinalChoice(Callback):
             tuned = self._tuned(trainer, classifier, checkpoint["state_dict"], self._best, start)
         kept = None if probe is None or start is None else self._kept(trainer, classifier, probe, start)
         trainer.strategy.barrier("compared")  # every process has read best.ckpt
-        if probe is not None and kept is not None and keeps_probe(kept, tuned, few=probe.folds > 1):
+        if probe is not None and kept is not None and keeps_probe(kept, tuned, few=is_small(data)):
             if trainer.is_global_zero:
                 write_checkpoint(self._of_probe(classifier, read_checkpoint(folder / project.PROBE), kept), best)
         elif checkpoint is not None and tuned is not None and trainer.is_global_zero:
@@ -267,7 +265,7 @@ def keeps_probe(kept: Candidate, tuned: Candidate | None, few: bool) -> bool:
     Args:
         kept: the probe.
         tuned: the best of fine-tuning; None if no epoch had a loss that is a number.
-        few: whether the photos are so few that folds have chosen the probe's settings.
+        few: whether the photos are so few that folds choose the probe's settings (`is_small`).
     """
     reference = kept.losses
     losses = torch.full_like(reference, torch.nan) if tuned is None else tuned.losses
