@@ -246,7 +246,11 @@ def _described(choice: ProbeChoice, targets: Tensor) -> str:
 def _features(
     trainer: L.Trainer, classifier: MoveClassifier, data: PhotoDataModule, photos: list[Photo], size: int, mirror: bool
 ) -> Features:
-    """Return features of photos; on a large set mirror images cost half of the time and change nothing."""
+    """Return features of photos; on a large set mirror images cost half of the time and change nothing.
+
+    Raises:
+        ConfigError: if a feature is not a finite number.
+    """
     classifier.to(trainer.strategy.root_device)
     was_training = classifier.training
     network = folded(classifier.eval().network, size)
@@ -260,12 +264,17 @@ def _features(
     with progress(log if trainer.is_global_zero else None) as bar:
         task = bar.add_task(f"features at {size} px", total=len(photos))
 
-        def counted(images: Tensor) -> Tensor:
+        def advancing(images: Tensor) -> Tensor:
             found = seen(images)
             bar.advance(task, len(images) * trainer.world_size)
             return found
 
-        found = answers(trainer, classifier, data, photos, size, counted).logits
+        found = answers(trainer, classifier, data, photos, size, advancing).logits
+    if lost := int((~found.isfinite().all(1)).sum()):
+        raise ConfigError(
+            f"the features of {lost} of {len(photos)} photos at {size} px are no finite numbers: the weights are "
+            "damaged, or values leave the range of 16 bits; pass other --model.weights, or --trainer.precision 32-true"
+        )
     if not mirror:
         return Features(found, found)
     plain, mirrored = found.chunk(2, 1)

@@ -16,6 +16,7 @@ import torch
 
 from bball_pl.model.checkpoint import read_checkpoint
 from bball_pl.model.classifier import MoveClassifier
+from bball_pl.model.network import MoveNet
 
 from helpers.fit_runs import Signal, fit, here, only_run, tiny
 
@@ -119,6 +120,15 @@ def test_a_setting_that_is_given_twice_is_named_with_its_line(refusal: Callable[
     (tmp_path / "mine.yaml").write_text("model:\n  lr: 0.1\n  dropout: 0.1\n  lr: 0.2\n")
     message = refusal(f"--config={tmp_path / 'mine.yaml'}")
     assert "mine.yaml, line 4: lr is given a second time" in message
+
+
+def test_weights_that_are_no_numbers(refusal: Callable[..., str], tmp_path: Path) -> None:
+    state = MoveNet("test_resnet", 3, 32).net.state_dict()
+    next(iter(state.values()))[0] = torch.nan
+    torch.save(state, tmp_path / "damaged.pth")
+    message = refusal(f"--model.weights={tmp_path / 'damaged.pth'}")
+    assert "photos at 32 px are no finite numbers" in message
+    assert "--model.weights" in message
 
 
 def test_batch_norm_needs_two_photos(refusal: Callable[..., str]) -> None:
