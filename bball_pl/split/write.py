@@ -1,4 +1,4 @@
-"""Photos already assigned to a split, and photos banned from it."""
+"""A split as a dataset on disk: what is there already, what is banned from it, and the rows and files of new photos."""
 
 from __future__ import annotations
 
