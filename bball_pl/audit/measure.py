@@ -106,7 +106,7 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
         float16 `[n, VIEWS, features]` of the next photos, in their order. All at once are 33 kB a photo.
 
     Raises:
-        PhotoError: if a photo can no longer be decoded.
+        PhotoError: if a photo is gone, or has other bytes than when it was measured.
     """
     network = f"{_BACKBONE} late maps of views {LONG_SIDE}"
 
@@ -114,7 +114,14 @@ def label_features(photos: Sequence[Photo], store: PhotoStore, console: Console 
         known = store.features(network, [photo.sha256])
         if known:
             return photo.sha256, known[photo.sha256].reshape(VIEWS, -1), True
-        return photo.sha256, views(decode(photo.path), LONG_SIDE), False
+        try:
+            content = read_photo(photo.path)
+            # Kept under this sum, features of other bytes would be wrong for good.
+            if hashlib.sha256(content).hexdigest() != photo.sha256:
+                raise PhotoError("other bytes than before")
+            return photo.sha256, views(decode(content), LONG_SIDE), False
+        except PhotoError as error:
+            raise PhotoError(f"{photo.relative}: {error}; it has changed since the audit began: audit again") from error
 
     for batch in in_batches(read, photos, _BATCH, "judging labels", console):
         features = {sha256: values for sha256, values, is_known in batch if is_known}

@@ -14,6 +14,8 @@ from bball_pl.audit.copies import find_copies
 from bball_pl.audit.measure import label_features, measure_photos
 from bball_pl.data.check import check_photos
 from bball_pl.data.dataset import PhotoCache
+from bball_pl.errors import PhotoError
+from bball_pl.evaluate.calibration import file_sha256
 from bball_pl.photos.dataset_layout import scan_dataset
 from bball_pl.photos.measurements import SHORT, SHORT_SIDE, VIEWS, Measurements, measure_photo, views
 from bball_pl.photos.preprocess import PreprocessSpec
@@ -43,6 +45,10 @@ def looked(paths: list[Path], store: PhotoStore) -> list[Photo]:
 
 def labelled(photos: list[Photo], store: PhotoStore) -> np.ndarray:
     return np.concatenate(list(label_features(photos, store)))
+
+
+def hashed(paths: list[Path]) -> list[Photo]:
+    return [Photo(path, path.name, sha256=file_sha256(path)) for path in paths]
 
 
 def usable(photos: list[Photo]) -> list[int]:
@@ -181,7 +187,7 @@ def test_long_features_do_not_depend_on_the_photos_beside(tmp_path: Path, monkey
     paths = [save(tmp_path / f"{seed}.png", scene(seed, (120, 80))) for seed in (3, 4, 5)]
     monkeypatch.setattr(measure, "LONG_SIDE", 64)
     store = PhotoStore(tmp_path / "cache")
-    photos = [Photo(path, path.name, sha256=path.stem) for path in paths]
+    photos = hashed(paths)
     features = labelled(photos, store).astype(np.float32)
     assert features.shape[:2] == (3, VIEWS)
     # However many the network is shown at once: photos, crops and their order stay as they were.
@@ -199,7 +205,7 @@ def test_long_features_come_in_order_known_or_not(tmp_path: Path, monkeypatch: p
     paths = [save(tmp_path / f"{seed}.png", scene(seed, (120, 80))) for seed in (3, 4, 5)]
     monkeypatch.setattr(measure, "LONG_SIDE", 64)
     monkeypatch.setattr(measure, "_BATCH", 2)
-    photos = [Photo(path, path.name, sha256=path.stem) for path in paths]
+    photos = hashed(paths)
     features = labelled(photos, PhotoStore(None))
     shuffled = [2, 1, 0, 0, 1, 2, 2]
     with PhotoStore(tmp_path / "cache") as store:
@@ -208,6 +214,16 @@ def test_long_features_come_in_order_known_or_not(tmp_path: Path, monkeypatch: p
     assert [len(batch) for batch in batches] == [2, 2, 2, 1]
     wanted = features[shuffled].astype(np.float32)
     assert np.abs(np.concatenate(batches) - wanted).mean() < 0.01 * wanted.std()
+
+
+def test_a_photo_that_changes_during_an_audit_is_named_and_not_kept_under_its_old_sum(tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{seed}.png", scene(seed, (120, 80))) for seed in (3, 4)]
+    one, other = hashed(paths)
+    paths[1].replace(paths[0])
+    with PhotoStore(None) as store:
+        for photo, reason in ((one, "3.png: other bytes than before"), (other, "4.png: cannot be read")):
+            with pytest.raises(PhotoError, match=reason):
+                labelled([photo], store)
 
 
 def test_photos_of_any_size(tmp_path: Path) -> None:
