@@ -183,9 +183,10 @@ def _refuse_leaks(photos: Mapping[str, Sequence[Photo]]) -> None:
             if photo.sha256 in known
         ]
     if pairs:
+        found = "1 photo is" if len(pairs) == 1 else f"{len(pairs)} photos are"
         raise DatasetError(
-            f"{len(pairs)} photos are both in a training split and in an evaluation split, byte for byte, which makes "
-            "the result look better than it is:\n  " + "\n  ".join(pairs) + "\nRemove one of each pair."
+            f"{found} both in a training split and in an evaluation split, byte for byte, which makes the result look "
+            "better than it is:\n  " + "\n  ".join(pairs) + "\nRemove one of each pair."
         )
 
 

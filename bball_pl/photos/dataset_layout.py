@@ -76,8 +76,9 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
             )
         if len(found) < 2:
             raise DatasetError(
-                f"{train} has {len(found)} class folders (found: {_listing(found)}); expected two or more, "
-                "one per move, such as shoot, dribble and layup. Add the missing ones, or pass --data.root DIR."
+                f"{train} has {len(found)} class {'folder' if len(found) == 1 else 'folders'} (found: "
+                f"{_listing(found)}); expected two or more, one per move, such as shoot, dribble and layup. Add the "
+                "missing ones, or pass --data.root DIR."
                 f"{_table_advice(root, train)}"
             )
         return sort_class_names(found)

@@ -349,7 +349,7 @@ def leave_one_class(root: Path) -> list[str]:
         for path in (root / "train" / name).iterdir():
             path.unlink()
         (root / "train" / name).rmdir()
-    return ["1 class folders", "found: shoot"]
+    return ["1 class folder ", "found: shoot"]
 
 
 def leak(root: Path) -> list[str]:

@@ -64,7 +64,7 @@ def test_a_class_name_of_two_lines_is_refused(make_dataset: Make) -> None:
 
 
 def test_one_class_only(make_dataset: Make) -> None:
-    with pytest.raises(DatasetError, match=r"1 class folders \(found: shoot\); expected two or more"):
+    with pytest.raises(DatasetError, match=r"1 class folder \(found: shoot\); expected two or more"):
         find_class_names(make_dataset(class_names=("shoot",)))
 
 
