@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,20 +289,40 @@ def _stage(name: str, arguments: list[str]) -> Path:
 
 
 def _same(run: Path, arguments: list[str]) -> bool:
-    """Return whether a run was started with these arguments."""
+    """Return whether a run has the settings of these arguments, options of the user included."""
     import yaml  # type: ignore[import-untyped]
 
     try:
         config = yaml.safe_load((run / project.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        return all(
+            _means(text, reduce(lambda part, key: part[key], name.removeprefix("--").split("."), config))
+            for name, text in _settings(arguments).items()
+            if name != "--config"
+        )
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
         return False
-    wanted = dict(zip(arguments[::2], arguments[1::2], strict=False))
-    model, trainer = config["model"], config["trainer"]
-    return bool(
-        str(model["image_size"]) == wanted["--model.image_size"]
-        and model["backbone"] == wanted["--model.backbone"]
-        and model["weights"] == wanted["--model.weights"]
-        and str(trainer["max_epochs"]) == wanted["--trainer.max_epochs"]
-        and config["data"]["root"] == wanted["--data.root"]
-        and str(config["seed_everything"]) == wanted["--seed_everything"]
-    )
+
+
+def _settings(arguments: list[str]) -> dict[str, str]:
+    """Return the values of a command line by option; the last of several counts."""
+    found: dict[str, str] = {}
+    name = ""
+    for word in arguments:
+        if word.startswith("--"):
+            name, _, value = word.partition("=")
+            found[name] = value
+        else:
+            found[name] = word
+    return found
+
+
+def _means(text: str, setting: object) -> bool:
+    """Return whether a text on a command line stands for a setting of a configuration."""
+    import yaml
+
+    if isinstance(setting, int | float) and not isinstance(setting, bool):
+        try:
+            return float(text) == setting
+        except ValueError:
+            return False
+    return text == str(setting) or bool(yaml.safe_load(text) == setting)

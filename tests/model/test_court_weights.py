@@ -173,3 +173,9 @@ def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(court_weights, "run_child", lambda *_: pytest.fail("a stage was run again"))
     court_weights.pretrain(**arguments)
     assert out.read_bytes() == written
+    court_weights.pretrain(**(arguments | {"options": (*options, "--model.lr=5e-4")}))
+    # With other settings it is another stage.
+    monkeypatch.setattr(court_weights, "run_child", lambda *_: 1)
+    for option in ("--model.lr 1e-4", "--data.augment=light", "--data.val_fraction 0.3"):
+        with pytest.raises(RunError, match="a stage ended with status 1"):
+            court_weights.pretrain(**(arguments | {"options": (*options, option)}))
