@@ -248,7 +248,7 @@ class GracefulStop(Checkpoint):
     """Turns SIGINT and SIGTERM into a checkpoint at the end of the running batch.
 
     An epoch whose batches are all done is validated first: its figures decide on the best epoch and on early stopping.
-    The class derives from Lightning's `Checkpoint` because those are called last: the weight average must include the
+    The class derives from Lightning's `Checkpoint` because those are called last: the weight average must have seen the
     batch before the state is written; among them it must be the last. A second signal ends the process at once.
     """
 
