@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bball_pl import project
-from bball_pl.errors import ConfigError, PhotoError
+from bball_pl.errors import ConfigError, PhotoError, RunError
 from bball_pl.evaluate.calibration import Answer, Calibration, DecisionRule, file_sha256, read_calibration
 from bball_pl.model.checkpoint import Classifier, read_checkpoint
 from bball_pl.model.court_weights import CAUTION, answering_checkpoint, is_court_checkpoint
@@ -206,6 +206,9 @@ class TrainedModel:
 
         Yields:
             Each source with its logits, float32 `[classes]`, or with the `PhotoError` that `load` raised.
+
+        Raises:
+            RunError: if a logit is not a finite number.
         """
         iterator = iter(sources)
         pending: deque[tuple[Source, Future[list[np.ndarray]]]] = deque()
@@ -231,6 +234,9 @@ class TrainedModel:
 
         Returns:
             float32 `[N, classes]`, without test-time augmentation by size.
+
+        Raises:
+            RunError: if a logit is not a finite number.
         """
         parts = [pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size)]
         return np.concatenate([self._batch_logits([part]) for part in parts])
@@ -258,6 +264,11 @@ class TrainedModel:
     def _batch_logits(self, views: list[np.ndarray]) -> np.ndarray:
         total = sum((self._view_logits(torch.from_numpy(view)) for view in views), torch.zeros((), device=self.device))
         mean: np.ndarray = (total / len(views)).cpu().numpy()
+        if not np.isfinite(mean).all():
+            raise RunError(
+                f"{self.checkpoint.name or 'the network'} answers with what is no number: its weights are damaged. "
+                "Take another checkpoint, or train again"
+            )
         return mean
 
     def _view_logits(self, photos: Tensor) -> Tensor:

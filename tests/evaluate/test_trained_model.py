@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import re
@@ -111,6 +112,17 @@ def test_another_fault_of_a_photo_is_not_hidden(classifier: MoveClassifier) -> N
 
     with pytest.raises(ZeroDivisionError):
         list(TrainedModel(classifier, batch_size=2, device="cpu").logits(range(9), load))
+
+
+def test_what_is_no_number_is_no_answer(classifier: MoveClassifier) -> None:
+    damaged = copy.deepcopy(classifier)
+    with torch.no_grad():
+        next(damaged.network.parameters())[0] = torch.nan
+    model = TrainedModel(damaged, device="cpu")
+    with pytest.raises(RunError, match="the network answers with what is no number"):
+        next(model.predict([photo(0), photo(1)]))
+    with pytest.raises(RunError, match="no number"):
+        model.pixel_logits(np.zeros((2, 32, 32, 3), np.uint8))
 
 
 def test_no_photos_no_answers(classifier: MoveClassifier) -> None:
