@@ -106,7 +106,7 @@ def read_existing(out: Path, tree: PhotoTree, store: PhotoStore, console: Consol
     if lost:
         raise DatasetError(
             f"{out / PHOTOS_CSV} has {len(lost)} rows of photos that are neither there nor in {tree.root}, such as "
-            f"{lost[0]}. Run split.py with the folder that they came from, or remove these rows."
+            f"{lost[0]}. Run bball split with the folder that they came from, or remove these rows."
         )
     for name in [name for name in records if name not in existing.names]:
         # A kill kept it from coming into the dataset: its split is decided all the same.
