@@ -146,7 +146,7 @@ def _reduction(batches: Sequence[np.ndarray]) -> Pipeline:
     """Return the standardisation and rotation of one view, fitted to its features, float `[n, features]` each."""
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     scaler = StandardScaler(copy=False)
     for batch in batches:  # not all at once: that makes a copy of 64 bits
@@ -156,7 +156,10 @@ def _reduction(batches: Sequence[np.ndarray]) -> Pipeline:
     # Randomised (arXiv:0909.4061): as many wrong labels are found, in a fraction of the time.
     solver = "randomized" if dimensions < min(values.shape) else "full"
     pca = PCA(dimensions, copy=False, svd_solver=solver, iterated_power=1, random_state=0).fit(values)
-    return make_pipeline(scaler, pca)
+    # What hardly ever happens in the sample may happen in another photo, thousands of deviations off, and would decide.
+    most = len(values) ** 0.5  # of the sample itself none is further off
+    within = FunctionTransformer(np.clip, kw_args={"a_min": -most, "a_max": most})
+    return make_pipeline(scaler, within, pca)
 
 
 def _reduced(features: np.ndarray, reductions: Sequence[Pipeline]) -> np.ndarray:

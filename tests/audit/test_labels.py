@@ -158,6 +158,19 @@ def test_features_are_reduced_as_they_come(monkeypatch: pytest.MonkeyPatch) -> N
     assert peak < 1280 * 2 * 2000 * 2 / 1.5  # the features as they come, together
 
 
+def test_what_is_rare_in_the_sample_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bball_pl.audit.labels._SAMPLE", 90)
+    features, targets, games = clouds(300, noise=4)
+    order, columns = np.random.default_rng(0).permutation(300), np.arange(60)
+    # Each of these features hardly responds to one photo of the sample, and fully to one of the others.
+    rare = np.zeros((300, 2, 60), np.float16)
+    rare[order[:60], :, columns], rare[order[-60:], :, columns] = 0.01, 6
+    made = photos([NAMES[target] for target in targets], [str(game) for game in games])
+    judged = judge_labels(made, [], lookup(np.concatenate([features, rare], 2)))
+    assert rows(judged) == []
+    assert judged.accuracy == 1
+
+
 def test_a_confirmed_label_and_an_unusable_photo_are_not_doubted() -> None:
     features, targets, games = clouds(150)
     made = photos([NAMES[target] for target in targets], [str(game) for game in games])
