@@ -280,13 +280,23 @@ class PhotoDataModule(L.LightningDataModule):
         self.photos = photos
 
     def _render(self, number: int, show_progress: bool) -> PhotoTree:
-        """Render the scenes, unless they are in the cache's folder; as a tree with the classes of this dataset."""
+        """Render the scenes, unless they are in the cache's folder; as a tree with the classes of this dataset.
+
+        Raises:
+            DatasetError: if they cannot be written, or something else lies in their place.
+        """
         # OpenCV and the renderer are not needed by a run without scenes.
         from bball_pl.court.demo_dataset import RENDERER, write_demo
 
         folder = self._cache_dir / f"scenes.{number}.{self.seed}.{RENDERER}"
-        # Parts of a cache may be gone: rendered again, they are the same.
-        write_demo(folder, number, 1, self.seed, None, "unless_complete", show_progress, court=NO_MOVE.name)
+        try:
+            # Parts of a cache may be gone: rendered again, they are the same.
+            write_demo(folder, number, 1, self.seed, None, "unless_complete", show_progress, court=NO_MOVE.name)
+        except OSError as error:
+            raise DatasetError(
+                f"scenes without a move cannot be written: {folder} ({error.strerror}). Pass --data.cache_dir DIR on a "
+                "disk with room, or --data.court 0."
+            ) from error
         target = self.class_names.index(NO_MOVE.name)
         photos = [
             Photo(folder / row.path, f"scenes/{row.path}", "train", NO_MOVE.name, row.group, target=target)

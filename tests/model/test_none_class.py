@@ -69,6 +69,12 @@ def test_a_scene_that_is_gone_from_the_cache_is_rendered_again(make_dataset: Mak
     assert ready(root, court=4).state_dict() == first.state_dict()
 
 
+def test_scenes_without_a_place_are_one_line(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match=r"--data\.court 0"):
+        ready(make_dataset(), court=4, cache=False, cache_dir=tmp_path / "file" / "cache")
+
+
 def test_auto_adds_scenes_to_moves_without_none_only(make_dataset: MakeDataset) -> None:
     assert PhotoDataModule(make_dataset(), court="auto").class_names == [*MOVES, "none"]
     sorted_by_people = make_dataset(class_names=("shoot", "dribble", "layup", "none"), name="four")
