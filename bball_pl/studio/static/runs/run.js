@@ -68,8 +68,8 @@ function tiles(app, run) {
   if (known(run.accuracy)) {
     found.push(tile(t("accuracy"), t("percent", { n: percent1(run.accuracy) }), t("of_photos", { n: run.n }),
       run.relabelled && t("relabelled", { ...run.relabelled, accuracy: percent1(run.relabelled.accuracy) }),
-      // Photos of one game resemble each other: the interval by group is the more honest one.
-      run.groups && run.accuracy_bootstrap95 && t("interval_groups", { ...ends(run.accuracy_bootstrap95), n: run.groups }),
+      // As in the report: photos of one game resemble each other, and no end is nearer than that of the interval by photos.
+      run.interval && `${run.interval}` !== `${run.accuracy_ci95}` && t("interval_groups", { ...ends(run.interval), n: run.groups }),
       run.accuracy_ci95 && t("interval_photos", ends(run.accuracy_ci95))));
   }
   if (known(run.macro_f1)) found.push(tile(t("macro_f1"), run.macro_f1.toFixed(3), t("f1_note")));
