@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 
 from bball_pl.errors import ConfigError
 from bball_pl.export.conversion import in_one_line, mend_coremltools
-from bball_pl.export.conversion_speed import weights_at_the_end
+from bball_pl.export.conversion_speed import libraries_are_no_garbage, weights_at_the_end
 from bball_pl.export.metadata import About, Interface
 from bball_pl.export.onnx import DeployModel
 from bball_pl.export.options import Compression, Compute, Route, Target
@@ -103,15 +103,17 @@ def _converted(
 ) -> Any:
     mend_coremltools()
     oldest = getattr(ct.target, target)
-    return ct.convert(
-        _source(model, route, oldest, onnx_file),
-        inputs=[ct.ImageType(interface.image, shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
-        # Conversion to a NeuralNetwork changes the configuration that it is given: a new one each time.
-        classifier_config=ct.ClassifierConfig(interface.labels, predicted_feature_name=interface.label),
-        minimum_deployment_target=oldest,
-        skip_model_load=True,
-        **options,
-    )
+    source = _source(model, route, oldest, onnx_file)
+    with libraries_are_no_garbage():
+        return ct.convert(
+            source,
+            inputs=[ct.ImageType(interface.image, shape=model.example.shape, color_layout=ct.colorlayout.RGB)],
+            # Conversion to a NeuralNetwork changes the configuration that it is given: a new one each time.
+            classifier_config=ct.ClassifierConfig(interface.labels, predicted_feature_name=interface.label),
+            minimum_deployment_target=oldest,
+            skip_model_load=True,
+            **options,
+        )
 
 
 def finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bball_pl import cli
 from bball_pl.errors import ConfigError
 from bball_pl.export import coreml
 from bball_pl.export.conversion import in_one_line, mend_coremltools
-from bball_pl.export.conversion_speed import speed_up_coremltools
+from bball_pl.export.conversion_speed import libraries_are_no_garbage, speed_up_coremltools
 from bball_pl.export.coreml import check_coreml, finish, write_coreml
 from bball_pl.export.metadata import About, Interface, interface_for
 from bball_pl.export.onnx import DeployModel, write_onnx
@@ -277,3 +278,20 @@ def test_a_coremltools_of_another_age_is_left_as_it_is(version: str, monkeypatch
     monkeypatch.setattr("coremltools.__version__", version)
     speed_up_coremltools()
     assert NeuralNetworkBuilder.add_convolution is before
+
+
+@pytest.mark.parametrize("already", [False, True])
+def test_what_was_frozen_before_a_conversion_is_frozen_after_it_and_no_more(already: bool) -> None:
+    gc.unfreeze()
+    try:
+        if already:
+            gc.freeze()
+        before = gc.get_freeze_count()
+        with libraries_are_no_garbage():
+            inside = gc.get_freeze_count()
+        assert inside > 100_000
+        # Frozen objects that nobody refers to any more are freed like others.
+        assert (gc.get_freeze_count() > 100_000) is already
+        assert gc.get_freeze_count() <= before
+    finally:
+        gc.freeze()  # as for all tests
