@@ -305,7 +305,7 @@ def evaluate(
     split: Literal["train", "val", "test"] = "test",
     root: Path | None = None,
     tta: Literal["none", "flip", "scales"] = "none",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16", "auto"] = "32",
     target_accuracy: float = 0.95,
@@ -328,7 +328,7 @@ def evaluate(
         split: split to evaluate on.
         root: folder of another dataset, or the new folder of the run's dataset.
         tta: test-time augmentation: none, flip (the mirror image as well) or scales (three sizes of both).
-        batch_size: photos per forward pass.
+        batch_size: photos per forward pass (default: 4 on a CPU, 32 elsewhere).
         device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
         precision: 32 gives the same figures everywhere; bf16 is faster on hardware that has it; auto uses it there.
         target_accuracy: accuracy, 0-1, that answers above the threshold of "unsure" should have.
@@ -340,7 +340,7 @@ def evaluate(
         compare: compare two runs on the same photos instead: the baseline and the candidate run.
         out: folder for the results (default: the run's folder).
     """
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ConfigError(f"--batch-size is {batch_size}; expected 1 or more")
     if compare is not None:
         others: dict[str, object] = {"RUN": run, "--ckpt": ckpt, "--model": model, "--root": root}
@@ -469,7 +469,7 @@ def predict(
     threshold: float | None = None,
     fps: float = 4.0,
     smooth: float = 0.75,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16", "auto"] = "32",
 ) -> None:
@@ -496,7 +496,7 @@ def predict(
         threshold: confidence, 0-1, below which the answer is "unsure" (default: from the calibration).
         fps: frames of a video to classify per second.
         smooth: seconds before and after a frame over which a video's answers are averaged; 0 for none.
-        batch_size: photos per forward pass.
+        batch_size: photos per forward pass (default: 4 on a CPU, 32 elsewhere).
         device: cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
         precision: 32 gives the same figures everywhere; bf16 is faster on hardware that has it; auto uses it there.
     """
@@ -514,7 +514,9 @@ def predict(
     # Not above: torch takes seconds, and a misspelt name should be reported at once.
     from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.predict.predict import predict_all
+    from bball_pl.processes import keep_freed_memory
 
+    keep_freed_memory()
     answering: AnsweringModel
     if model is not None:
         answering = _opened(model, device, threshold)
@@ -582,7 +584,9 @@ def export(
     from bball_pl.evaluate.trained_model import TrainedModel
     from bball_pl.export.export import check_convertible, export_model, export_summary
     from bball_pl.model.court_weights import CAUTION, is_court_checkpoint
+    from bball_pl.processes import keep_freed_memory
 
+    keep_freed_memory()
     model = TrainedModel.open(chosen, device="cpu")
     _name_model(model)
     folder = name or (model.run.parent.name if model.run is not None else model.checkpoint.stem)

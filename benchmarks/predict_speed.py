@@ -32,6 +32,7 @@ from bball_pl.model.folding import folded
 from bball_pl.model.network import MoveNet, spec_for
 from bball_pl.photos.decode import decode
 from bball_pl.photos.tree import IMAGE_SUFFIXES
+from bball_pl.processes import keep_freed_memory
 from bball_pl.project import ROOT
 
 Given = TypeVar("Given")
@@ -44,7 +45,7 @@ def predict_speed(
     root: Path = ROOT / "data" / "demo",
     photos: int = 300,
     rounds: int = 3,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
 ) -> None:
@@ -54,12 +55,13 @@ def predict_speed(
         root: folder with photos; those in `test` are taken, if there is such a folder.
         photos: number of photos.
         rounds: measurements of each side, in turns, after one that does not count.
-        batch_size: photos in one pass of the network.
+        batch_size: photos in one pass of the network. Default: that of `bball predict`.
         threads: of the network; torch's own choice unless given.
         device: where the network runs.
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()  # as the command does
     paths = _photos(root, photos)
     kinds = ("as trained", "folded", "whole")
     table = Table("network", "px", "time", *(f"{kind}, photos/s" for kind in kinds), "whole / as trained", "/ folded")
@@ -82,7 +84,7 @@ def predict_speed(
             ratios = [statistics.median(one[bare] / one[2] for one in seconds) for bare in (0, 1)]
             table.add_row(name, str(size), label, *(f"{rate:.1f}" for rate in rates), *(f"{one:.2f}" for one in ratios))
         parts.append(f"{name}: decode {decode_ms:.1f} ms, resize {resize_ms:.1f} ms of a processor a photo")
-    setting = f"batches of {batch_size}, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}"
+    setting = f"batches of {model.batch_size}, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}"
     print(f"{len(paths)} photos, {setting}")
     Console(width=110).print(table)
     print(*parts, sep="\n")

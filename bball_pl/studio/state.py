@@ -152,7 +152,7 @@ class Models:
         with self._lock:
             known = self._opened.get(path)
             if known is None or known[0] != files:
-                known = files, TrainedModel.open(path, batch_size=16)
+                known = files, TrainedModel.open(path)
                 self._opened[path] = known
             self._opened.move_to_end(path)
             while len(self._opened) > _MAX_MODELS:

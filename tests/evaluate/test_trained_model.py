@@ -85,6 +85,18 @@ def test_every_photo_is_answered_once_in_order_whatever_the_batch(classifier: Mo
     assert (model.class_names, model.spec) == (NAMES, classifier.spec)
 
 
+def test_by_default_few_photos_pass_a_cpu_at_once(classifier: MoveClassifier) -> None:
+    model, passed = TrainedModel(classifier, device="cpu"), []
+    hook = model.network.register_forward_pre_hook(lambda _, given: passed.append(len(given[0])))
+    photos = [photo(number) for number in range(11)]
+    found = logits(model, *photos)
+    hook.remove()
+    assert passed == [4, 4, 3], "the maps of more take the processor's memory, not its caches"
+    np.testing.assert_allclose(
+        found, logits(TrainedModel(classifier, batch_size=32, device="cpu"), *map(photo, range(11))), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_a_bad_photo_is_an_answer_of_its_own(classifier: MoveClassifier, batch_size: int) -> None:
     def load(number: int) -> np.ndarray:
