@@ -20,6 +20,7 @@ from bball_pl.photos.decode import LFS_REASON, read_photo
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.store import PhotoStore, in_batches
 from bball_pl.photos.tree import Photo, PhotoTree, split_folders
+from bball_pl.wording import counted
 
 OnBadPhoto = Literal["error", "skip"]
 
@@ -183,7 +184,7 @@ def _refuse_leaks(photos: Mapping[str, Sequence[Photo]]) -> None:
             if photo.sha256 in known
         ]
     if pairs:
-        found = "1 photo is" if len(pairs) == 1 else f"{len(pairs)} photos are"
+        found = f"{counted(len(pairs), 'photo')} {'is' if len(pairs) == 1 else 'are'}"
         raise DatasetError(
             f"{found} both in a training split and in an evaluation split, byte for byte, which makes the result look "
             "better than it is:\n  " + "\n  ".join(pairs) + "\nRemove one of each pair."

@@ -32,6 +32,7 @@ from bball_pl.photos.tree import (
     walk,
 )
 from bball_pl.project import next_step
+from bball_pl.wording import counted
 
 
 def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None = None) -> list[str]:
@@ -76,9 +77,8 @@ def find_class_names(root: str | os.PathLike[str], given: Sequence[str] | None =
             )
         if len(found) < 2:
             raise DatasetError(
-                f"{train} has {len(found)} class {'folder' if len(found) == 1 else 'folders'} (found: "
-                f"{_listing(found)}); expected two or more, one per move, such as shoot, dribble and layup. Add the "
-                "missing ones, or pass --data.root DIR."
+                f"{train} has {counted(len(found), 'class folder')} (found: {_listing(found)}); expected two or more, "
+                "one per move, such as shoot, dribble and layup. Add the missing ones, or pass --data.root DIR."
                 f"{_table_advice(root, train)}"
             )
         return sort_class_names(found)
