@@ -17,7 +17,7 @@ from helpers.studio_server import Studio, paint_inbox, photos_below
 from helpers.studio_visits import Visit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import APIResponse, Browser, Route
 
 CLASSES = ("shoot", "dribble", "layup")
 VIEWS = ("steps", "sort", "games", "review", "try", "runs")
@@ -222,6 +222,26 @@ def test_odd_names_are_only_text(browser: Browser, tmp_path: Path) -> None:
         assert visit.page.evaluate("window.bad") is None
         visit.saved()
         assert studio.get("/api/sort")["counts"]["dribble"] == len(names) + 1
+
+
+def test_an_answer_that_was_overtaken_does_not_set_the_counts_back(browser: Browser, tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 2)
+    with Studio(tmp_path) as studio, Visit(browser, studio.url) as visit:
+        held: list[tuple[Route, APIResponse]] = []
+        visit.page.route("**/api/sort/next", lambda route: held.append((route, route.fetch())))
+        visit.press("1")
+        while not held:
+            visit.page.wait_for_timeout(10)
+        visit.press("2")
+        visit.saved()
+        # The answer to the request that came with the first key: photos are left.
+        route, answer = held[0]
+        assert answer.json()["left"] >= 1
+        route.fulfill(response=answer)
+        visit.page.unroute("**/api/sort/next")
+        visit.page.wait_for_selector("text=Everything is sorted")
+        assert visit.page.locator(".page .share").all_inner_texts() == ["1", "1", "0", "0"]
+        assert "2 photos are in their class folders" in visit.page.locator(".page").inner_text()
 
 
 def test_a_broken_photo_is_said_to_be_one(browser: Browser, tmp_path: Path) -> None:

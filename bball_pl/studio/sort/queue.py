@@ -33,12 +33,14 @@ class Progress:
         skipped: photos that were put off.
         quarantined: photos that are not usable.
         counts: sorted photos by class.
+        at: time at which this was so, in microseconds of a clock that only goes forward: answers can overtake others.
     """
 
     left: int
     skipped: int
     quarantined: int
     counts: dict[str, int]
+    at: int
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,7 @@ class SortQueue:
                 skipped=self._counts[SKIPPED],
                 quarantined=self._counts[QUARANTINED],
                 counts={name: self._counts[name] for name in self.class_names},
+                at=round(self._clock() * 1e6),
             )
 
     def skipped(self) -> list[TrackedPhoto]:

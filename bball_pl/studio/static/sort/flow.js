@@ -16,7 +16,7 @@ export class Flow {
     this.queue = [];
     this.busy = false;
     this.dry = false;
-    this.progress = { left: 0, skipped: 0, quarantined: 0, counts: {}, scoring: 0 };
+    this.progress = { left: 0, skipped: 0, quarantined: 0, counts: {}, at: 0, scoring: 0 };
     this.failed = [];
     this.filling = null;
     this.ended = false;
@@ -53,6 +53,11 @@ export class Flow {
     return photo;
   }
 
+  /** Take the progress in an answer, unless a later one has overtaken it: decisions and photos are asked for at the same time. */
+  adopt(answer) {
+    if (answer.at >= this.progress.at) this.progress = { ...this.progress, ...answer, photo: undefined, photos: undefined };
+  }
+
   async fill() {
     if (this.filling || this.ended || this.ahead.length >= AHEAD) return this.filling;
     this.filling = (async () => {
@@ -61,7 +66,7 @@ export class Flow {
         const order = this.order;
         const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: AHEAD - this.ahead.length, order } });
         if (this.ended) return;
-        this.progress = answer;
+        this.adopt(answer);
         const present = new Set([...this.ahead, ...this.queue.map((op) => op.photo).filter(Boolean)].map((photo) => photo.id));
         if (order === this.order) this.ahead.push(...answer.photos.filter((photo) => !present.has(photo.id)).map((photo) => this.take(photo)));
         this.dry = answer.photos.length === 0;
@@ -80,7 +85,7 @@ export class Flow {
     const have = [...new Set([...this.ahead, ...this.grid].map((photo) => photo.id))];
     try {
       const answer = await this.api("/api/sort/next", { json: { tab: this.tab, have, count: 0 } });
-      if (!this.queue.length) this.progress = answer;
+      if (!this.queue.length) this.adopt(answer);
       if (!this.ended) this.listener.changed();
     } catch {
       // The next decision reports the problem.
@@ -232,7 +237,7 @@ export class Flow {
     this.looking = -1;
     this.ahead = this.ahead.filter((photo) => !done.includes(photo));
     this.behind.push(...done.map((photo, index) => ({ photo, state: photo.state, number: answer.numbers[index], batch })));
-    this.progress = { ...this.progress, ...answer, photos: undefined };
+    this.adopt(answer);
     this.listener.changed();
     this.fill();
     return answer;
@@ -254,7 +259,7 @@ export class Flow {
       try {
         const answer = await op.run();
         this.queue.shift();
-        this.progress = { ...this.progress, ...answer, photo: undefined, photos: undefined };
+        this.adopt(answer);
         op.done(answer);
       } catch (problem) {
         if (problem.code === "conflict") {
