@@ -47,7 +47,7 @@ def gpu_speed(
         batches: photos per step; loader and Trainer are measured with the middle one.
         workers: numbers of loading processes; those above the number of cores are left out.
         steps: timed training steps of each row.
-        compile: measures torch.compile as well, which takes minutes to start.
+        compile: measures torch.compile as well, with `--trainer.benchmark true`; its start takes minutes.
         fp32: measures 32 bits as well.
     """
     if not torch.cuda.is_available():
@@ -67,25 +67,31 @@ def gpu_speed(
             # Frozen statistics need weights; which ones says nothing about speed.
             weights = Path(folder) / f"{backbone}.pth"
             torch.save(MoveNet(backbone, len(MOVES), size).net.state_dict(), weights)
-            variants = [(batch, "bf16-mixed", False) for batch in batches]
-            variants += [(middle, "32-true", False)] * fp32 + [(middle, "bf16-mixed", True)] * compile
-            bare = 0.0
-            for batch, precision, compiled in variants:
-                part = BareStep(size, batch, precision, "cuda", compiled, backbone, str(weights))
-                name = "bare step, compiled" if compiled else "bare step"
-                rate = _row((backbone, name, precision, str(batch), "–"), part, steps)
-                if (batch, precision, compiled) == (middle, "bf16-mixed", False):
-                    bare = rate
+            variants = [("", batch, "bf16-mixed") for batch in batches]
+            variants += [("", middle, "32-true")] * fp32 + [(", compiled", middle, "bf16-mixed")] * compile
+            rates = {}
+            for title, batch, precision in variants:
+                is_compiled = title == ", compiled"
+                torch.backends.cudnn.benchmark = is_compiled
+                part = BareStep(size, batch, precision, "cuda", is_compiled, backbone, str(weights))
+                titles = (backbone, f"bare step{title}", precision, str(batch), "–")
+                rates[title, batch, precision] = _row(titles, part, steps)
                 del part
-            for number in (number for number in workers if number <= cores):
-                options: dict[str, object] = {
-                    "data.num_workers": number, "model.backbone": backbone, "model.weights": weights,
-                    "model.batch_norm": "frozen", "trainer.accelerator": "gpu", "trainer.devices": 1,
-                    "trainer.precision": "bf16-mixed",
-                }  # fmt: skip
-                trainer = WholeTrainer(demo, Path(folder), size, middle, options)
-                _row((backbone, "loader alone", "–", str(middle), str(number)), trainer.loading, steps, bare)
-                _row((backbone, "whole Trainer", "bf16-mixed", str(middle), str(number)), trainer, steps, bare)
+            counts = [number for number in workers if number <= cores]
+            for number in counts:
+                for title in ("", ", compiled") if compile and number == counts[-1] else ("",):
+                    is_compiled = title == ", compiled"
+                    options: dict[str, object] = {
+                        "data.num_workers": number, "model.backbone": backbone, "model.weights": weights,
+                        "model.batch_norm": "frozen", "model.compile": is_compiled, "trainer.benchmark": is_compiled,
+                        "trainer.accelerator": "gpu", "trainer.devices": 1, "trainer.precision": "bf16-mixed",
+                    }  # fmt: skip
+                    bare = rates[title, middle, "bf16-mixed"]
+                    trainer = WholeTrainer(demo, Path(folder), size, middle, options)
+                    if not is_compiled:
+                        _row((backbone, "loader alone", "–", str(middle), str(number)), trainer.loading, steps, bare)
+                    titles = (backbone, f"whole Trainer{title}", "bf16-mixed", str(middle), str(number))
+                    _row(titles, trainer, steps, bare)
 
 
 def _row(titles: tuple[str, ...], part: Callable[[int, int], float], steps: int, bare: float = 0.0) -> float:
