@@ -113,8 +113,8 @@ def end_process(status: int) -> NoReturn:
 
 
 #: Parameters of glibc's `mallopt`: the size from which free memory at the end of the heap is returned to the system,
-#: and the number of blocks that lie outside the heap and are returned one by one.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+#: the number of blocks that lie outside the heap and are returned one by one, and the number of heaps for threads.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
 def keep_freed_memory() -> None:
@@ -126,3 +126,5 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never
+        # A thread's own arena consists of heaps of 64 MB, and gives each back that is empty.
+        libc.mallopt(_M_ARENA_MAX, 1)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -34,6 +35,8 @@ _SCALES = (1.0, 0.85, 1.15)
 #: Photos in one pass. On a CPU the maps of more of them fit no cache, and glibc takes the large blocks that hold them
 #: from the system and gives them back each time: tf_efficientnet_lite0 at 288 px took twice as long in passes of 32.
 _BATCH, _BATCH_ON_CPU = 32, 4
+#: Threads that read photos and answer them. On a CPU each holds the maps of a pass.
+_WORKERS, _WORKERS_ON_CPU = 8, 4
 
 Source = TypeVar("Source")
 
@@ -135,6 +138,8 @@ class TrainedModel:
         self._specs = [replace(self.spec, size=round(scale * self.spec.size)) for scale in scales]
         fastest = best_precision("gpu" if self.device.type == "cuda" else self.device.type)
         self._bf16 = precision == "bf16" or (precision == "auto" and fastest == "bf16-mixed")
+        # A GPU holds the maps of one pass at a time.
+        self._turn: AbstractContextManager[Any] = nullcontext() if self.device.type == "cpu" else Lock()
 
     @classmethod
     def open(
@@ -202,7 +207,7 @@ class TrainedModel:
     def logits(
         self, sources: Iterable[Source], load: Callable[[Source], np.ndarray]
     ) -> Generator[tuple[Source, np.ndarray | PhotoError], None, None]:
-        """Pass photos through the network in their order, reading at most two batches ahead.
+        """Pass photos through the network in their order; several passes are read and computed at the same time.
 
         Args:
             sources: anything that `load` takes; consumed only as fast as the network answers.
@@ -215,19 +220,25 @@ class TrainedModel:
             RunError: if a logit is not a finite number.
         """
         iterator = iter(sources)
-        pending: deque[tuple[Source, Future[list[np.ndarray]]]] = deque()
-        # Pillow and OpenCV release the interpreter while they decode; two threads outpace any CPU's network.
-        with ThreadPoolExecutor(2 if self.device.type == "cpu" else 8, "photo") as threads:
+        batch = list(islice(iterator, self.batch_size))
+        if len(batch) == 1 < self.batch_size:
+            # A photo alone, as of a camera: all cores for its pass.
+            yield from self._answer(batch, load)
+            return
+        pending: deque[Future[list[tuple[Source, np.ndarray | PhotoError]]]] = deque()
+        # Reading is done on one core, and leaves the others to the passes of the other threads.
+        count = min(torch.get_num_threads(), _WORKERS_ON_CPU) if self.device.type == "cpu" else _WORKERS
+        with ThreadPoolExecutor(count, "photo") as pool:
             try:
                 while True:
-                    for source in islice(iterator, 2 * self.batch_size - len(pending)):
-                        pending.append((source, threads.submit(self._views, source, load)))
+                    while len(pending) <= count and (batch := batch or list(islice(iterator, self.batch_size))):
+                        pending.append(pool.submit(self._answer, batch, load))
+                        batch = []
                     if not pending:
                         return
-                    batch = [pending.popleft() for _ in range(min(self.batch_size, len(pending)))]
-                    yield from self._answer(batch)
+                    yield from pending.popleft().result()
             finally:
-                for _, future in pending:
+                for future in pending:
                     future.cancel()
 
     def pixel_logits(self, pixels: np.ndarray) -> np.ndarray:
@@ -245,27 +256,26 @@ class TrainedModel:
         parts = [pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size)]
         return np.concatenate([self._batch_logits([part]) for part in parts])
 
-    def _views(self, source: Source, load: Callable[[Source], np.ndarray]) -> list[np.ndarray]:
-        photo = load(source)
-        return [spec.resize(photo) for spec in self._specs]
-
     def _answer(
-        self, batch: list[tuple[Source, Future[list[np.ndarray]]]]
-    ) -> Iterator[tuple[Source, np.ndarray | PhotoError]]:
-        results: list[np.ndarray | PhotoError | None] = []
+        self, batch: list[Source], load: Callable[[Source], np.ndarray]
+    ) -> list[tuple[Source, np.ndarray | PhotoError]]:
+        problems: dict[int, PhotoError] = {}
         good: list[list[np.ndarray]] = []
-        for _, future in batch:
+        for index, source in enumerate(batch):
             try:
-                good.append(future.result())
-                results.append(None)
+                photo = load(source)
+                good.append([spec.resize(photo) for spec in self._specs])
             except PhotoError as error:
-                results.append(error)
+                problems[index] = error
         rows = iter(self._batch_logits([np.stack(view) for view in zip(*good, strict=True)]) if good else ())
-        for (source, _), result in zip(batch, results, strict=True):
-            yield source, next(rows) if result is None else result
+        return [(source, problems[index] if index in problems else next(rows)) for index, source in enumerate(batch)]
 
     @torch.inference_mode()
     def _batch_logits(self, views: list[np.ndarray]) -> np.ndarray:
+        with self._turn:
+            return self._mean_logits(views)
+
+    def _mean_logits(self, views: list[np.ndarray]) -> np.ndarray:
         total = sum((self._view_logits(torch.from_numpy(view)) for view in views), torch.zeros((), device=self.device))
         mean: np.ndarray = (total / len(views)).cpu().numpy()
         if not np.isfinite(mean).all():

@@ -150,15 +150,34 @@ def test_sources_are_taken_only_as_fast_as_they_are_answered(classifier: MoveCla
             taken += 1
             yield number % 7
 
+    # A pass of four for each thread, and one that waits.
+    ahead = 4 * (min(4, torch.get_num_threads()) + 1)
     before = threading.active_count()
     answers = TrainedModel(classifier, batch_size=4, device="cpu").logits(endless(), photo)
     assert taken == 0
     for done in range(1, 30):
         next(answers)
-        assert done <= taken < done + 2 * 4
+        assert done <= taken < done + ahead
     answers.close()
     assert threading.active_count() == before, "no thread stays behind"
-    assert taken <= 30 + 2 * 4
+    assert taken <= 30 + ahead
+
+
+def test_photos_are_answered_in_threads_and_one_alone_in_this_one(classifier: MoveClassifier) -> None:
+    seen = set()
+
+    def noted(number: int) -> np.ndarray:
+        seen.add(threading.get_ident())
+        return photo(number)
+
+    model = TrainedModel(classifier, batch_size=2, device="cpu")
+    answers = np.array([found for _, found in model.logits(range(40), noted)])
+    assert threading.get_ident() not in seen
+    np.testing.assert_allclose(answers[11], direct(classifier, photo(11)), atol=1e-5)
+    seen.clear()
+    ((_, alone),) = model.logits([7], noted)
+    assert seen == {threading.get_ident()}
+    np.testing.assert_allclose(np.array(alone), answers[7], atol=1e-5)
 
 
 def test_training_mode_is_left(classifier: MoveClassifier) -> None:
