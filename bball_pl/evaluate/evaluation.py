@@ -25,7 +25,7 @@ from bball_pl.evaluate.trained_model import AnsweringModel, TrainedModel
 from bball_pl.model.court_weights import is_court_checkpoint
 from bball_pl.model.fit.seeds import seed_spread
 from bball_pl.photos.dataset_layout import scan_dataset
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode, decode_file
 from bball_pl.photos.labels_csv import absolute, moved_photos
 from bball_pl.photos.tree import Photo, PhotoTree
 from bball_pl.terminal import log, progress
@@ -326,7 +326,7 @@ def heat_maps(
         task = bar.add_task("Grad-CAM", total=len(rows))
         for start in range(0, len(rows), _EXPLAINED):
             chosen = rows[start : start + _EXPLAINED]
-            photos = [decode(evaluation.root / answers.paths[row]) for row in chosen]
+            photos = [decode_file(evaluation.root / answers.paths[row]) for row in chosen]
             try:
                 heats = grad_cam(model.classifier, photos, [int(answers.predicted[row]) for row in chosen])
             except ConfigError as error:

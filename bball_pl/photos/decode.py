@@ -75,6 +75,18 @@ def decode(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     return _decode(source, 0)
 
 
+def decode_file(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decode the photo of a file, as `decode`, for work that a bad photo ends.
+
+    Raises:
+        PhotoError: as in `decode`, with the path before the reason.
+    """
+    try:
+        return decode(path)
+    except PhotoError as error:
+        raise PhotoError(f"{os.fspath(path)}: {error}") from error
+
+
 def decode_reduced(source: bytes | str | os.PathLike[str], side: int) -> np.ndarray:
     """Decode one photo to be looked at: as `decode`, but JPEGs at half, a quarter or an eighth of their size.
 

@@ -19,7 +19,7 @@ from scipy.special import softmax
 
 from bball_pl.errors import VerificationError
 from bball_pl.moves import MOVES, display_name
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode_file
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.inspection import Gate
 from bball_pl.verify.model_file import (
@@ -224,7 +224,7 @@ def compare_foreign(
         raise VerificationError(f"{path.name} takes photos of {width} × {height}; the checkpoint takes square ones")
     spec = replace(spec, size=width)
     pictures = (
-        np.ascontiguousarray(spec.resize(decode(photo.path)).transpose(2, 0, 1)[None], np.float32)
+        np.ascontiguousarray(spec.resize(decode_file(photo.path)).transpose(2, 0, 1)[None], np.float32)
         for photo in reference.photos
     )
     first = [next(pictures) for _ in range(min(_TRIED, len(reference.photos)))]

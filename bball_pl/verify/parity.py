@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from bball_pl.errors import PhotoError, VerificationError
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode, decode_file
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.tree import Photo
 from bball_pl.verify.executors.mil_program import MilProgram, constant_value, label_of, read_program
@@ -77,7 +77,7 @@ class Reference:
         """
         kept = self._inputs.get((row, spec))
         if kept is None:
-            kept = spec.resize(decode(self.photos[row].path))
+            kept = spec.resize(decode_file(self.photos[row].path))
             if len(self._inputs) < _KEPT:
                 self._inputs[row, spec] = kept
         return kept

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from bball_pl.errors import PhotoError
 from bball_pl.photos import decode as decode_module
-from bball_pl.photos.decode import decode, decode_reduced, iso_kind, megapixels_of
+from bball_pl.photos.decode import decode, decode_file, decode_reduced, iso_kind, megapixels_of
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 
@@ -197,6 +197,18 @@ def test_postscript_is_not_handed_to_ghostscript() -> None:
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     with pytest.raises(PhotoError, match="not an image"):
         decode(eps)
+
+
+def test_a_photo_that_ends_the_work_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    Image.new("RGB", (64, 64), "red").save(path)
+    np.testing.assert_array_equal(decode_file(path), decode(path))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(PhotoError, match=r"/cut\.jpg: truncated or damaged"):
+        decode_file(path)
+    path.unlink()
+    with pytest.raises(PhotoError, match=r"/cut\.jpg: cannot be read \(No such file or directory\)"):
+        decode_file(str(path))
 
 
 def test_missing_file_is_a_photo_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bball_pl.evaluate.trained_model import TrainedModel
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode_file
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.verify.parity import Reference
 
@@ -74,7 +74,7 @@ def filter_costs(model: TrainedModel, reference: Reference) -> list[FilterCost]:
         A row per filter; that of the training is the reference itself.
     """
     spec = model.spec
-    photos = [decode(photo.path) for photo in reference.photos]
+    photos = [decode_file(photo.path) for photo in reference.photos]
     rows = []
     for name, antialiased, resize in _FILTERS:
         trained = antialiased and name == spec.interpolation

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bball_pl.data.dataset import PhotoBatch
 from bball_pl.model.outcomes import Outcomes
-from bball_pl.photos.decode import decode
+from bball_pl.photos.decode import decode_file
 from bball_pl.photos.preprocess import PreprocessSpec
 from bball_pl.photos.tree import Photo
 
@@ -141,7 +141,7 @@ def mistakes_figure(outcomes: Outcomes, rows: list[int], photos: list[Photo], cl
     for number, row in enumerate(rows, start=1):
         axes = figure.add_subplot(lines, columns, number)
         photo = photos[int(outcomes.indices[row])]
-        picture = Image.fromarray(decode(photo.path))
+        picture = Image.fromarray(decode_file(photo.path))
         picture.thumbnail((_MISTAKE_PIXELS, _MISTAKE_PIXELS))
         axes.imshow(np.asarray(picture))
         probability, answer = outcomes.probabilities[row].max(0)
