@@ -361,6 +361,7 @@ def evaluate(
 
     if out is not None:
         require_folder(out)
+    keep_freed_memory()
     answering: AnsweringModel
     if model is not None:
         if recalibrate or tta != "none" or ckpt is not None:
@@ -376,7 +377,6 @@ def evaluate(
     # "The newest run" is another one tomorrow.
     named = run is not None or ckpt is not None or model is not None or answering.run is None
     command = _typed("evaluate", [] if named else ["--run", os.path.relpath(str(answering.run), project.ROOT)])
-    keep_freed_memory()
     evaluation = evaluations.evaluate(
         answering, split, root, target_accuracy=target_accuracy, recalibrate=recalibrate, command=command
     )
