@@ -235,7 +235,16 @@ def pretrain(
     target = out or project.ROOT / "exports" / f"{backbone}.court.safetensors"
     refuse_other_kind(target, bytes(8) + b"{", force=force)
     root = data or project.ROOT / "data" / f"court_{scenes}_{seed}"
-    result = write_demo(root, scenes, max(8, round(_TEST_SHARE * scenes)), seed, workers, court="teaching")
+    # A folder of its own name may be completed; there is no option to replace one that the user has named.
+    result = write_demo(
+        root,
+        scenes,
+        max(8, round(_TEST_SHARE * scenes)),
+        seed,
+        workers,
+        False if data else "unless_complete",
+        court="teaching",
+    )
     print(f"{result.photos} scenes in {result.root}", flush=True)
     start = weights or ("pip" if backbone.split(".", maxsplit=1)[0] == BACKBONE else "hub")
     best: Path | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from bball_pl.court.teaching import CLASSES
-from bball_pl.errors import ConfigError, RunError, WeightsError
+from bball_pl.errors import ConfigError, DatasetError, RunError, WeightsError
 from bball_pl.evaluate.trained_model import TrainedModel
 from bball_pl.model import court_weights
 from bball_pl.model.checkpoint import read_checkpoint
@@ -179,3 +180,14 @@ def test_pretraining_runs_fit_and_writes_weights(tmp_path: Path, monkeypatch: py
     for option in ("--model.lr 1e-4", "--data.augment=light", "--data.val_fraction 0.3"):
         with pytest.raises(RunError, match="a stage ended with status 1"):
             court_weights.pretrain(**(arguments | {"options": (*options, option)}))
+    # Scenes that are not complete: rendered again where the folder is the command's own.
+    own = tmp_path / "data" / "court_34_7"
+    shutil.copytree(tmp_path / "scenes", own)
+    lost = next(own.glob("train/*/*.jpg"))
+    lost.unlink()
+    with pytest.raises(RunError, match="a stage ended with status 1"):
+        court_weights.pretrain(**(arguments | {"data": None}))
+    assert lost.is_file()
+    lost.unlink()
+    with pytest.raises(DatasetError, match="an incomplete demo"):
+        court_weights.pretrain(**(arguments | {"data": own}))
