@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bball_pl.evaluate.predictions import Answers, write_answers
+from bball_pl.evaluate.predictions import Answers, read_answers, write_answers
 from bball_pl.photos.journal import Journal
 from bball_pl.photos.photos_csv import AppendTable, PhotoRecord, read_photos_csv, write_photos_csv
 from bball_pl.project import audit_folder
@@ -22,7 +22,7 @@ from helpers.studio_server import Studio, paint_inbox
 from helpers.studio_visits import Visit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import APIResponse, Browser, Route
 
 NAMES = ["shoot", "dribble", "layup"]
 #: Label and answer of each photo with the confidence: six right, four errors, of which two doubt the label.
@@ -323,6 +323,40 @@ def test_answers_have_the_colours_of_the_classes(browser: Browser, home: Path) -
         assert buttons == [["layup", "class-3"], ["dribble", "class-2"], ["shoot", "class-1"]]
         keys = visit.page.locator(".review-view .answer kbd").all_inner_texts()
         assert keys == ["3", "2", "1"], "a class has the same key as in Sort"
+
+
+def test_an_answer_about_another_run_comes_too_late(browser: Browser, studio: Studio, home: Path) -> None:
+    # Another run, which is right about all photos.
+    run, other = home / "logs" / RUN, home / "logs" / "moves/version_1"
+    other.mkdir()
+    (other / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    answers = read_answers(run / "predictions_test.csv")
+    shares = np.full((len(ROWS), 3), 0.1, np.float32)
+    shares[np.arange(len(ROWS)), answers.targets] = 0.8
+    write_answers(
+        other / "predictions_test.csv", Answers(NAMES, answers.paths, answers.groups, answers.targets, shares)
+    )
+    errors = 'role=button[name="shoot 投籃 predicted as layup 上籃: 2 photos"]'
+    with Visit(browser, studio.url, f"review/{RUN}/test") as visit:
+        page = visit.page
+        page.locator(errors).wait_for()
+        held: list[tuple[Route, APIResponse]] = []
+        pattern = "**/api/review/moves/version_1/test"
+        page.route(pattern, lambda route: held.append((route, route.fetch())))
+        page.locator("#run").select_option("moves/version_1")
+        while not held:
+            page.wait_for_timeout(10)
+        with page.expect_response(f"**{URL}/photos*"):
+            page.locator("#run").select_option(RUN)
+        route, answer = held[0]
+        route.fulfill(response=answer)
+        page.unroute(pattern)
+        page.wait_for_load_state("networkidle")
+        page.evaluate("() => new Promise((done) => setTimeout(done, 100))")  # for the page to take the late answer
+        assert page.locator(errors).count() == 1
+        assert page.locator("#run").input_value() == RUN
+        page.locator("#run").select_option("moves/version_1")
+        page.locator(errors).wait_for(state="detached")
 
 
 def test_undo_touches_only_photos_of_the_page(studio: Studio, home: Path) -> None:

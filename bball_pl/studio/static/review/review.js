@@ -134,9 +134,15 @@ class Review {
     history.replaceState(null, "", `#/review/${this.table.id.split("/").map(encodeURIComponent).join("/")}/${this.split}`);
     this.splitSelect.replaceChildren(...this.table.splits.map((name) => el("option", { value: name, selected: name === this.split }, t(`split_${name}`))));
     this.notice.hidden = true;
+    const url = this.url;
+    // Another table may be chosen before the answer is there.
+    const isLate = () => url !== this.url || this.ended;
     try {
-      this.summary = await this.app.api(this.url);
+      const summary = await this.app.api(url);
+      if (isLate()) return;
+      this.summary = summary;
     } catch (problem) {
+      if (isLate()) return;
       this.showNotice(t("unavailable", { message: problem.message }));
       for (const part of [this.matrix, this.list, this.detail, this.chosen, this.count]) part.replaceChildren();
       this.note.hidden = this.moreButton.hidden = true;
@@ -206,7 +212,7 @@ class Review {
       this.drawDetail();
       if (reset) this.app.announce(t("n_photos", { n: page.total }));
     } catch (problem) {
-      this.showNotice(problem.message);
+      if (turn === this.turn && !this.ended) this.showNotice(problem.message);
     }
   }
 
@@ -289,14 +295,14 @@ class Review {
       try {
         const answer = await this.app.api(`${url}/change`, { json: { path: photo.path, action, class_name: className ?? "", seen } });
         this.changes.push({ number: answer.number, url });
-        this.keep(answer.photo);
+        this.keep(answer.photo, url);
         if (answer.photo.place !== photo.path) this.say(key, t("decided", { name: photo.path, state }), answer.photo.place);
         if (this.pending === 1) await this.recount();
       } catch (problem) {
         this.say("", "");
-        if (problem.state) this.keep(problem.state);
+        if (problem.state) this.keep(problem.state, url);
         this.showNotice(problem.code === "conflict" ? t("elsewhere", { name: photo.path }) : t("not_saved", { name: photo.path, state, message: problem.message }));
-        if (problem.code !== "conflict") this.go(this.photos.findIndex((one) => one.path === photo.path));
+        if (problem.code !== "conflict" && url === this.url) this.go(this.photos.findIndex((one) => one.path === photo.path));
       }
     });
   }
@@ -304,14 +310,15 @@ class Review {
   undo() {
     const { t } = this.app;
     this.notice.hidden = true;
+    const url = this.url;
     return this.after(async () => {
-      const last = this.changes.findLastIndex((one) => one.url === this.url);
+      const last = this.changes.findLastIndex((one) => one.url === url);
       try {
-        const answer = await this.app.api(`${this.url}/undo`, { json: { number: last >= 0 ? this.changes[last].number : 0 } });
+        const answer = await this.app.api(`${url}/undo`, { json: { number: last >= 0 ? this.changes[last].number : 0 } });
         if (last >= 0) this.changes.splice(last, 1);
         if (!answer.photo) return this.say("z", t("undo_none"));
-        this.keep(answer.photo);
-        const index = this.photos.findIndex((one) => one.path === answer.photo.path);
+        this.keep(answer.photo, url);
+        const index = url !== this.url ? -1 : this.photos.findIndex((one) => one.path === answer.photo.path);
         if (index >= 0) this.go(index);
         this.say("z", t("undone", { name: answer.photo.path, state: this.stateName(answer.photo.now) }), answer.photo.place);
         if (this.pending === 1) await this.recount();
@@ -330,7 +337,9 @@ class Review {
     this.said = text;
   }
 
-  keep(photo) {
+  /** Show a photo as it is now, if the table that says so is still the one on screen: others have other answers. */
+  keep(photo, url) {
+    if (url !== this.url) return;
     this.redraw(photo);
     if (this.photo?.path === photo.path) this.drawDetail();
   }
