@@ -22,7 +22,7 @@ from helpers.studio_server import Studio
 from helpers.studio_visits import Visit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
 GAMES, PHOTOS = 3, 4
 
@@ -148,3 +148,24 @@ def test_a_person_decides_in_the_page(browser: Browser, studio: Studio, inbox: P
         visit.page.get_by_role("button", name="Look for more").click()
         proposals.nth(GAMES - 1).wait_for(state="detached")
         assert proposals.count() == GAMES - 1
+
+
+def test_a_double_click_decides_once(browser: Browser, studio: Studio, inbox: Path) -> None:
+    with Visit(browser, studio.url, "games") as visit:
+        first = visit.page.locator(".proposal").first
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        visit.page.route("**/api/games/decide", hold)
+        first.get_by_role("button", name="One game", exact=True).dblclick()
+        while not held:
+            visit.page.wait_for_timeout(10)
+        visit.page.wait_for_timeout(100)  # for a second request, if there is one
+        for route in held:
+            route.continue_()
+        first.get_by_text("4 photos are of one game.").wait_for()
+        first.get_by_role("button", name="Undo").click()
+        first.get_by_text("Undone.").wait_for()
+        assert not any(photo.group for photo in PhotoTree.scan(inbox).photos), "nothing was recorded twice"

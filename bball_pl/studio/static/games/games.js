@@ -23,11 +23,14 @@ function card(app, proposal) {
     const all = proposal.photos.map((photo) => photo.id);
     const chosen = oneGame ? all.filter((id) => ticks.get(id).checked) : all;
     if (chosen.length < 2) { note.textContent = t("few"); return; }
+    // A second click would record the same once more, and Undo takes back one record.
+    for (const button of buttons.children) button.disabled = true;
     try {
       const answer = await app.api("/api/games/decide", { json: { name: proposal.name, photos: chosen, one_game: oneGame, game: game.value } });
       shown(oneGame ? t("accepted", { n: chosen.length }) : t("refused"), answer.numbers);
     } catch (problem) {
       note.textContent = problem.message;
+      for (const button of buttons.children) button.disabled = false;
     }
   }
 
