@@ -244,6 +244,27 @@ def test_an_answer_that_was_overtaken_does_not_set_the_counts_back(browser: Brow
         assert "2 photos are in their class folders" in visit.page.locator(".page").inner_text()
 
 
+def test_what_was_decided_is_saved_after_the_view_was_left(browser: Browser, tmp_path: Path) -> None:
+    paint_inbox(tmp_path, 5)
+    with Studio(tmp_path) as studio, Visit(browser, studio.url) as visit:
+        held: list[Route] = []
+        visit.page.route("**/api/sort/decide", lambda route: route.continue_() if held else held.append(route))
+        for key in ("1", "2", "3"):
+            visit.press(key)
+        visit.page.get_by_role("link", name="Runs").click()
+        visit.page.wait_for_selector(".runs-view")
+        while not held:
+            visit.page.wait_for_timeout(10)
+        held[0].continue_()
+        # The photos are given back last.
+        while f"{studio.url}/api/sort/leave" not in visit.asked:
+            visit.page.wait_for_timeout(10)
+        counts = studio.get("/api/sort")["counts"]
+        assert (counts["shoot"], counts["dribble"], counts["layup"]) == (1, 1, 1)
+        visit.go("sort")
+        visit.page.locator(".sort-view .strip strong", has_text="2 left").wait_for()
+
+
 def test_a_broken_photo_is_said_to_be_one(browser: Browser, tmp_path: Path) -> None:
     path = paint_inbox(tmp_path, 2, albums=1)[0]
     path.write_bytes(path.read_bytes()[:-200])

@@ -254,7 +254,8 @@ export class Flow {
   async work() {
     if (this.busy) return;
     this.busy = true;
-    while (this.queue.length && !this.ended) {
+    // To the end, also when the view is left: what was pressed is a decision.
+    while (this.queue.length) {
       const op = this.queue[0];
       try {
         const answer = await op.run();
@@ -270,13 +271,14 @@ export class Flow {
           const unsaved = this.queue.splice(0);
           for (const one of [...unsaved].reverse()) one.back();
           this.failed = unsaved;
-          this.listener.failed(problem, unsaved);
+          if (!this.ended) this.listener.failed(problem, unsaved);
         }
       }
-      this.listener.changed();
+      if (!this.ended) this.listener.changed();
     }
     this.busy = false;
-    this.fill();
+    if (this.ended) this.leave();
+    else this.fill();
   }
 
   /** Handle a conflict: the change was made by another tab, or by this one and its response was lost. */
@@ -302,8 +304,13 @@ export class Flow {
     }
   }
 
-  end() {
+  /** End with the view; `now` where the page goes as well and nothing can be saved any more. */
+  end(now) {
     this.ended = true;
+    if (now || !this.busy) this.leave();
+  }
+
+  leave() {
     this.api("/api/sort/leave", { json: { tab: this.tab }, keepalive: true }).catch(() => {});
   }
 }

@@ -38,7 +38,7 @@ class SortView {
   async begin() {
     this.build();
     const dropKeys = onKeys((key) => this.hear(key));
-    const leave = () => this.flow.end();
+    const leave = () => this.flow.end(true);
     const hold = (event) => { if (this.flow.unsaved) event.preventDefault(); };
     addEventListener("pagehide", leave);
     addEventListener("beforeunload", hold);
