@@ -135,6 +135,7 @@ class Review {
     this.splitSelect.replaceChildren(...this.table.splits.map((name) => el("option", { value: name, selected: name === this.split }, t(`split_${name}`))));
     this.notice.hidden = true;
     const url = this.url;
+    this.photos = []; // of the table before, which keys must not change any more
     // Another table may be chosen before the answer is there.
     const isLate = () => url !== this.url || this.ended;
     try {
