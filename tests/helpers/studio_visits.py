@@ -40,7 +40,8 @@ class Visit:
     def go(self, view: str) -> None:
         """Open a view and wait until it is there."""
         self.page.goto(f"{self.url}/#/{view}")
-        self.page.wait_for_selector(f".{view.partition('/')[0]}-view")
+        # Its heading comes with its first answer; an idle network alone is a matter of time, and of the view before.
+        self.page.wait_for_selector(f".{view.partition('/')[0]}-view h1", state="attached")
         self.page.wait_for_load_state("networkidle")
 
     def photo(self) -> str:

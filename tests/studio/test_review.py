@@ -236,6 +236,7 @@ def browser() -> Iterator[Browser]:
 def test_the_matrix_leads_to_the_photos_and_keys_mend_labels(browser: Browser, studio: Studio, home: Path) -> None:
     with Visit(browser, studio.url, "review") as visit:
         page = visit.page
+        page.locator(".list li").first.wait_for()
         assert page.locator(".list li").count() == 8
         assert page.locator(".list .tag").count() == 8, "labels alone"
         page.get_by_role("button", name="shoot 投籃 predicted as layup 上籃: 2 photos").focus()
@@ -317,6 +318,7 @@ def test_answers_have_the_colours_of_the_classes(browser: Browser, home: Path) -
     columns = [0, 1, 2, 5, 4, 3, 6]
     table.write_text("\n".join(",".join(row[index] for index in columns) for row in rows) + "\n", encoding="utf-8")
     with Studio(home) as studio, Visit(browser, studio.url, "review") as visit:
+        visit.page.locator(".review-view .answer").first.wait_for()
         buttons = visit.page.locator(".review-view .answer").evaluate_all(
             "all => all.map((button) => [button.dataset.act, button.className.match(/class-\\d/)[0]])"
         )

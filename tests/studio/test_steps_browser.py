@@ -96,7 +96,7 @@ def test_from_a_folder_of_photos_to_a_proven_package_by_keyboard_alone(browser: 
         tab_to(page, "[data-step=collect] button[type=submit]")
         page.keyboard.press("Enter")
         job_ended(page, "Collect")
-        assert "36 new photos" in page.locator(".log").inner_text()
+        page.locator(".log", has_text="36 new photos").wait_for()
 
         tab_to(page, ".job a[href='#/sort']")
         page.keyboard.press("Enter")

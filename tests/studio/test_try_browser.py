@@ -17,7 +17,7 @@ from bball_pl.export.onnx import DeployModel, write_onnx
 
 from helpers.browser import chromium
 from helpers.predict_runs import calibrated
-from helpers.studio_views import CAMERA, Studio, check_words, studio, visit
+from helpers.studio_views import CAMERA, Studio, check_words, studio, visit, wait_until
 from helpers.try_runs import OWN, RAW, make_run, mixture, png
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_photos(browser: Browser, own: Studio, tmp_path: Path) -> None:
 
         page.get_by_role("button", name="Heat map").click()
         page.wait_for_selector(".overlay:not([hidden])")
-        assert page.evaluate("document.querySelector('.overlay').naturalWidth") == 64
+        wait_until(page, "document.querySelector('.overlay').naturalWidth === 64")
         photo, overlay = (page.locator(place).bounding_box() for place in (".frame img >> nth=0", ".overlay"))
         assert photo == overlay, "the overlay lies on the photo"
         page.get_by_label("Strength of the overlay").fill("20")
