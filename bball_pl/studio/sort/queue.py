@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
@@ -33,14 +33,14 @@ class Progress:
         skipped: photos that were put off.
         quarantined: photos that are not usable.
         counts: sorted photos by class.
-        at: time at which this was so, in microseconds of a clock that only goes forward: answers can overtake others.
+        at: time at which this was so, in microseconds; it only goes forward, because answers can overtake others.
     """
 
     left: int
     skipped: int
     quarantined: int
     counts: dict[str, int]
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class SortQueue:
         self.links = 0
         self._tree = PhotoTree(self.inbox, list(class_names), [])
         self._clock = clock
+        # The page may be older than this start of the machine, whose clock begins anew.
+        self._epoch = time.time() - clock()
         self._states: dict[str, str] = {}
         self._unsorted: dict[str, None] = {}
         self._order: dict[str, int] = {}
@@ -284,7 +286,7 @@ class SortQueue:
                 skipped=self._counts[SKIPPED],
                 quarantined=self._counts[QUARANTINED],
                 counts={name: self._counts[name] for name in self.class_names},
-                at=round(self._clock() * 1e6),
+                at=round((self._epoch + self._clock()) * 1e6),
             )
 
     def skipped(self) -> list[TrackedPhoto]:
