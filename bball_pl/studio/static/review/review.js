@@ -202,10 +202,11 @@ class Review {
   async load(reset) {
     const { t } = this.app;
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    const url = this.url;
     const query = new URLSearchParams({ ...this.filter, offset: reset ? 0 : this.photos.length, limit: PAGE });
     try {
-      const page = await this.app.api(`${this.url}/photos?${query}`);
-      if (turn !== this.turn || this.ended) return;
+      const page = await this.app.api(`${url}/photos?${query}`);
+      if (turn !== this.turn || url !== this.url || this.ended) return;
       this.total = page.total;
       this.photos = reset ? page.photos : [...this.photos, ...page.photos];
       if (reset) this.index = 0;
