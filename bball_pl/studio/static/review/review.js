@@ -147,7 +147,6 @@ class Review {
       this.showNotice(t("unavailable", { message: problem.message }));
       for (const part of [this.matrix, this.list, this.detail, this.chosen, this.count]) part.replaceChildren();
       this.note.hidden = this.moreButton.hidden = true;
-      this.photos = [];
       return;
     }
     const names = this.summary.classes.map((item) => item.name);
